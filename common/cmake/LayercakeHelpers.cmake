@@ -1,0 +1,68 @@
+# The few functions every room's CMakeLists.txt is written with.
+
+# Flags of every target we compile ourselves. `layercake_flags` carries no include paths of
+# third parties: those come from the libraries a target names.
+add_library(layercake_flags INTERFACE)
+target_compile_features(layercake_flags INTERFACE cxx_std_20)
+target_include_directories(layercake_flags INTERFACE ${PROJECT_SOURCE_DIR})
+# Contraction would let the compiler fuse differently in vector bodies and tails, and so break
+# "same answer however it is cut"; kernels ask for fused multiply-add explicitly.
+target_compile_options(layercake_flags INTERFACE
+  -Wall -Wextra -Wpedantic -Wno-missing-field-initializers -ffp-contract=off
+  $<$<BOOL:${LAYERCAKE_WERROR}>:-Werror>)
+if(LAYERCAKE_SANITIZE)
+  target_compile_options(layercake_flags INTERFACE
+    -fsanitize=${LAYERCAKE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(layercake_flags INTERFACE -fsanitize=${LAYERCAKE_SANITIZE})
+endif()
+
+# layercake_library(NAME SOURCES a.cc ... DEPS target ...)
+# One static library per room, named as the room's path with underscores.
+function(layercake_library name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_library(${name} STATIC ${arg_SOURCES})
+  target_link_libraries(${name} PUBLIC layercake_flags ${arg_DEPS})
+endfunction()
+
+# layercake_program(NAME SOURCES a.cc ... DEPS target ...): all programs land in <build>/bin.
+function(layercake_program name)
+  cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE layercake_flags ${arg_DEPS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+endfunction()
+
+# layercake_test(NAME LABEL unit|integration|golden SOURCES a_test.cc ... DEPS target ...)
+# One binary and one ctest entry per room; the binary prints each test by name.
+function(layercake_test name)
+  cmake_parse_arguments(arg "" "LABEL" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${arg_SOURCES})
+  target_link_libraries(${name} PRIVATE layercake_flags ${arg_DEPS} tests_testing GTest::gmock_main)
+  target_compile_definitions(${name} PRIVATE
+    LAYERCAKE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LAYERCAKE_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 600)
+endfunction()
+
+# layercake_protos(NAME a.proto ...): messages and gRPC stubs, without our warning flags.
+function(layercake_protos name)
+  set(generated "")
+  set(out ${CMAKE_BINARY_DIR}/generated)
+  file(MAKE_DIRECTORY ${out})
+  foreach(proto ${ARGN})
+    string(REGEX REPLACE "\\.proto$" "" base ${proto})
+    set(files ${out}/${base}.pb.cc ${out}/${base}.pb.h ${out}/${base}.grpc.pb.cc ${out}/${base}.grpc.pb.h)
+    add_custom_command(OUTPUT ${files}
+      COMMAND protobuf::protoc --proto_path=${CMAKE_CURRENT_SOURCE_DIR} --cpp_out=${out}
+              --grpc_out=${out} --plugin=protoc-gen-grpc=$<TARGET_FILE:gRPC::grpc_cpp_plugin> ${proto}
+      DEPENDS ${proto} VERBATIM)
+    list(APPEND generated ${files})
+  endforeach()
+  add_library(${name} STATIC ${generated})
+  target_compile_features(${name} PUBLIC cxx_std_20)
+  target_include_directories(${name} SYSTEM PUBLIC ${out})
+  target_link_libraries(${name} PUBLIC protobuf::libprotobuf gRPC::grpc++)
+  if(LAYERCAKE_SANITIZE)
+    target_compile_options(${name} PRIVATE -fsanitize=${LAYERCAKE_SANITIZE})
+  endif()
+endfunction()
