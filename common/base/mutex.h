@@ -48,8 +48,7 @@ class CondVar {
   // Returns false when `timeout` passed without a notification.
   bool WaitFor(Mutex& mutex, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex) {
     std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
-    const bool notified = condition_.wait_until(lock, std::chrono::system_clock::now() +
-                                                          absl::ToChronoMicroseconds(timeout)) ==
+    const bool notified = condition_.wait_for(lock, absl::ToChronoMicroseconds(timeout)) ==
                           std::cv_status::no_timeout;
     lock.release();
     return notified;
