@@ -12,16 +12,27 @@
 
 namespace layercake {
 
-absl::StatusOr<int64_t> ParseBytes(std::string_view text) {
+absl::StatusOr<int64_t> ParseBytes(absl::string_view text) {
   const std::string trimmed = absl::AsciiStrToLower(absl::StripAsciiWhitespace(text));
   const size_t split = trimmed.find_first_not_of("0123456789.");
   const std::string number = trimmed.substr(0, split);
   const std::string unit(absl::StripLeadingAsciiWhitespace(
-      split == std::string::npos ? std::string_view() : std::string_view(trimmed).substr(split)));
-  static constexpr std::array<std::pair<std::string_view, double>, 14> kUnits = {{
-      {"", 1.0}, {"b", 1.0},
-      {"k", 0x1p10}, {"kib", 0x1p10}, {"kb", 1e3}, {"m", 0x1p20}, {"mib", 0x1p20}, {"mb", 1e6},
-      {"g", 0x1p30}, {"gib", 0x1p30}, {"gb", 1e9}, {"t", 0x1p40}, {"tib", 0x1p40}, {"tb", 1e12},
+      split == std::string::npos ? absl::string_view() : absl::string_view(trimmed).substr(split)));
+  static constexpr std::array<std::pair<absl::string_view, double>, 14> kUnits = {{
+      {"", 1.0},
+      {"b", 1.0},
+      {"k", 0x1p10},
+      {"kib", 0x1p10},
+      {"kb", 1e3},
+      {"m", 0x1p20},
+      {"mib", 0x1p20},
+      {"mb", 1e6},
+      {"g", 0x1p30},
+      {"gib", 0x1p30},
+      {"gb", 1e9},
+      {"t", 0x1p40},
+      {"tib", 0x1p40},
+      {"tb", 1e12},
   }};
   double value = 0;
   for (const auto& [name, factor] : kUnits) {
@@ -41,7 +52,10 @@ std::string FormatBytes(int64_t bytes) {
   size_t unit = 0;
   while (std::abs(value) >= 1023.5 && unit + 1 < kNames.size()) value /= 1024, ++unit;
   if (unit == 0) return absl::StrCat(bytes, " B");
-  return absl::StrFormat("%.*f %s", std::abs(value) < 9.995 ? 2 : std::abs(value) < 99.95 ? 1 : 0,
+  return absl::StrFormat("%.*f %s",
+                         std::abs(value) < 9.995   ? 2
+                         : std::abs(value) < 99.95 ? 1
+                                                   : 0,
                          value, kNames[unit]);
 }
 

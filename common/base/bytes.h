@@ -4,9 +4,9 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace layercake {
 
@@ -14,7 +14,7 @@ namespace layercake {
 // may stand before the unit. KiB/MiB/GiB/TiB are powers of 1024, KB/MB/GB/TB powers of 1000; a
 // bare K/M/G/T counts as its power of 1024.
 // Errors: InvalidArgument (not a number, unknown unit, negative, above 2^63-1).
-absl::StatusOr<int64_t> ParseBytes(std::string_view text);
+absl::StatusOr<int64_t> ParseBytes(absl::string_view text);
 
 // "11.5 GiB", "512 MiB", "640 B": three significant digits, binary units.
 std::string FormatBytes(int64_t bytes);
