@@ -1,0 +1,240 @@
+#include "coordinator/options/plan_flags.h"
+
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/bytes.h"
+
+namespace layercake {
+namespace {
+
+constexpr char kGroup[] = "Placement";
+
+[[noreturn]] void Reject(const std::string& flag, const std::string& why) {
+  throw CLI::ValidationError(flag, why);
+}
+
+uint64_t SizeOrReject(const std::string& flag, absl::string_view text) {
+  const absl::StatusOr<int64_t> bytes = ParseBytes(text);
+  if (!bytes.ok()) Reject(flag, std::string(bytes.status().message()));
+  return static_cast<uint64_t>(*bytes);
+}
+
+int32_t CountOrReject(const std::string& flag, absl::string_view text, int32_t minimum) {
+  int32_t value = 0;
+  if (!absl::SimpleAtoi(text, &value) || value < minimum) {
+    Reject(flag, absl::StrCat("\"", text, "\" is not a whole number of at least ", minimum));
+  }
+  return value;
+}
+
+// Items of every occurrence of a flag, each occurrence itself a comma-separated list.
+std::vector<std::string> Items(const std::string& flag, const std::vector<std::string>& values) {
+  std::vector<std::string> items;
+  for (const std::string& value : values) {
+    for (absl::string_view item : absl::StrSplit(value, ',')) {
+      item = absl::StripAsciiWhitespace(item);
+      if (item.empty()) Reject(flag, absl::StrCat("\"", value, "\" has an empty item"));
+      items.emplace_back(item);
+    }
+  }
+  return items;
+}
+
+// "name=0-19" or "name=7", both ends included.
+v1::PlanOptions::LayerRange ParseLayers(const std::string& item) {
+  const auto reject = [&item] {
+    Reject("--layers", absl::StrCat("\"", item, "\" is not worker=first-last, as in m40=0-19"));
+  };
+  const size_t equals = item.rfind('=');
+  if (equals == std::string::npos || equals == 0) reject();
+  const std::vector<std::string> ends = absl::StrSplit(item.substr(equals + 1), '-');
+  int32_t first = 0;
+  int32_t last = 0;
+  if (ends.size() > 2 || !absl::SimpleAtoi(ends.front(), &first) ||
+      !absl::SimpleAtoi(ends.back(), &last)) {
+    reject();
+  }
+  if (first < 0 || last < first || last == std::numeric_limits<int32_t>::max()) reject();
+  v1::PlanOptions::LayerRange range;
+  range.set_worker(item.substr(0, equals));
+  range.set_first_layer(first);
+  range.set_num_layers(last - first + 1);
+  return range;
+}
+
+void ParseMaxMemory(const std::string& item, v1::PlanOptions* options) {
+  constexpr char kFlag[] = "--max-memory";
+  const size_t equals = item.rfind('=');
+  const std::string worker = equals == std::string::npos ? "" : item.substr(0, equals);
+  if (equals == 0) Reject(kFlag, absl::StrCat("\"", item, "\" has no worker before the ="));
+  const uint64_t bytes =
+      SizeOrReject(kFlag, equals == std::string::npos ? item : item.substr(equals + 1));
+  if (bytes == 0) Reject(kFlag, absl::StrCat("\"", item, "\" leaves nothing; use --exclude"));
+  if (!options->mutable_max_memory_bytes()->insert({worker, bytes}).second) {
+    Reject(kFlag, worker.empty() ? "given twice for all workers"
+                                 : absl::StrCat("given twice for ", worker));
+  }
+}
+
+using ListSetter = void (*)(const std::vector<std::string>&, v1::PlanOptions*);
+
+void SetSplit(const std::vector<std::string>& items, v1::PlanOptions* options) {
+  options->clear_split();
+  for (const std::string& item : items) {
+    double share = 0;
+    if (!absl::SimpleAtod(item, &share) || !(share >= 0) ||
+        share > std::numeric_limits<float>::max()) {
+      Reject("--split", absl::StrCat("\"", item, "\" is not a share, as in 12,6"));
+    }
+    options->add_split(share);
+  }
+  if (options->policy() == v1::PlanOptions::POLICY_AUTO) {
+    options->set_policy(v1::PlanOptions::POLICY_PROPORTIONAL);
+  }
+}
+
+void SetLayers(const std::vector<std::string>& items, v1::PlanOptions* options) {
+  options->clear_manual();
+  for (const std::string& item : items) *options->add_manual() = ParseLayers(item);
+  if (options->policy() == v1::PlanOptions::POLICY_AUTO) {
+    options->set_policy(v1::PlanOptions::POLICY_MANUAL);
+  }
+}
+
+void SetMaxMemory(const std::vector<std::string>& items, v1::PlanOptions* options) {
+  options->clear_max_memory_bytes();
+  for (const std::string& item : items) ParseMaxMemory(item, options);
+}
+
+void SetOrder(const std::vector<std::string>& items, v1::PlanOptions* options) {
+  options->mutable_order()->Assign(items.begin(), items.end());
+}
+
+void SetExclude(const std::vector<std::string>& items, v1::PlanOptions* options) {
+  options->mutable_exclude()->Assign(items.begin(), items.end());
+}
+
+void AddList(CLI::App& app, v1::PlanOptions* options, const std::string& flag, ListSetter set,
+             const std::string& help, const std::string& type) {
+  app.add_option_function<std::vector<std::string>>(
+         flag,
+         [flag, set, options](const std::vector<std::string>& values) {
+           set(Items(flag, values), options);
+         },
+         help)
+      ->type_name(type)
+      ->type_size(1)
+      ->allow_extra_args(false)
+      ->group(kGroup);
+}
+
+void AddText(CLI::App& app, const std::string& flag, std::function<void(const std::string&)> set,
+             const std::string& help, const std::string& type) {
+  app.add_option_function<std::string>(flag, std::move(set), help)->type_name(type)->group(kGroup);
+}
+
+void AddPolicy(CLI::App& app, v1::PlanOptions* options) {
+  using Options = v1::PlanOptions;
+  static const std::map<std::string, Options::Policy> kPolicies = {
+      {"auto", Options::POLICY_AUTO},
+      {"balanced", Options::POLICY_BALANCED},
+      {"sequential", Options::POLICY_SEQUENTIAL},
+      {"proportional", Options::POLICY_PROPORTIONAL},
+      {"manual", Options::POLICY_MANUAL}};
+  static const std::map<std::string, Options::Objective> kObjectives = {
+      {"throughput", Options::OBJECTIVE_THROUGHPUT}, {"latency", Options::OBJECTIVE_LATENCY}};
+  AddText(
+      app, "--policy",
+      [options](const std::string& text) {
+        const auto found = kPolicies.find(text);
+        if (found == kPolicies.end()) {
+          Reject("--policy", absl::StrCat("\"", text,
+                                          "\" is none of auto, balanced, sequential, "
+                                          "proportional, manual"));
+        }
+        options->set_policy(found->second);
+      },
+      "how layers are shared out: auto (fits and is fastest), balanced (equal numbers), "
+      "sequential (fill one device after another), proportional (see --split), manual (see "
+      "--layers)",
+      "POLICY");
+  AddText(
+      app, "--objective",
+      [options](const std::string& text) {
+        const auto found = kObjectives.find(text);
+        if (found == kObjectives.end()) {
+          Reject("--objective", absl::StrCat("\"", text, "\" is none of throughput, latency"));
+        }
+        options->set_objective(found->second);
+      },
+      "what auto makes best: throughput (the slowest stage; default) or latency (the sum)",
+      "OBJECTIVE");
+}
+
+void AddLimits(CLI::App& app, v1::PlanOptions* options) {
+  AddText(
+      app, "--context",
+      [options](const std::string& text) {
+        options->set_context_tokens(text == "auto" ? 0 : CountOrReject("--context", text, 1));
+      },
+      "longest sequence in tokens; auto (default): the model's own, or the largest that fits",
+      "TOKENS");
+  AddText(
+      app, "--batch",
+      [options](const std::string& text) {
+        options->set_batch_sequences(CountOrReject("--batch", text, 1));
+      },
+      "sequences computed together in one step (default 16)", "N");
+  AddText(
+      app, "--step-tokens",
+      [options](const std::string& text) {
+        options->set_step_tokens(CountOrReject("--step-tokens", text, 1));
+      },
+      "tokens of one step, prompts included (default 256)", "N");
+  AddText(
+      app, "--reserve",
+      [options](const std::string& text) {
+        options->set_reserve_bytes(SizeOrReject("--reserve", text));
+      },
+      "memory left alone on each device (default 64MiB on a CPU, 256MiB on a GPU)", "SIZE");
+  static const std::map<std::string, v1::KvType> kKvTypes = {
+      {"auto", v1::KV_TYPE_UNSPECIFIED}, {"f32", v1::KV_TYPE_F32}, {"f16", v1::KV_TYPE_F16}};
+  AddText(
+      app, "--kv-type",
+      [options](const std::string& text) {
+        const auto found = kKvTypes.find(text);
+        if (found == kKvTypes.end()) {
+          Reject("--kv-type", absl::StrCat("\"", text, "\" is none of auto, f32, f16"));
+        }
+        options->set_kv_type(found->second);
+      },
+      "precision of the KV cache (default auto: f32 for f32 checkpoints, else f16)", "TYPE");
+}
+
+}  // namespace
+
+void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
+  AddPolicy(app, options);
+  AddList(app, options, "--split", SetSplit,
+          "shares of the layers, one per device in --order (else by name), as in 12,6", "SHARES");
+  AddList(app, options, "--layers", SetLayers,
+          "layers of each worker, both ends included, as in m40=0-19,p106=20-31", "WORKER=A-B");
+  AddList(app, options, "--max-memory", SetMaxMemory,
+          "use no more than this, on every device or on the one named, as in m40=11.5GiB",
+          "[WORKER=]SIZE");
+  AddList(app, options, "--order", SetOrder, "the pipeline's order of workers", "WORKERS");
+  AddList(app, options, "--exclude", SetExclude, "workers to leave out", "WORKERS");
+  AddLimits(app, options);
+}
+
+}  // namespace layercake

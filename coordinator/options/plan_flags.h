@@ -1,0 +1,26 @@
+#pragma once
+
+// The command-line flags that say how a model is to be placed; the same in every program.
+
+#include <CLI/CLI.hpp>
+
+#include "layercake/v1/types.pb.h"
+
+namespace layercake {
+
+// Adds the plan flags to `app`, in the group "Placement". They fill `*options`, which must outlive
+// parsing, as the command line (environment, config file) is parsed:
+//
+//   --policy auto|balanced|sequential|proportional|manual
+//   --objective throughput|latency
+//   --split 12,6                       shares, one per device; implies --policy proportional
+//   --layers m40=0-19,p106=20-31       inclusive ranges; implies --policy manual
+//   --max-memory 11GiB | m40=11GiB,... for all, or per worker; repeatable
+//   --order a,b   --exclude a,b
+//   --context N|auto   --batch N   --step-tokens N
+//   --reserve SIZE   --kv-type auto|f32|f16
+//
+// Bad values end parsing with a CLI::ValidationError that says what was expected.
+void AddPlanFlags(CLI::App& app, v1::PlanOptions* options);
+
+}  // namespace layercake
