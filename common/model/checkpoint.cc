@@ -1,0 +1,261 @@
+#include "common/model/checkpoint.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
+#include "common/model/json_object.h"
+
+namespace layercake {
+namespace {
+
+using nlohmann::json;
+
+constexpr char kSingleFile[] = "model.safetensors";
+constexpr char kIndexFile[] = "model.safetensors.index.json";
+constexpr size_t kMaxIndexBytes = 100'000'000;
+
+bool Exists(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::exists(path, error);
+}
+
+// Says whose problem `status` is.
+absl::Status In(const std::string& path, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
+}
+
+std::string ShapeText(const std::vector<int64_t>& shape) {
+  return absl::StrCat("[", absl::StrJoin(shape, ", "), "]");
+}
+
+// FNV-1a: stable over hosts and builds, which std::hash and absl::Hash are not.
+class Fingerprint {
+ public:
+  void Add(absl::string_view bytes) {
+    for (const char c : bytes) hash_ = (hash_ ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+    hash_ = (hash_ ^ 0xff) * 0x100000001b3;
+  }
+  uint64_t value() const { return hash_; }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325;
+};
+
+using NamedShape = std::pair<std::string, std::vector<int64_t>>;
+
+std::vector<NamedShape> LayerTensors(const ModelConfig& config, int64_t layer) {
+  const int64_t hidden = config.hidden_dim, inner = config.intermediate_dim;
+  const int64_t q = config.num_heads * config.head_dim;
+  const int64_t kv = config.num_kv_heads * config.head_dim;
+  std::vector<NamedShape> tensors;
+  const auto add = [&](absl::string_view name, std::vector<int64_t> shape, bool bias) {
+    const std::string full = absl::StrCat("model.layers.", layer, ".", name);
+    if (bias) tensors.emplace_back(absl::StrCat(full, ".bias"), std::vector<int64_t>{shape[0]});
+    tensors.emplace_back(absl::StrCat(full, ".weight"), std::move(shape));
+  };
+  add("input_layernorm", {hidden}, false);
+  add("self_attn.q_proj", {q, hidden}, config.qkv_bias);
+  add("self_attn.k_proj", {kv, hidden}, config.qkv_bias);
+  add("self_attn.v_proj", {kv, hidden}, config.qkv_bias);
+  add("self_attn.o_proj", {hidden, q}, config.output_bias);
+  add("post_attention_layernorm", {hidden}, false);
+  add("mlp.gate_proj", {inner, hidden}, config.mlp_bias);
+  add("mlp.up_proj", {inner, hidden}, config.mlp_bias);
+  add("mlp.down_proj", {hidden, inner}, config.mlp_bias);
+  return tensors;
+}
+
+// What a directory without safetensors holds instead, in words.
+absl::Status NoWeights(const std::string& directory) {
+  std::vector<std::string> others;
+  std::error_code error;
+  for (std::filesystem::directory_iterator entry(directory, error), end; !error && entry != end;
+       entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    if (absl::EndsWith(name, ".gguf") || absl::StartsWith(name, "pytorch_model") ||
+        absl::EndsWith(name, ".pth")) {
+      others.push_back(name);
+    }
+  }
+  if (others.empty()) {
+    return absl::NotFoundError(absl::StrCat(directory, " has no weights: neither ", kSingleFile,
+                                            " nor ", kIndexFile, " is there"));
+  }
+  return absl::UnimplementedError(
+      absl::StrCat(directory, " has only ", *std::min_element(others.begin(), others.end()),
+                   ", and only safetensors are read; convert it with save_pretrained(..., "
+                   "safe_serialization=True), or download the safetensors"));
+}
+
+absl::StatusOr<std::map<std::string, std::string>> ParseIndex(absl::string_view text) {
+  LC_ASSIGN_OR_RETURN(const json index, ParseJsonObject(text, kIndexFile, kMaxIndexBytes));
+  const auto weights = index.find("weight_map");
+  if (weights == index.end() || !weights->is_object() || weights->empty()) {
+    return absl::DataLossError(absl::StrCat(kIndexFile, ": weight_map is missing or empty"));
+  }
+  std::map<std::string, std::string> shard_of;
+  for (const auto& [tensor, shard] : weights->items()) {
+    if (!shard.is_string()) {
+      return absl::DataLossError(
+          absl::StrCat(kIndexFile, ": weight_map names no file for ", tensor));
+    }
+    const std::string name = shard.get<std::string>();
+    if (name.empty() || name.find('/') != std::string::npos ||
+        name.find('\0') != std::string::npos || name == "." || name == "..") {
+      return absl::DataLossError(absl::StrCat(kIndexFile, ": \"", name, "\" for ", tensor,
+                                              " is no file name in this directory"));
+    }
+    shard_of[tensor] = name;
+  }
+  return shard_of;
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& directory) {
+  std::error_code error;
+  if (!std::filesystem::is_directory(directory, error)) {
+    return absl::NotFoundError(absl::StrCat("there is no model directory ", directory));
+  }
+  std::unique_ptr<Checkpoint> checkpoint(new Checkpoint());
+  checkpoint->directory_ = directory;
+  LC_ASSIGN_OR_RETURN(const auto config_file, MappedFile::Open(directory + "/config.json"));
+  auto config = ParseModelConfig(config_file->bytes());
+  if (!config.ok()) return In(directory, config.status());
+  checkpoint->config_ = *std::move(config);
+  if (const std::string path = directory + "/generation_config.json"; Exists(path)) {
+    LC_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(path));
+    auto defaults = ParseGenerationConfig(file->bytes(), checkpoint->config_);
+    if (!defaults.ok()) return In(directory, defaults.status());
+    checkpoint->generation_defaults_ = *std::move(defaults);
+  }
+  LC_RETURN_IF_ERROR(checkpoint->OpenWeights());
+  checkpoint->Summarise(config_file->bytes());
+  return checkpoint;
+}
+
+absl::Status Checkpoint::OpenWeights() {
+  if (Exists(absl::StrCat(directory_, "/", kSingleFile))) {
+    LC_ASSIGN_OR_RETURN(auto header, OpenFile(kSingleFile));
+    tensors_ = std::move(header.tensors);
+    other_dtypes_ = std::move(header.other_dtypes);
+    return absl::OkStatus();
+  }
+  if (Exists(absl::StrCat(directory_, "/", kIndexFile))) return OpenShards();
+  return NoWeights(directory_);
+}
+
+absl::Status Checkpoint::OpenShards() {
+  LC_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(directory_ + "/" + kIndexFile));
+  const auto index = ParseIndex(file->bytes());
+  if (!index.ok()) return In(directory_, index.status());
+  std::set<std::string> shards, missing;
+  for (const auto& [tensor, shard] : *index) {
+    shards.insert(shard);
+    if (!Exists(absl::StrCat(directory_, "/", shard))) missing.insert(shard);
+  }
+  if (!missing.empty()) {
+    return absl::NotFoundError(absl::StrCat(directory_, ": ", missing.size(), " of ", shards.size(),
+                                            " shards are missing: ", absl::StrJoin(missing, ", "),
+                                            "; download the rest"));
+  }
+  for (const std::string& shard : shards) {
+    LC_ASSIGN_OR_RETURN(SafetensorsHeader header, OpenFile(shard));
+    const auto is_elsewhere = [&](const auto& named) {
+      const auto it = index->find(named.first);
+      return it == index->end() || it->second != shard;
+    };
+    std::erase_if(header.tensors, is_elsewhere);
+    std::erase_if(header.other_dtypes, is_elsewhere);
+    tensors_.merge(header.tensors);
+    other_dtypes_.merge(header.other_dtypes);
+  }
+  for (const auto& [tensor, shard] : *index) {
+    if (tensors_.contains(tensor) || other_dtypes_.contains(tensor)) continue;
+    return absl::DataLossError(absl::StrCat(directory_, ": ", kIndexFile, " says that ", tensor,
+                                            " is in ", shard, ", but it is not"));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SafetensorsHeader> Checkpoint::OpenFile(const std::string& name) {
+  const std::string path = absl::StrCat(directory_, "/", name);
+  LC_ASSIGN_OR_RETURN(auto file, MappedFile::Open(path));
+  auto header = ParseSafetensors(file->bytes());
+  if (!header.ok()) return In(path, header.status());
+  files_.push_back(std::move(file));
+  return header;
+}
+
+void Checkpoint::Summarise(absl::string_view config_json) {
+  Fingerprint fingerprint;
+  fingerprint.Add(config_json);
+  std::array<int64_t, 3> bytes = {};
+  for (const auto& [name, tensor] : tensors_) {
+    fingerprint.Add(absl::StrCat(name, " ", DTypeName(tensor.dtype), ShapeText(tensor.shape)));
+    bytes[static_cast<size_t>(tensor.dtype)] += tensor.data.size();
+  }
+  fingerprint_ = fingerprint.value();
+  const auto most = std::max_element(bytes.begin(), bytes.end());
+  if (*most > 0) config_.dtype = static_cast<DType>(most - bytes.begin());
+}
+
+absl::StatusOr<TensorEntry> Checkpoint::Tensor(const std::string& name,
+                                               const std::vector<int64_t>& shape) const {
+  const auto it = tensors_.find(name);
+  if (it == tensors_.end()) {
+    if (const auto other = other_dtypes_.find(name); other != other_dtypes_.end()) {
+      return absl::UnimplementedError(absl::StrCat(directory_, ": tensor ", name, " has dtype ",
+                                                   other->second,
+                                                   "; only F32, F16 and BF16 weights are read"));
+    }
+    return absl::DataLossError(absl::StrCat(directory_, ": tensor ", name,
+                                            " is missing; config.json calls for it with shape ",
+                                            ShapeText(shape)));
+  }
+  if (it->second.shape != shape) {
+    return absl::DataLossError(absl::StrCat(directory_, ": tensor ", name, " has shape ",
+                                            ShapeText(it->second.shape),
+                                            ", but config.json calls for ", ShapeText(shape)));
+  }
+  return it->second;
+}
+
+absl::Status Checkpoint::Validate() const {
+  const std::vector<int64_t> table = {config_.vocab_size, config_.hidden_dim};
+  LC_RETURN_IF_ERROR(Tensor("model.embed_tokens.weight", table).status());
+  for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
+    for (const auto& [name, shape] : LayerTensors(config_, layer)) {
+      LC_RETURN_IF_ERROR(Tensor(name, shape).status());
+    }
+  }
+  LC_RETURN_IF_ERROR(Tensor("model.norm.weight", {config_.hidden_dim}).status());
+  return config_.tied_embeddings ? absl::OkStatus() : Tensor("lm_head.weight", table).status();
+}
+
+void Checkpoint::DropPages(const TensorEntry& tensor) const {
+  static const uintptr_t page = sysconf(_SC_PAGESIZE);
+  const auto begin = reinterpret_cast<uintptr_t>(tensor.data.data());
+  const uintptr_t first = (begin + page - 1) / page * page;
+  const uintptr_t last = (begin + tensor.data.size()) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
+int64_t Checkpoint::num_parameters() const {
+  int64_t count = 0;
+  for (const auto& [name, tensor] : tensors_) {
+    count += static_cast<int64_t>(tensor.data.size()) / DTypeBytes(tensor.dtype);
+  }
+  return count;
+}
+
+}  // namespace layercake
