@@ -1,0 +1,144 @@
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+#include <fstream>
+#include <string>
+#include <thread>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "common/base/bytes.h"
+#include "common/model/costs.h"
+#include "worker/device/device.h"
+
+namespace layercake {
+namespace {
+
+constexpr int64_t kPageBytes = 4096;
+constexpr int64_t kHugePageBytes = int64_t{2} << 20;
+constexpr int kMaxThreads = 1024;
+
+int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+// The text after "key:" in a /proc file, without its leading spaces; empty if there is none.
+std::string ProcValue(const std::string& path, absl::string_view key) {
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    absl::string_view rest = line;
+    if (!absl::ConsumePrefix(&rest, key)) continue;
+    rest = absl::StripLeadingAsciiWhitespace(rest);
+    if (absl::ConsumePrefix(&rest, ":")) return std::string(absl::StripAsciiWhitespace(rest));
+  }
+  return "";
+}
+
+int64_t MemInfoBytes(absl::string_view key) {
+  const std::string value = ProcValue("/proc/meminfo", key);
+  int64_t kib = 0;
+  if (!absl::SimpleAtoi(value.substr(0, value.find(' ')), &kib)) return 0;
+  return kib * 1024;
+}
+
+// A cgroup file's number; -1 where there is none, or no limit.
+int64_t CgroupNumber(const std::string& path) {
+  std::ifstream file(path);
+  std::string text;
+  int64_t number = 0;
+  if (!(file >> text) || !absl::SimpleAtoi(text, &number)) return -1;
+  return number;
+}
+
+// Narrows `memory` to the limits of this process's cgroup (version 2) and of those around it.
+// Page cache counts as used there though it can go; it is added back.
+void ApplyCgroupLimits(DeviceMemory& memory) {
+  std::string group = ProcValue("/proc/self/cgroup", "0:");
+  while (true) {
+    const std::string directory = absl::StrCat("/sys/fs/cgroup", group == "/" ? "" : group);
+    const int64_t limit = CgroupNumber(directory + "/memory.max");
+    const int64_t used = CgroupNumber(directory + "/memory.current");
+    if (limit >= 0 && used >= 0) {
+      std::ifstream stat(directory + "/memory.stat");
+      int64_t cache = 0;
+      std::string key;
+      for (int64_t value; stat >> key >> value;) {
+        if (key == "inactive_file" || key == "active_file") cache += value;
+      }
+      memory.total_bytes = std::min(memory.total_bytes, limit);
+      memory.free_bytes = std::min(memory.free_bytes, std::max<int64_t>(0, limit - used + cache));
+    }
+    if (group.empty() || group == "/") return;
+    group.resize(group.rfind('/'));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Device>> Device::CreateCpu(int num_threads) {
+  if (num_threads < 0 || num_threads > kMaxThreads) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot compute with ", num_threads,
+                                                   " threads; give 1 to ", kMaxThreads,
+                                                   ", or 0 for one per core"));
+  }
+  if (num_threads == 0) {
+    num_threads = std::clamp<int>(static_cast<int>(std::thread::hardware_concurrency()), 1,
+                                  kMaxThreads);
+  }
+  std::string name = ProcValue("/proc/cpuinfo", "model name");
+  if (name.empty()) name = "CPU";
+  return std::unique_ptr<Device>(new Device(DeviceKind::kCpu, std::move(name), num_threads));
+}
+
+DeviceMemory Device::Memory() const {
+  DeviceMemory memory{MemInfoBytes("MemTotal"), MemInfoBytes("MemAvailable")};
+  ApplyCgroupLimits(memory);
+  return memory;
+}
+
+absl::StatusOr<Buffer> Device::Allocate(int64_t bytes, absl::string_view purpose) {
+  CHECK_GT(bytes, 0) << purpose;
+  bytes = RoundUp(bytes, kAllocationBytes);
+  const int64_t free_bytes = Memory().free_bytes;
+  void* data = MAP_FAILED;
+  if (bytes <= free_bytes) {
+    data = mmap(nullptr, RoundUp(bytes, kPageBytes), PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  }
+  if (data == MAP_FAILED) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(name_, " cannot give ", FormatBytes(bytes), " for ", purpose, ": ",
+                     FormatBytes(free_bytes), " free"));
+  }
+  if (bytes >= kHugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
+  char* first = static_cast<char*>(data);
+  pool_.ParallelFor(RoundUp(bytes, kHugePageBytes) / kHugePageBytes, 1,
+                    [&](int64_t begin, int64_t end) {
+                      const int64_t last = std::min(end * kHugePageBytes, bytes);
+                      for (int64_t i = begin * kHugePageBytes; i < last; i += kPageBytes) {
+                        static_cast<volatile char*>(first)[i] = 0;
+                      }
+                    });
+  return Buffer(data, bytes);
+}
+
+void Buffer::Release() {
+  if (data_ != nullptr) munmap(data_, RoundUp(bytes_, kPageBytes));
+  data_ = nullptr;
+  bytes_ = 0;
+}
+
+void Device::CopyFromHost(const TensorView& to, const void* from, int64_t bytes) {
+  CHECK_EQ(to.stride, to.cols);
+  CHECK_EQ(bytes, to.rows * to.cols * DTypeBytes(to.dtype));
+  std::memcpy(to.data, from, bytes);
+}
+
+void Device::CopyToHost(void* to, const TensorView& from, int64_t bytes) {
+  CHECK_EQ(from.stride, from.cols);
+  CHECK_EQ(bytes, from.rows * from.cols * DTypeBytes(from.dtype));
+  std::memcpy(to, from.data, bytes);
+}
+
+}  // namespace layercake
