@@ -83,8 +83,8 @@ absl::StatusOr<std::unique_ptr<Device>> Device::CreateCpu(int num_threads) {
                                                    ", or 0 for one per core"));
   }
   if (num_threads == 0) {
-    num_threads = std::clamp<int>(static_cast<int>(std::thread::hardware_concurrency()), 1,
-                                  kMaxThreads);
+    num_threads =
+        std::clamp<int>(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
   }
   std::string name = ProcValue("/proc/cpuinfo", "model name");
   if (name.empty()) name = "CPU";
@@ -107,9 +107,9 @@ absl::StatusOr<Buffer> Device::Allocate(int64_t bytes, absl::string_view purpose
                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   }
   if (data == MAP_FAILED) {
-    return absl::ResourceExhaustedError(
-        absl::StrCat(name_, " cannot give ", FormatBytes(bytes), " for ", purpose, ": ",
-                     FormatBytes(free_bytes), " free"));
+    return absl::ResourceExhaustedError(absl::StrCat(name_, " cannot give ", FormatBytes(bytes),
+                                                     " for ", purpose, ": ",
+                                                     FormatBytes(free_bytes), " free"));
   }
   if (bytes >= kHugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
   char* first = static_cast<char*>(data);

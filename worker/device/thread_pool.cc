@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/logging.h"
+#include "worker/device/relax.h"
 
 namespace layercake {
 namespace {
@@ -14,12 +15,6 @@ constexpr uint64_t kInsideMask = kOpen - 1;
 constexpr int kSpinsBeforeSleep = 1500;
 // A helper that entered and then lost its core: let it have this one.
 constexpr int kSpinsBeforeYield = 20000;
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
-}
 
 uint32_t Generation(uint64_t gate) { return static_cast<uint32_t>(gate >> 32); }
 
@@ -58,7 +53,7 @@ void ThreadPool::ParallelFor(int64_t count, int64_t grain, Body body) {
   gate_.fetch_and(~kOpen, std::memory_order_acq_rel);
   for (int spins = 0; (gate_.load(std::memory_order_acquire) & kInsideMask) != 0;) {
     if (++spins < kSpinsBeforeYield) {
-      Pause();
+      Relax();
     } else {
       std::this_thread::yield();
     }
@@ -78,7 +73,7 @@ void ThreadPool::RunThread() {
   while (!stopping_) {
     uint32_t generation = generation_.load(std::memory_order_acquire);
     for (int spins = 0; generation == served && spins < kSpinsBeforeSleep; ++spins) {
-      Pause();
+      Relax();
       generation = generation_.load(std::memory_order_acquire);
     }
     if (generation == served) {

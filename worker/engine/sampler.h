@@ -22,7 +22,7 @@ struct SamplingSettings {
   float frequency_penalty = 0;
   uint64_t seed = 0;
   bool logprobs = false;
-  int32_t top_logprobs = 0;  // how many rivals; counts only with `logprobs`
+  int32_t top_logprobs = 0;                 // how many rivals; counts only with `logprobs`
   std::span<const int32_t> history_ids;     // distinct
   std::span<const int32_t> history_counts;  // times generated; as many as history_ids
   std::span<const int32_t> banned_ids;
@@ -48,9 +48,9 @@ struct SampledToken {
 // position).
 //   logits: [vocab_size] f32, used as scratch: its contents are lost.
 // Thread-safe; no memory is taken but for `top`.
-// Errors: Internal (a logit is NaN or +infinity, or every token is banned or -infinity: says which);
-// InvalidArgument (a setting out of range, an id outside the vocabulary).
-// Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+// Errors: Internal (a logit is NaN or +infinity, or every token is banned or -infinity: says
+// which); InvalidArgument (a setting out of range, an id outside the vocabulary). Source: Salmon et
+// al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
 absl::StatusOr<SampledToken> Sample(std::span<float> logits, const SamplingSettings& settings,
                                     int64_t position);
 

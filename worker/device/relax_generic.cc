@@ -1,0 +1,9 @@
+#include <atomic>
+
+#include "worker/device/relax.h"
+
+namespace layercake {
+
+void Relax() { std::atomic_signal_fence(std::memory_order_seq_cst); }
+
+}  // namespace layercake
