@@ -122,29 +122,31 @@ class Scheduler {
  private:
   struct SliceInFlight {
     SequenceId sequence;
-    int incarnation;
+    uint64_t run;
     int position;
     int num_tokens;
     bool sample;
   };
   struct StepInFlight {
     uint64_t id;
-    bool decodes;
     std::vector<SliceInFlight> slices;
   };
 
   absl::Status CheckFits(const Sequence& sequence) const;
   int NumBlocksFor(int num_tokens) const;
-  void AddDecodes(ScheduledStep& step);
+  bool IsFull(const ScheduledStep& step) const;
+  void AddDecodes(int num_decoding, ScheduledStep& step);
   void AddPrefills(ScheduledStep& step, int& budget);
   void AddAdmissions(ScheduledStep& step, int& budget);
   bool Admit(Sequence& sequence, uint64_t step_id);
   bool Grow(Sequence& sequence);
   BlockId TakeBlock();
-  void Emit(Sequence& sequence, int num_tokens, ScheduledStep& step);
-  void RegisterFullBlocks(Sequence& sequence, uint64_t step_id);
   void Preempt();
   void Stop(Sequence& sequence);
+  void Emit(Sequence& sequence, int num_tokens, ScheduledStep& step);
+  void EmitWithin(int& budget, Sequence& sequence, ScheduledStep& step);
+  void OfferFullBlocks(Sequence& sequence, uint64_t step_id);
+  void Advance(Sequence& sequence, const SliceOutcome& outcome);
 
   SchedulerOptions options_;
   std::unique_ptr<BlockPool> pool_;
@@ -155,6 +157,7 @@ class Scheduler {
   std::deque<Sequence*> waiting_;   // oldest first
   std::deque<StepInFlight> in_flight_;
   uint64_t next_step_id_ = 1;
+  uint64_t num_runs_ = 0;
   int64_t num_preemptions_ = 0;
 };
 

@@ -37,17 +37,18 @@ struct Sequence {
 
   // Below here: while running. `blocks` covers the history; of the history's KV, the first
   // `num_scheduled_tokens` are computed by steps that are done or in flight.
-  bool running = false;
   std::vector<BlockId> blocks;
   int num_scheduled_tokens = 0;
   // Full blocks already offered to the prefix cache, and the prefix they make.
   int num_registered_blocks = 0;
   PrefixId registered_prefix = kRootPrefix;
-  // Counts preemptions, so that results of steps from before one are known for stale.
-  int incarnation = 0;
+  // Another number for each time that a sequence starts to run, 0 while it does not: results of an
+  // earlier run, from before a preemption, are known by it.
+  uint64_t run = 0;
   // Positions of the prompt computed by completed steps without a gap from 0.
   int num_seen_prompt_tokens = 0;
 
+  bool running() const { return run != 0; }
   int num_tokens() const { return static_cast<int>(history.size()); }
   int num_generated_tokens() const { return num_tokens() - num_prompt_tokens; }
   // 0: its sample is in flight; 1: decodes; more: a prompt, or a history to be replayed.
