@@ -7,4 +7,11 @@ void InitLogging(const char* program) {
   google::InitGoogleLogging(program);
 }
 
+void SetLogLevel(const std::string& level) {
+  CHECK(level == "info" || level == "warning" || level == "error") << level;
+  FLAGS_minloglevel = level == "info"      ? google::INFO
+                      : level == "warning" ? google::WARNING
+                                           : google::ERROR;
+}
+
 }  // namespace layercake
