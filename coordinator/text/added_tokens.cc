@@ -52,8 +52,8 @@ absl::StatusOr<AddedToken> ReadToken(const Json& json, const Normalizer& normali
   LC_ASSIGN_OR_RETURN(token.rstrip, BoolOr(json, "rstrip", false, kWhere));
   LC_ASSIGN_OR_RETURN(token.special, BoolOr(json, "special", false, kWhere));
   LC_ASSIGN_OR_RETURN(token.normalized, BoolOr(json, "normalized", !token.special, kWhere));
-  token.control = token.special || (absl::StartsWith(token.content, "<|") &&
-                                    absl::EndsWith(token.content, "|>"));
+  token.control = token.special ||
+                  (absl::StartsWith(token.content, "<|") && absl::EndsWith(token.content, "|>"));
   MarkedText pattern(token.content);
   if (token.normalized) LC_RETURN_IF_ERROR(normalizer.Apply(&pattern));
   token.pattern = pattern.text();

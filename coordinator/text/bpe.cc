@@ -146,7 +146,8 @@ void BpeModel::MergeLong(std::vector<int32_t>* symbols) const {
   };
   const size_t size = symbols->size();
   std::vector<Link> links(size);
-  for (size_t i = 0; i < size; ++i) links[i] = {i == 0 ? kEnd : i - 1, i + 1 < size ? i + 1 : kEnd, false};
+  for (size_t i = 0; i < size; ++i)
+    links[i] = {i == 0 ? kEnd : i - 1, i + 1 < size ? i + 1 : kEnd, false};
   std::priority_queue<Candidate> heap;
   const auto offer = [&](size_t i) {
     if (i == kEnd || links[i].next == kEnd) return;

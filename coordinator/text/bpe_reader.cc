@@ -20,8 +20,8 @@ constexpr int64_t kMaxId = (1 << 24) - 1;
 absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Create(const Json& json) {
   LC_ASSIGN_OR_RETURN(const auto type, OptionalString(json, "type", kWhere));
   if (type.has_value() && *type != "BPE") {
-    return absl::UnimplementedError(absl::StrCat(
-        "tokenizer model '", *type, "' is not supported by this build; only BPE is"));
+    return absl::UnimplementedError(
+        absl::StrCat("tokenizer model '", *type, "' is not supported by this build; only BPE is"));
   }
   std::unique_ptr<BpeModel> model(new BpeModel());
   LC_RETURN_IF_ERROR(model->ReadVocab(json));
@@ -75,7 +75,8 @@ absl::Status BpeModel::ReadMerges(const Json& json) {
       const absl::string_view line = merge.get_ref<const std::string&>();
       if (line.substr(0, 8) == "#version") continue;
       const size_t space = line.find(' ');
-      if (space == absl::string_view::npos || line.find(' ', space + 1) != absl::string_view::npos) {
+      if (space == absl::string_view::npos ||
+          line.find(' ', space + 1) != absl::string_view::npos) {
         return absl::DataLossError(
             absl::StrCat("model: merge ", rank, " '", line, "' is not two pieces and one space"));
       }

@@ -67,7 +67,8 @@ void ReplaceStage::Push(absl::string_view piece, Sink next) {
   std::string text;
   const absl::Status status =
       pattern_->ForEachSpan(piece, [&](size_t begin, size_t end, bool is_match) {
-        absl::StrAppend(&text, is_match ? absl::string_view(content_) : piece.substr(begin, end - begin));
+        absl::StrAppend(&text,
+                        is_match ? absl::string_view(content_) : piece.substr(begin, end - begin));
       });
   // A piece is short; should the pattern give up on one all the same, the piece stays as it is.
   next(status.ok() ? absl::string_view(text) : piece);

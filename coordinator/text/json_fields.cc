@@ -11,8 +11,8 @@ namespace {
 
 absl::Status WrongType(absl::string_view name, absl::string_view where, absl::string_view wanted,
                        const Json& value) {
-  return absl::DataLossError(absl::StrCat(where, ": '", name, "' is ", value.type_name(),
-                                          " where ", wanted, " belongs"));
+  return absl::DataLossError(
+      absl::StrCat(where, ": '", name, "' is ", value.type_name(), " where ", wanted, " belongs"));
 }
 
 }  // namespace
@@ -64,7 +64,8 @@ absl::StatusOr<std::string> RequireString(const Json& object, absl::string_view 
   return member->get_ref<const std::string&>();
 }
 
-absl::StatusOr<std::optional<std::string>> OptionalString(const Json& object, absl::string_view name,
+absl::StatusOr<std::optional<std::string>> OptionalString(const Json& object,
+                                                          absl::string_view name,
                                                           absl::string_view where) {
   const Json* member = FindMember(object, name);
   if (member == nullptr) return std::nullopt;

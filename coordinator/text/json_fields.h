@@ -27,7 +27,8 @@ absl::StatusOr<const Json*> RequireMember(const Json& object, absl::string_view 
                                           absl::string_view where);
 absl::StatusOr<std::string> RequireString(const Json& object, absl::string_view name,
                                           absl::string_view where);
-absl::StatusOr<std::optional<std::string>> OptionalString(const Json& object, absl::string_view name,
+absl::StatusOr<std::optional<std::string>> OptionalString(const Json& object,
+                                                          absl::string_view name,
                                                           absl::string_view where);
 absl::StatusOr<bool> BoolOr(const Json& object, absl::string_view name, bool fallback,
                             absl::string_view where);

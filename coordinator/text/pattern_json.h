@@ -1,6 +1,5 @@
 #pragma once
 
-
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "coordinator/text/json_fields.h"

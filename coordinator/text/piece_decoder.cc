@@ -122,8 +122,7 @@ absl::Status PieceDecoder::AddReplace(const Json& json) {
   LC_ASSIGN_OR_RETURN(Regex pattern, ReadPattern(json, kWhere));
   LC_ASSIGN_OR_RETURN(std::string content, RequireString(json, "content", kWhere));
   patterns_.push_back(std::make_unique<const Regex>(std::move(pattern)));
-  prototypes_.push_back(
-      std::make_unique<ReplaceStage>(patterns_.back().get(), std::move(content)));
+  prototypes_.push_back(std::make_unique<ReplaceStage>(patterns_.back().get(), std::move(content)));
   return absl::OkStatus();
 }
 

@@ -31,8 +31,7 @@ absl::Status FindPieces(const Regex& pattern, bool invert, const Words& words, T
   });
 }
 
-absl::Status SplitByRegex(const Regex& pattern, bool invert, SplitBehavior behavior,
-                          Words* words) {
+absl::Status SplitByRegex(const Regex& pattern, bool invert, SplitBehavior behavior, Words* words) {
   std::vector<TextSpan> out;
   std::vector<SplitPiece> pieces;
   for (const TextSpan span : words->spans) {
@@ -68,8 +67,9 @@ void SplitByCharacter(absl::FunctionRef<bool(char32_t)> is_delimiter, SplitBehav
 }
 
 // Rebuilds the text word by word: `rewrite` appends what becomes of a word.
-void RewriteWords(absl::FunctionRef<void(size_t index, absl::string_view word, std::string*)> rewrite,
-                  Words* words) {
+void RewriteWords(
+    absl::FunctionRef<void(size_t index, absl::string_view word, std::string*)> rewrite,
+    Words* words) {
   std::string text;
   text.reserve(words->text.size() * 5 / 4);
   for (size_t i = 0; i < words->spans.size(); ++i) {
@@ -112,7 +112,8 @@ class ByteLevelPreTokenizer : public PreTokenizer {
       LC_RETURN_IF_ERROR(SplitByRegex(pattern_, false, SplitBehavior::kIsolated, words));
     }
     RewriteWords(
-        [](size_t, absl::string_view word, std::string* out) { AppendByteLevel(word, out); }, words);
+        [](size_t, absl::string_view word, std::string* out) { AppendByteLevel(word, out); },
+        words);
     return absl::OkStatus();
   }
 
@@ -160,8 +161,8 @@ class MetaspacePreTokenizer : public PreTokenizer {
         [&](size_t index, absl::string_view word, std::string* out) {
           const bool wanted = prepend_ == Prepend::kAlways ||
                               (prepend_ == Prepend::kFirst && at_start && index == 0);
-          const bool present = word.front() == ' ' ||
-                               word.substr(0, replacement_.size()) == replacement_;
+          const bool present =
+              word.front() == ' ' || word.substr(0, replacement_.size()) == replacement_;
           if (wanted && !present) absl::StrAppend(out, replacement_);
           for (const char c : word) {
             if (c == ' ') {
@@ -184,6 +185,33 @@ class MetaspacePreTokenizer : public PreTokenizer {
   const std::string replacement_;
   const Prepend prepend_;
   const bool split_;
+};
+
+// Runs of word characters, and runs of whatever else is not white space.
+class WhitespacePreTokenizer : public PreTokenizer {
+ public:
+  absl::Status Apply(Words* words) const override {
+    enum class Kind { kSpace, kWord, kOther };
+    std::vector<TextSpan> out;
+    for (const TextSpan span : words->spans) {
+      Kind last = Kind::kSpace;
+      for (size_t pos = span.begin; pos < span.end;) {
+        const CodePoint c = DecodeUtf8(words->text, pos);
+        const Kind kind = IsWhiteSpace(c.value)      ? Kind::kSpace
+                          : IsWordCharacter(c.value) ? Kind::kWord
+                                                     : Kind::kOther;
+        if (kind != Kind::kSpace && kind == last) {
+          out.back().end = pos + c.length;
+        } else if (kind != Kind::kSpace) {
+          out.push_back({pos, pos + c.length});
+        }
+        last = kind;
+        pos += c.length;
+      }
+    }
+    words->spans = std::move(out);
+    return absl::OkStatus();
+  }
 };
 
 class SequencePreTokenizer : public PreTokenizer {
@@ -250,11 +278,6 @@ Made MakePunctuation(const Json& json) {
   return std::make_unique<CharacterPreTokenizer>(&IsPunctuation, behavior);
 }
 
-Made MakeWhitespace() {
-  LC_ASSIGN_OR_RETURN(Regex pattern, Regex::Compile(R"(\w+|[^\w\s]+)"));
-  return std::make_unique<SplitPreTokenizer>(std::move(pattern), SplitBehavior::kRemoved, true);
-}
-
 Made Make(const Json& json, int nesting);
 
 Made MakeSequence(const Json& json, int nesting) {
@@ -286,7 +309,7 @@ Made Make(const Json& json, int nesting) {
   if (type == "Split") return MakeSplit(json);
   if (type == "Metaspace") return MakeMetaspace(json);
   if (type == "Punctuation") return MakePunctuation(json);
-  if (type == "Whitespace") return MakeWhitespace();
+  if (type == "Whitespace") return std::make_unique<WhitespacePreTokenizer>();
   if (type == "BertPreTokenizer") return MakeBert();
   if (type == "Sequence") return MakeSequence(json, nesting);
   if (type == "WhitespaceSplit") {

@@ -37,13 +37,13 @@ absl::StatusOr<pcre2_code*> CompileCode(absl::string_view pattern, absl::string_
   pcre2_set_newline(context.get(), PCRE2_NEWLINE_LF);
   int error = 0;
   PCRE2_SIZE offset = 0;
-  pcre2_code* code = pcre2_compile(
-      reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-      PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error, &offset,
-      context.get());
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &error,
+                    &offset, context.get());
   if (code == nullptr) {
-    return absl::DataLossError(absl::StrCat("bad regular expression '", original, "': ",
-                                            ErrorText(error), " near byte ", offset));
+    return absl::DataLossError(absl::StrCat("bad regular expression '", original,
+                                            "': ", ErrorText(error), " near byte ", offset));
   }
   // Where the platform has no JIT the interpreter runs the same pattern.
   pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
@@ -63,9 +63,9 @@ absl::StatusOr<std::optional<std::pair<size_t, size_t>>> Search(const pcre2_code
   }
   if (rc == PCRE2_ERROR_NOMATCH) return std::nullopt;
   if (rc < 0) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the tokenizer's regular expression gave up at byte ", start, " of a text of ",
-        text.size(), " bytes: ", ErrorText(rc), "; send a shorter text"));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the tokenizer's regular expression gave up at byte ", start, " of a text of ",
+                     text.size(), " bytes: ", ErrorText(rc), "; send a shorter text"));
   }
   const PCRE2_SIZE* offsets = pcre2_get_ovector_pointer(data);
   // \K can put the start past the end, or before where the search began.

@@ -1,5 +1,8 @@
 #include "coordinator/text/regex_dialect.h"
 
+#include <algorithm>
+
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 
@@ -49,9 +52,12 @@ class Translator {
       pos_ += 2;
     };
     switch (kind) {
-      case 's': return emit_class(kSpace, false);
-      case 'h': return emit_class(kHex, false);
-      case 'w': return emit_class(kWord, false);
+      case 's':
+        return emit_class(kSpace, false);
+      case 'h':
+        return emit_class(kHex, false);
+      case 'w':
+        return emit_class(kWord, false);
       case 'u':
         if (pos_ + 6 <= in_.size()) {
           absl::StrAppend(&out_, "\\x{", in_.substr(pos_ + 2, 4), "}");
@@ -68,8 +74,13 @@ class Translator {
       default:
         break;
     }
-    absl::StrAppend(&out_, in_.substr(pos_, 2));
-    pos_ += 2;
+    // What stands in braces behind \p, \x and the like belongs to the escape.
+    const size_t brace = pos_ + 2 < in_.size() && in_[pos_ + 2] == '{' ? in_.find('}', pos_)
+                                                                       : absl::string_view::npos;
+    const size_t end =
+        brace == absl::string_view::npos || !absl::ascii_isalpha(kind) ? pos_ + 2 : brace + 1;
+    absl::StrAppend(&out_, in_.substr(pos_, end - pos_));
+    pos_ = std::min(end, in_.size());
   }
 
   absl::Status TranslateClass() {
@@ -106,7 +117,8 @@ class Translator {
   void TranslateGroupOpening() {
     absl::StrAppend(&out_, "(?");
     pos_ += 2;
-    while (pos_ < in_.size() && absl::string_view("imx-").find(in_[pos_]) != absl::string_view::npos) {
+    while (pos_ < in_.size() &&
+           absl::string_view("imx-").find(in_[pos_]) != absl::string_view::npos) {
       out_.push_back(in_[pos_] == 'm' ? 's' : in_[pos_]);
       ++pos_;
     }

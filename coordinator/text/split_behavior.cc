@@ -53,11 +53,15 @@ std::vector<TextSpan> MergeEqualNeighbours(const std::vector<SplitPiece>& pieces
 
 std::vector<TextSpan> Join(const std::vector<SplitPiece>& pieces, SplitBehavior behavior) {
   switch (behavior) {
-    case SplitBehavior::kMergedWithPrevious: return MergeWithPrevious(pieces);
-    case SplitBehavior::kMergedWithNext: return MergeWithNext(pieces);
-    case SplitBehavior::kContiguous: return MergeEqualNeighbours(pieces);
+    case SplitBehavior::kMergedWithPrevious:
+      return MergeWithPrevious(pieces);
+    case SplitBehavior::kMergedWithNext:
+      return MergeWithNext(pieces);
+    case SplitBehavior::kContiguous:
+      return MergeEqualNeighbours(pieces);
     case SplitBehavior::kRemoved:
-    case SplitBehavior::kIsolated: break;
+    case SplitBehavior::kIsolated:
+      break;
   }
   std::vector<TextSpan> out;
   for (const SplitPiece& piece : pieces) {

@@ -51,9 +51,8 @@ absl::Status Tokenizer::EncodeSegment(MarkedText text, bool at_start, bool take_
     if (segment.token != nullptr) {
       ids->push_back(segment.token->id);
     } else {
-      LC_RETURN_IF_ERROR(
-          EncodeWords(text.text().substr(segment.begin, segment.end - segment.begin),
-                      at_start && segment.begin == 0, ids));
+      LC_RETURN_IF_ERROR(EncodeWords(text.text().substr(segment.begin, segment.end - segment.begin),
+                                     at_start && segment.begin == 0, ids));
     }
   }
   return absl::OkStatus();

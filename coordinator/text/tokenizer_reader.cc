@@ -38,8 +38,8 @@ absl::StatusOr<Json> ReadOptionalJson(const std::string& path) {
 absl::Status CheckIds(const std::vector<int32_t>& ids, int32_t vocab_size) {
   for (const int32_t id : ids) {
     if (id >= vocab_size) {
-      return absl::DataLossError(absl::StrCat("post_processor: id ", id,
-                                              " is outside the vocabulary of ", vocab_size));
+      return absl::DataLossError(
+          absl::StrCat("post_processor: id ", id, " is outside the vocabulary of ", vocab_size));
     }
   }
   return absl::OkStatus();
@@ -84,8 +84,9 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::Load(const std::string& pa
     const bool has_sentencepiece = fs::exists(fs::path(path) / "tokenizer.model", ignored);
     if (has_sentencepiece) {
       return absl::UnimplementedError(absl::StrCat(
-          path, " holds a tokenizer.model, which this build cannot read, and no tokenizer.json; "
-                "save it once with Hugging Face's fast tokenizer to get one"));
+          path,
+          " holds a tokenizer.model, which this build cannot read, and no tokenizer.json; "
+          "save it once with Hugging Face's fast tokenizer to get one"));
     }
     return absl::NotFoundError(absl::StrCat(path, " holds no tokenizer.json"));
   }

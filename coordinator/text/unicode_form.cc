@@ -43,7 +43,7 @@ void OrderCombiningMarks(std::vector<utf8proc_int32_t>* text) {
 
 // Normalizes one stretch into `buffer` and returns it as bytes.
 absl::string_view Convert(absl::string_view stretch, utf8proc_option_t options,
-                         std::vector<utf8proc_int32_t>* buffer) {
+                          std::vector<utf8proc_int32_t>* buffer) {
   buffer->clear();
   for (size_t pos = 0; pos < stretch.size();) {
     const CodePoint c = DecodeUtf8(stretch, pos);

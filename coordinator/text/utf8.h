@@ -38,12 +38,12 @@ bool IsValidUtf8(absl::string_view bytes);
 // `bytes` as valid UTF-8, by the rule above.
 std::string ToValidUtf8(absl::string_view bytes);
 
-bool IsWhiteSpace(char32_t c);   // White_Space
-bool IsNumeric(char32_t c);      // Nd, Nl, No
-bool IsMark(char32_t c);         // Mn, Mc, Me
-bool IsPunctuation(char32_t c);  // P*, and ASCII's punctuation and symbols
+bool IsWhiteSpace(char32_t c);     // White_Space
+bool IsNumeric(char32_t c);        // Nd, Nl, No
+bool IsMark(char32_t c);           // Mn, Mc, Me
+bool IsPunctuation(char32_t c);    // P*, and ASCII's punctuation and symbols
 bool IsWordCharacter(char32_t c);  // \w of UTS #18: Alphabetic, M, Nd, Pc, Join_Control
-char32_t ToLower(char32_t c);    // simple mappings
+char32_t ToLower(char32_t c);      // simple mappings
 char32_t ToUpper(char32_t c);
 bool IsUpper(char32_t c);  // Lu, Lt
 bool IsLower(char32_t c);  // Ll
