@@ -1,0 +1,250 @@
+#include "coordinator/placement/devices.h"
+
+#include <algorithm>
+#include <cctype>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/status_macros.h"
+
+namespace layercake {
+namespace {
+
+constexpr int64_t kCpuReserveBytes = int64_t{64} << 20;
+constexpr int64_t kGpuReserveBytes = int64_t{256} << 20;
+// How many devices are tried as the last stage, which bears the head, when not every order is.
+constexpr size_t kLastCandidates = 8;
+
+// Digits compare as numbers.
+bool NaturalLess(const std::string& a, const std::string& b) {
+  size_t i = 0;
+  size_t j = 0;
+  const auto digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  while (i < a.size() && j < b.size()) {
+    if (digit(a[i]) && digit(b[j])) {
+      const auto number = [&digit](const std::string& text, size_t& at) {
+        while (at < text.size() && text[at] == '0') ++at;
+        const size_t begin = at;
+        while (at < text.size() && digit(text[at])) ++at;
+        return text.substr(begin, at - begin);
+      };
+      const std::string left = number(a, i);
+      const std::string right = number(b, j);
+      if (left.size() != right.size()) return left.size() < right.size();
+      if (left != right) return left < right;
+    } else {
+      if (a[i] != b[j]) return a[i] < b[j];
+      ++i, ++j;
+    }
+  }
+  if (a.size() - i != b.size() - j) return a.size() - i < b.size() - j;
+  return a < b;
+}
+
+absl::Status CheckNames(const std::set<std::string>& known,
+                        const google::protobuf::RepeatedPtrField<std::string>& names,
+                        absl::string_view flag) {
+  std::set<std::string> seen;
+  for (const std::string& name : names) {
+    if (!known.contains(name)) {
+      return absl::InvalidArgumentError(absl::StrCat(flag, " names \"", name,
+                                                     "\", which is no worker here; there are ",
+                                                     absl::StrJoin(known, ", ")));
+    }
+    if (!seen.insert(name).second) {
+      return absl::InvalidArgumentError(absl::StrCat(flag, " names ", name, " twice"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckOptions(const std::set<std::string>& known, const v1::PlanOptions& options) {
+  LC_RETURN_IF_ERROR(CheckNames(known, options.order(), "--order"));
+  LC_RETURN_IF_ERROR(CheckNames(known, options.exclude(), "--exclude"));
+  for (const std::string& name : options.exclude()) {
+    if (std::find(options.order().begin(), options.order().end(), name) != options.order().end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--order and --exclude both name ", name, "; drop it from one"));
+    }
+  }
+  for (const auto& [name, bytes] : options.max_memory_bytes()) {
+    if (!name.empty() && !known.contains(name)) {
+      return absl::InvalidArgumentError(absl::StrCat("--max-memory names \"", name,
+                                                     "\", which is no worker here; there are ",
+                                                     absl::StrJoin(known, ", ")));
+    }
+  }
+  return absl::OkStatus();
+}
+
+UsableDevice MakeUsable(const PlannerDevice& device, const v1::PlanOptions& options) {
+  UsableDevice usable;
+  usable.name = device.name;
+  usable.speed = SpeedOf(device.device, device.profile);
+  uint64_t cap = device.device.cap_bytes();
+  const auto& caps = options.max_memory_bytes();
+  auto asked = caps.find(device.name);
+  if (asked == caps.end()) asked = caps.find("");
+  if (asked != caps.end()) cap = cap == 0 ? asked->second : std::min(cap, asked->second);
+  const uint64_t free = device.device.free_bytes();
+  usable.capped = cap > 0 && cap < free;
+  usable.available_bytes = static_cast<int64_t>(usable.capped ? cap : free);
+  usable.may_fill = usable.capped || device.device.kind() == v1::DEVICE_KIND_CUDA;
+  return usable;
+}
+
+// CPU workers of one host report the same free memory: shared out so that small caps are kept in
+// full and the others divide what is left equally.
+void ShareHostMemory(std::span<const PlannerDevice* const> sources,
+                     std::vector<UsableDevice>& devices) {
+  std::map<std::string, std::vector<size_t>> hosts;
+  for (size_t i = 0; i < devices.size(); ++i) {
+    if (sources[i]->device.kind() == v1::DEVICE_KIND_CUDA || sources[i]->host.empty()) continue;
+    hosts[sources[i]->host].push_back(i);
+  }
+  for (auto& [host, members] : hosts) {
+    int64_t left = std::numeric_limits<int64_t>::max();
+    for (const size_t i : members) {
+      left = std::min(left, static_cast<int64_t>(sources[i]->device.free_bytes()));
+    }
+    std::stable_sort(members.begin(), members.end(), [&devices](size_t a, size_t b) {
+      return devices[a].available_bytes < devices[b].available_bytes;
+    });
+    for (size_t k = 0; k < members.size(); ++k) {
+      UsableDevice& device = devices[members[k]];
+      const int64_t share = left / static_cast<int64_t>(members.size() - k);
+      if (device.available_bytes > share) {
+        device.available_bytes = share;
+        device.capped = false;
+      }
+      left -= device.available_bytes;
+    }
+  }
+}
+
+int64_t ReserveOf(const PlannerDevice& source, const UsableDevice& device,
+                  const v1::PlanOptions& options) {
+  if (options.has_reserve_bytes()) {
+    return static_cast<int64_t>(
+        std::min<uint64_t>(options.reserve_bytes(), device.available_bytes));
+  }
+  const bool cuda = source.device.kind() == v1::DEVICE_KIND_CUDA;
+  // A small cap is granted to be used: it gives up a tenth at most.
+  return std::min(cuda ? kGpuReserveBytes : kCpuReserveBytes, device.available_bytes / 10);
+}
+
+absl::Status ApplySplit(const v1::PlanOptions& options, DeviceSelection& selection) {
+  std::vector<UsableDevice>& devices = selection.devices;
+  if (options.policy() != v1::PlanOptions::POLICY_PROPORTIONAL) {
+    if (options.split_size() == 0) return absl::OkStatus();
+    return absl::InvalidArgumentError("--split goes with --policy proportional only");
+  }
+  if (options.split_size() == 0) {
+    for (UsableDevice& device : devices) device.share = static_cast<double>(device.usable_bytes());
+    return absl::OkStatus();
+  }
+  if (options.split_size() != static_cast<int>(devices.size())) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--split gives ", options.split_size(), " shares for ", devices.size(), " workers (",
+        absl::StrJoin(devices, ", ",
+                      [](std::string* out, const UsableDevice& device) { *out += device.name; }),
+        "); give one each"));
+  }
+  double total = 0;
+  for (size_t i = 0; i < devices.size(); ++i) {
+    devices[i].share = options.split(static_cast<int>(i));
+    if (!(devices[i].share >= 0) || devices[i].share > 1e30) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("--split gives ", devices[i].name, " the share ", devices[i].share));
+    }
+    total += devices[i].share;
+  }
+  if (total == 0) return absl::InvalidArgumentError("--split gives no device anything");
+  std::erase_if(devices, [&selection](const UsableDevice& device) {
+    if (device.share > 0) return false;
+    v1::ExcludedDevice& excluded = selection.excluded.emplace_back();
+    excluded.set_worker(device.name);
+    excluded.set_reason("its share in --split is 0");
+    return true;
+  });
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<DeviceSelection> SelectDevices(std::span<const PlannerDevice> devices,
+                                              const v1::PlanOptions& options) {
+  if (devices.empty()) {
+    return absl::FailedPreconditionError(
+        "no workers to plan for; start layercake-worker on each device with --coordinator");
+  }
+  std::set<std::string> known;
+  for (const PlannerDevice& device : devices) {
+    if (!known.insert(device.name).second) {
+      return absl::InvalidArgumentError(absl::StrCat("two workers are called ", device.name));
+    }
+  }
+  LC_RETURN_IF_ERROR(CheckOptions(known, options));
+
+  DeviceSelection selection;
+  std::vector<const PlannerDevice*> sources;
+  std::map<std::string, int> rank;
+  for (const std::string& name : options.order()) rank.emplace(name, static_cast<int>(rank.size()));
+  for (const PlannerDevice& device : devices) {
+    const auto& exclude = options.exclude();
+    const bool refused = std::find(exclude.begin(), exclude.end(), device.name) != exclude.end();
+    if (!refused && (rank.empty() || rank.contains(device.name))) {
+      sources.push_back(&device);
+      continue;
+    }
+    v1::ExcludedDevice& excluded = selection.excluded.emplace_back();
+    excluded.set_worker(device.name);
+    excluded.set_reason(refused ? "named in --exclude" : "not named in --order");
+  }
+  if (sources.empty()) {
+    return absl::InvalidArgumentError("--exclude leaves no worker to plan for");
+  }
+  std::sort(
+      sources.begin(), sources.end(), [&rank](const PlannerDevice* a, const PlannerDevice* b) {
+        return rank.empty() ? NaturalLess(a->name, b->name) : rank.at(a->name) < rank.at(b->name);
+      });
+  for (const PlannerDevice* source : sources) {
+    selection.devices.push_back(MakeUsable(*source, options));
+  }
+  ShareHostMemory(sources, selection.devices);
+  for (size_t i = 0; i < sources.size(); ++i) {
+    selection.devices[i].reserve_bytes = ReserveOf(*sources[i], selection.devices[i], options);
+  }
+  LC_RETURN_IF_ERROR(ApplySplit(options, selection));
+  std::sort(selection.excluded.begin(), selection.excluded.end(),
+            [](const auto& a, const auto& b) { return NaturalLess(a.worker(), b.worker()); });
+  const bool fixed = !options.order().empty() || options.policy() != v1::PlanOptions::POLICY_AUTO;
+  selection.orders = OrdersFor(selection.devices, fixed);
+  return selection;
+}
+
+DeviceOrders OrdersFor(const std::vector<UsableDevice>& devices, bool fixed) {
+  std::vector<int> all(devices.size());
+  std::iota(all.begin(), all.end(), 0);
+  if (fixed) return {.listed = {all}};
+  if (devices.size() <= kMaxDevicesInEveryOrder) return {.every = true};
+  std::stable_sort(all.begin(), all.end(), [&devices](int a, int b) {
+    return devices[a].speed.bytes_per_second > devices[b].speed.bytes_per_second;
+  });
+  DeviceOrders orders;
+  const size_t candidates = std::min(kLastCandidates, all.size());
+  for (size_t k = 0; k < candidates; ++k) {
+    // From the slowest, which is last already, to the fastest.
+    const size_t at = all.size() - 1 - k * (all.size() - 1) / (candidates - 1);
+    std::vector<int> order = all;
+    std::rotate(order.begin() + at, order.begin() + at + 1, order.end());
+    orders.listed.push_back(std::move(order));
+  }
+  return orders;
+}
+
+}  // namespace layercake

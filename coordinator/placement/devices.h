@@ -1,0 +1,48 @@
+#pragma once
+
+// Which devices a plan may use, in which order, and how much of their memory.
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/placement/cost_model.h"
+#include "coordinator/placement/planner.h"
+#include "coordinator/placement/search.h"
+#include "layercake/v1/types.pb.h"
+
+namespace layercake {
+
+struct UsableDevice {
+  std::string name;
+  int64_t available_bytes = 0;  // min(free, caps), and its share of a host's memory
+  int64_t reserve_bytes = 0;    // of those, left alone
+  bool capped = false;          // a cap of the operator's, not the device, sets available_bytes
+  // All of it may go to KV: a GPU's memory, or what the operator granted. A host's free memory is
+  // others' too, so a CPU worker without a cap takes only what the batch needs.
+  bool may_fill = false;
+  DeviceSpeed speed;
+  double share = 1;  // of the layers, for policy proportional
+
+  int64_t usable_bytes() const { return available_bytes - reserve_bytes; }
+};
+
+struct DeviceSelection {
+  std::vector<UsableDevice> devices;
+  DeviceOrders orders;
+  std::vector<v1::ExcludedDevice> excluded;  // on request
+};
+
+// Applies --order, --exclude, --max-memory, --reserve and --split. Devices come in `order`, else by
+// name ("cpu-2" before "cpu-10").
+// Errors: InvalidArgument (unknown, repeated or contradictory names, no device left, a split that
+// does not match); FailedPrecondition (no devices given).
+absl::StatusOr<DeviceSelection> SelectDevices(std::span<const PlannerDevice> devices,
+                                              const v1::PlanOptions& options);
+
+// Orders to search: the one the operator gave, every one for few devices, else a handful by speed.
+DeviceOrders OrdersFor(const std::vector<UsableDevice>& devices, bool fixed);
+
+}  // namespace layercake

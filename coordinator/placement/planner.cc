@@ -1,0 +1,139 @@
+#include "coordinator/placement/planner.h"
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/base/logging.h"
+#include "common/base/status_macros.h"
+#include "coordinator/placement/arrange.h"
+#include "coordinator/placement/explain.h"
+#include "coordinator/placement/problem.h"
+
+namespace layercake {
+namespace {
+
+// A context found by the planner is worth serving from here on; asked for, any is.
+constexpr int64_t kLeastAutoContextTokens = 256;
+
+absl::StatusOr<PlanningProblem> WithoutCaps(const ModelConfig& model,
+                                            std::span<const PlannerDevice> devices,
+                                            const PlanningProblem& problem) {
+  std::vector<PlannerDevice> uncapped(devices.begin(), devices.end());
+  for (PlannerDevice& device : uncapped) device.device.clear_cap_bytes();
+  v1::PlanOptions options = problem.options;
+  options.clear_max_memory_bytes();
+  LC_ASSIGN_OR_RETURN(PlanningProblem lifted,
+                      MakeProblem(model, uncapped, options, problem.model_name));
+  lifted.limits = problem.limits;
+  return lifted;
+}
+
+// Sets the context to the largest that fits if the operator left it to us.
+absl::Status SettleContext(const ModelConfig& model, std::span<const PlannerDevice> devices,
+                           PlanningProblem& problem) {
+  if (Feasible(problem)) return absl::OkStatus();
+  if (problem.context_is_auto()) {
+    const int64_t least = std::min(kLeastAutoContextTokens, problem.limits.max_context_tokens);
+    const int64_t largest = LargestFeasibleContext(problem);
+    if (largest >= least) {
+      problem.limits.max_context_tokens = largest;
+      return absl::OkStatus();
+    }
+    problem.limits.max_context_tokens = least;
+  }
+  LC_ASSIGN_OR_RETURN(const PlanningProblem lifted, WithoutCaps(model, devices, problem));
+  return DoesNotFit(problem, lifted);
+}
+
+std::string PolicyName(const v1::PlanOptions& options) {
+  switch (options.policy()) {
+    case v1::PlanOptions::POLICY_BALANCED:
+      return "balanced";
+    case v1::PlanOptions::POLICY_SEQUENTIAL:
+      return "sequential";
+    case v1::PlanOptions::POLICY_PROPORTIONAL:
+      return "proportional";
+    case v1::PlanOptions::POLICY_MANUAL:
+      return "manual";
+    default:
+      return options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY ? "auto, for latency"
+                                                                       : "auto, for throughput";
+  }
+}
+
+v1::StagePlan DescribeStage(const PlanningProblem& problem, const CostModel& cost,
+                            const Pipeline& pipeline, size_t index, int64_t blocks,
+                            const Prediction& prediction) {
+  const StageChoice& stage = pipeline.stages[index];
+  const UsableDevice& device = problem.selection.devices[stage.device];
+  v1::StagePlan plan;
+  plan.set_worker(device.name);
+  plan.set_first_layer(stage.first);
+  plan.set_num_layers(stage.count);
+  plan.set_has_embedding(stage.first == 0);
+  plan.set_has_head(stage.first + stage.count == cost.num_layers());
+  plan.set_weight_bytes(cost.WeightBytes(stage.first, stage.count));
+  plan.set_kv_bytes(cost.BlockBytes(stage.first, stage.count) * blocks);
+  plan.set_workspace_bytes(cost.WorkspaceBytes(stage.first, stage.count));
+  plan.set_reserve_bytes(device.reserve_bytes);
+  plan.set_available_bytes(device.available_bytes);
+  plan.set_decode_seconds(
+      cost.DecodeSeconds(device.speed, stage.first, stage.count, prediction.step_sequences));
+  plan.set_prefill_seconds(cost.PrefillSeconds(device.speed, stage.first, stage.count));
+  plan.set_reason(StageReason(problem, pipeline, index, prediction));
+  return plan;
+}
+
+v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost, const Pipeline& pipeline) {
+  const std::vector<UsableDevice>& devices = problem.selection.devices;
+  const int64_t blocks = ChooseBlocks(cost, devices, pipeline);
+  CHECK_GE(blocks, cost.context_blocks());
+  const Prediction prediction = Predict(cost, devices, pipeline, blocks);
+  v1::Plan plan;
+  plan.set_model(problem.model_name);
+  plan.set_policy(PolicyName(problem.options));
+  std::vector<bool> used(devices.size(), false);
+  for (size_t i = 0; i < pipeline.stages.size(); ++i) {
+    *plan.add_stages() = DescribeStage(problem, cost, pipeline, i, blocks, prediction);
+    used[pipeline.stages[i].device] = true;
+  }
+  for (size_t i = 0; i < devices.size(); ++i) {
+    if (used[i]) continue;
+    v1::ExcludedDevice* excluded = plan.add_excluded();
+    excluded->set_worker(devices[i].name);
+    excluded->set_reason(LeftOutReason(problem, pipeline, static_cast<int>(i), prediction));
+  }
+  for (const v1::ExcludedDevice& excluded : problem.selection.excluded) {
+    *plan.add_excluded() = excluded;
+  }
+  plan.set_num_blocks(static_cast<int32_t>(blocks));
+  plan.set_block_size_tokens(static_cast<int32_t>(problem.limits.block_size_tokens));
+  plan.set_max_context_tokens(static_cast<int32_t>(problem.limits.max_context_tokens));
+  plan.set_max_batch_sequences(static_cast<int32_t>(problem.limits.max_batch_sequences));
+  plan.set_max_step_tokens(static_cast<int32_t>(problem.limits.max_step_tokens));
+  plan.set_predicted_tokens_per_second(prediction.tokens_per_second);
+  plan.set_predicted_token_seconds(prediction.token_seconds);
+  plan.set_kv_type(problem.limits.kv_dtype == DType::kF32 ? v1::KV_TYPE_F32 : v1::KV_TYPE_F16);
+  return plan;
+}
+
+}  // namespace
+
+absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& model, std::span<const PlannerDevice> devices,
+                                  const v1::PlanOptions& options, absl::string_view model_name) {
+  LC_ASSIGN_OR_RETURN(PlanningProblem problem, MakeProblem(model, devices, options, model_name));
+  LC_RETURN_IF_ERROR(SettleContext(model, devices, problem));
+  const CostModel cost = problem.cost();
+  if (problem.manual()) {
+    LC_ASSIGN_OR_RETURN(const Pipeline pipeline, ManualPipeline(cost, problem.selection, options));
+    return Describe(problem, cost, pipeline);
+  }
+  const std::optional<Pipeline> pipeline = Arrange(cost, problem.selection, options);
+  CHECK(pipeline.has_value()) << "a feasible problem has a plan";
+  return Describe(problem, cost, *pipeline);
+}
+
+}  // namespace layercake

@@ -1,0 +1,119 @@
+#include "coordinator/placement/problem.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+
+namespace layercake {
+namespace {
+
+constexpr int32_t kDefaultBatchSequences = 16;
+constexpr int32_t kDefaultStepTokens = 256;
+constexpr int32_t kDefaultBlockTokens = 16;
+
+absl::Status CheckNumbers(const ModelConfig& model, const v1::PlanOptions& options) {
+  const auto negative = [](absl::string_view flag, int32_t value) {
+    return absl::InvalidArgumentError(absl::StrCat(flag, " is ", value, "; it cannot be negative"));
+  };
+  if (options.context_tokens() < 0) return negative("--context", options.context_tokens());
+  if (options.batch_sequences() < 0) return negative("--batch", options.batch_sequences());
+  if (options.step_tokens() < 0) return negative("--step-tokens", options.step_tokens());
+  if (options.block_size_tokens() < 0) return negative("block size", options.block_size_tokens());
+  if (options.context_tokens() > model.max_context_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat("--context ", options.context_tokens(),
+                                                   " is more than the model's own ",
+                                                   model.max_context_tokens));
+  }
+  if (options.batch_sequences() > 0 && options.step_tokens() > 0 &&
+      options.step_tokens() < options.batch_sequences()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--step-tokens ", options.step_tokens(), " is less than --batch ",
+                     options.batch_sequences(), "; a step decodes a token of each"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckManual(const v1::PlanOptions& options) {
+  const bool manual = options.policy() == v1::PlanOptions::POLICY_MANUAL;
+  if (manual && options.manual_size() == 0) {
+    return absl::InvalidArgumentError("--policy manual needs --layers");
+  }
+  if (!manual && options.manual_size() > 0) {
+    return absl::InvalidArgumentError("--layers goes with --policy manual only");
+  }
+  if (manual && options.order_size() > 0) {
+    return absl::InvalidArgumentError("--layers says the order already; drop --order");
+  }
+  return absl::OkStatus();
+}
+
+StageLimits LimitsFor(const ModelConfig& model, const v1::PlanOptions& options) {
+  const int32_t batch = options.batch_sequences();
+  const int32_t step = options.step_tokens();
+  StageLimits limits;
+  limits.max_step_tokens = step > 0 ? step : std::max(kDefaultStepTokens, batch);
+  limits.max_batch_sequences =
+      batch > 0 ? batch : std::min<int64_t>(kDefaultBatchSequences, limits.max_step_tokens);
+  limits.max_context_tokens =
+      options.context_tokens() > 0 ? options.context_tokens() : model.max_context_tokens;
+  limits.block_size_tokens =
+      options.block_size_tokens() > 0 ? options.block_size_tokens() : kDefaultBlockTokens;
+  const bool f32 = options.kv_type() == v1::KV_TYPE_F32 ||
+                   (options.kv_type() == v1::KV_TYPE_UNSPECIFIED && model.dtype == DType::kF32);
+  limits.kv_dtype = f32 ? DType::kF32 : DType::kF16;
+  return limits;
+}
+
+}  // namespace
+
+absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model,
+                                            std::span<const PlannerDevice> devices,
+                                            const v1::PlanOptions& options,
+                                            absl::string_view model_name) {
+  LC_RETURN_IF_ERROR(CheckNumbers(model, options));
+  LC_RETURN_IF_ERROR(CheckManual(options));
+  LC_ASSIGN_OR_RETURN(DeviceSelection selection, SelectDevices(devices, options));
+  PlanningProblem problem{.model = model,
+                          .model_name = std::string(model_name),
+                          .options = options,
+                          .selection = std::move(selection),
+                          .limits = LimitsFor(model, options)};
+  if (problem.manual()) {
+    LC_RETURN_IF_ERROR(ManualPipeline(problem.cost(), problem.selection, options).status());
+  }
+  return problem;
+}
+
+bool Feasible(const PlanningProblem& problem) {
+  const CostModel cost = problem.cost();
+  if (!problem.manual()) return Fits(cost, problem.selection, cost.context_blocks());
+  const absl::StatusOr<Pipeline> pipeline =
+      ManualPipeline(cost, problem.selection, problem.options);
+  return pipeline.ok() &&
+         std::all_of(pipeline->stages.begin(), pipeline->stages.end(),
+                     [&](const StageChoice& stage) {
+                       return BlocksThatFit(cost, problem.selection.devices[stage.device],
+                                            stage.first, stage.count) >= cost.context_blocks();
+                     });
+}
+
+int64_t LargestFeasibleContext(const PlanningProblem& problem) {
+  if (Feasible(problem)) return problem.limits.max_context_tokens;
+  PlanningProblem shorter = problem;
+  const int64_t block = problem.limits.block_size_tokens;
+  int64_t low = 0;
+  int64_t high = problem.limits.max_context_tokens / block;
+  while (low < high) {
+    const int64_t blocks = low + (high - low + 1) / 2;
+    shorter.limits.max_context_tokens = blocks * block;
+    if (Feasible(shorter)) {
+      low = blocks;
+    } else {
+      high = blocks - 1;
+    }
+  }
+  return low * block;
+}
+
+}  // namespace layercake

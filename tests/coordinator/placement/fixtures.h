@@ -1,0 +1,85 @@
+#pragma once
+
+// Models, devices and an exhaustive enumeration of pipelines for the planner's tests.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "common/model/config.h"
+#include "coordinator/placement/planner.h"
+#include "coordinator/placement/search.h"
+
+namespace layercake {
+
+inline ModelConfig Llama3_8B() {
+  ModelConfig model;
+  model.architecture = "llama";
+  model.vocab_size = 128256;
+  model.hidden_dim = 4096;
+  model.intermediate_dim = 14336;
+  model.num_layers = 32;
+  model.num_heads = 32;
+  model.num_kv_heads = 8;
+  model.head_dim = 128;
+  model.max_context_tokens = 8192;
+  model.dtype = DType::kBF16;
+  return model;
+}
+
+inline ModelConfig TinyModel(int num_layers) {
+  ModelConfig model;
+  model.architecture = "llama";
+  model.vocab_size = 320;
+  model.hidden_dim = 64;
+  model.intermediate_dim = 128;
+  model.num_layers = num_layers;
+  model.num_heads = 4;
+  model.num_kv_heads = 2;
+  model.head_dim = 16;
+  model.max_context_tokens = 256;
+  model.dtype = DType::kF32;
+  return model;
+}
+
+inline PlannerDevice MakeDevice(const std::string& name, v1::DeviceKind kind, double bytes,
+                                double bytes_per_second, double flops_per_second = 1e15) {
+  PlannerDevice device{.name = name, .host = name + "-host"};
+  device.device.set_kind(kind);
+  device.device.set_total_bytes(static_cast<uint64_t>(bytes));
+  device.device.set_free_bytes(static_cast<uint64_t>(bytes));
+  device.profile.set_bandwidth_bytes_per_second(bytes_per_second);
+  device.profile.set_flops_per_second(flops_per_second);
+  return device;
+}
+
+inline PlannerDevice Gpu(const std::string& name, double bytes, double bytes_per_second = 288e9) {
+  return MakeDevice(name, v1::DEVICE_KIND_CUDA, bytes, bytes_per_second);
+}
+
+inline PlannerDevice Cpu(const std::string& name, double bytes, double bytes_per_second = 15e9) {
+  return MakeDevice(name, v1::DEVICE_KIND_CPU, bytes, bytes_per_second);
+}
+
+// Calls `visit` with every way to cut `num_layers` layers over every ordered choice of devices.
+inline void ForEachPipeline(int num_devices, int num_layers,
+                            const std::function<void(const std::vector<StageChoice>&)>& visit) {
+  std::vector<StageChoice> stages;
+  std::vector<bool> used(num_devices, false);
+  std::function<void(int)> place = [&](int first) {
+    if (first == num_layers) return visit(stages);
+    for (int device = 0; device < num_devices; ++device) {
+      if (used[device]) continue;
+      used[device] = true;
+      for (int count = 1; first + count <= num_layers; ++count) {
+        stages.push_back({.device = device, .first = first, .count = count});
+        place(first + count);
+        stages.pop_back();
+      }
+      used[device] = false;
+    }
+  };
+  place(0);
+}
+
+}  // namespace layercake

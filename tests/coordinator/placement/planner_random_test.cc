@@ -1,0 +1,342 @@
+// Random small clusters: every plan is checked against an accounting and an enumeration of its own.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+
+#include "common/model/costs.h"
+#include "coordinator/placement/cost_model.h"
+#include "coordinator/placement/planner.h"
+#include "tests/coordinator/placement/fixtures.h"
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+struct Case {
+  ModelConfig model;
+  std::vector<PlannerDevice> devices;
+  v1::PlanOptions options;
+};
+
+int Draw(std::mt19937& random, int low, int high) {
+  return std::uniform_int_distribution<int>(low, high)(random);
+}
+
+Case RandomCase(std::mt19937& random) {
+  Case c;
+  c.model = TinyModel(Draw(random, 1, 7));
+  c.model.vocab_size = Draw(random, 1, 4) * 500;
+  c.model.tied_embeddings = Draw(random, 0, 1) == 1;
+  const int num_devices = Draw(random, 1, 4);
+  for (int i = 0; i < num_devices; ++i) {
+    const double bytes = Draw(random, 200, 3000) * 1024.0;
+    const double speed = Draw(random, 0, 2) == 0 ? 1e9 : Draw(random, 1, 40) * 1e8;
+    const std::string name = "d" + std::to_string(i);
+    c.devices.push_back(Draw(random, 0, 1) == 0 ? Cpu(name, bytes, speed)
+                                                : Gpu(name, bytes, speed));
+    c.devices.back().profile.set_flops_per_second(Draw(random, 1, 100) * 1e8);
+    if (Draw(random, 0, 3) == 0)
+      c.devices.back().device.set_cap_bytes(Draw(random, 100, 3000) * 1024);
+  }
+  if (Draw(random, 0, 3) == 0) {
+    (*c.options.mutable_max_memory_bytes())[""] = Draw(random, 300, 2000) * 1024;
+  }
+  if (Draw(random, 0, 1) == 0) c.options.set_reserve_bytes(Draw(random, 0, 50) * 1024);
+  c.options.set_context_tokens(Draw(random, 1, 256));
+  c.options.set_batch_sequences(Draw(random, 1, 8));
+  c.options.set_step_tokens(Draw(random, 8, 64));
+  return c;
+}
+
+StageLimits LimitsOf(const Case& c) {
+  return {.max_step_tokens = c.options.step_tokens(),
+          .max_batch_sequences = c.options.batch_sequences(),
+          .max_context_tokens = c.options.context_tokens(),
+          .block_size_tokens = 16,
+          .kv_dtype = DType::kF32};
+}
+
+int64_t Available(const Case& c, const PlannerDevice& device) {
+  uint64_t bytes = device.device.free_bytes();
+  if (device.device.cap_bytes() > 0) bytes = std::min(bytes, device.device.cap_bytes());
+  const auto all = c.options.max_memory_bytes().find("");
+  if (all != c.options.max_memory_bytes().end()) bytes = std::min(bytes, all->second);
+  return static_cast<int64_t>(bytes);
+}
+
+int64_t Reserve(const Case& c, const PlannerDevice& device) {
+  const int64_t available = Available(c, device);
+  if (!c.options.has_reserve_bytes()) {
+    return std::min(available / 10,
+                    int64_t{device.device.kind() == v1::DEVICE_KIND_CPU ? 64 : 256} << 20);
+  }
+  return std::min(available, static_cast<int64_t>(c.options.reserve_bytes()));
+}
+
+LayerRange RangeOf(const Case& c, int first, int count) {
+  return {.first_layer = first,
+          .num_layers = count,
+          .has_embedding = first == 0,
+          .has_head = first + count == c.model.num_layers};
+}
+
+int64_t StageBytes(const Case& c, const StageChoice& stage, int64_t blocks) {
+  const LayerRange range = RangeOf(c, stage.first, stage.count);
+  return StageWeightBytes(c.model, range) + WorkspaceBytes(c.model, range, LimitsOf(c)) +
+         blocks * stage.count * LayerBlockBytes(c.model, LimitsOf(c));
+}
+
+bool Holds(const Case& c, const std::vector<StageChoice>& stages, int64_t blocks) {
+  return std::all_of(stages.begin(), stages.end(), [&](const StageChoice& stage) {
+    const PlannerDevice& device = c.devices[stage.device];
+    return StageBytes(c, stage, blocks) <= Available(c, device) - Reserve(c, device);
+  });
+}
+
+int64_t ContextBlocks(const Case& c) { return (c.options.context_tokens() + 15) / 16; }
+
+std::vector<StageChoice> StagesOf(const Case& c, const v1::Plan& plan) {
+  std::vector<StageChoice> stages;
+  for (const v1::StagePlan& stage : plan.stages()) {
+    const auto found =
+        std::find_if(c.devices.begin(), c.devices.end(),
+                     [&stage](const PlannerDevice& d) { return d.name == stage.worker(); });
+    stages.push_back({.device = static_cast<int>(found - c.devices.begin()),
+                      .first = stage.first_layer(),
+                      .count = stage.num_layers()});
+  }
+  return stages;
+}
+
+// Layers in order, each once; bytes as claimed; caps, reserve and context kept.
+void ExpectSound(const Case& c, const v1::Plan& plan) {
+  const std::vector<StageChoice> stages = StagesOf(c, plan);
+  std::map<int, int> times_used;
+  int next = 0;
+  for (int i = 0; i < plan.stages_size(); ++i) {
+    const v1::StagePlan& stage = plan.stages(i);
+    ASSERT_LT(stages[i].device, static_cast<int>(c.devices.size()));
+    ASSERT_EQ(++times_used[stages[i].device], 1);
+    ASSERT_EQ(stage.first_layer(), next);
+    ASSERT_GE(stage.num_layers(), 1);
+    next += stage.num_layers();
+    const PlannerDevice& device = c.devices[stages[i].device];
+    ASSERT_EQ(stage.available_bytes(), Available(c, device));
+    ASSERT_EQ(stage.reserve_bytes(), Reserve(c, device));
+    ASSERT_EQ(stage.weight_bytes() + stage.workspace_bytes() + stage.kv_bytes(),
+              StageBytes(c, stages[i], plan.num_blocks()));
+    ASSERT_EQ(stage.has_embedding(), i == 0);
+    ASSERT_EQ(stage.has_head(), i + 1 == plan.stages_size());
+    ASSERT_FALSE(stage.reason().empty());
+  }
+  ASSERT_EQ(next, c.model.num_layers);
+  ASSERT_TRUE(Holds(c, stages, plan.num_blocks()));
+  ASSERT_GE(plan.num_blocks(), ContextBlocks(c));
+  ASSERT_EQ(plan.stages_size() + plan.excluded_size(), static_cast<int>(c.devices.size()));
+  for (const v1::ExcludedDevice& excluded : plan.excluded())
+    ASSERT_FALSE(excluded.reason().empty());
+}
+
+double Seconds(const Case& c, const StageChoice& stage, int64_t sequences) {
+  const PlannerDevice& device = c.devices[stage.device];
+  return CostModel(c.model, LimitsOf(c))
+      .DecodeSeconds(SpeedOf(device.device, device.profile), stage.first, stage.count, sequences);
+}
+
+double Slowest(const Case& c, const std::vector<StageChoice>& stages, int64_t sequences) {
+  double slowest = 0;
+  for (const StageChoice& stage : stages) slowest = std::max(slowest, Seconds(c, stage, sequences));
+  return slowest;
+}
+
+double SumOf(const Case& c, const std::vector<StageChoice>& stages, int64_t sequences) {
+  double sum = 0;
+  for (const StageChoice& stage : stages) sum += Seconds(c, stage, sequences);
+  return sum;
+}
+
+TEST(PlannerRandomTest, LatencyIsTheSmallestOfAllPipelinesThatFit) {
+  std::mt19937 random(7);
+  int planned = 0;
+  int refused = 0;
+  for (int i = 0; i < 3000; ++i) {
+    Case c = RandomCase(random);
+    c.options.set_objective(v1::PlanOptions::OBJECTIVE_LATENCY);
+    double best = kDoesNotFit;
+    ForEachPipeline(static_cast<int>(c.devices.size()), static_cast<int>(c.model.num_layers),
+                    [&](const std::vector<StageChoice>& stages) {
+                      if (!Holds(c, stages, ContextBlocks(c))) return;
+                      best = std::min(best, SumOf(c, stages, 1));
+                    });
+    const absl::StatusOr<v1::Plan> plan = MakePlan(c.model, c.devices, c.options, "tiny");
+    if (best == kDoesNotFit) {
+      ++refused;
+      ASSERT_THAT(plan, StatusIs(absl::StatusCode::kResourceExhausted,
+                                 ::testing::HasSubstr("tiny does not fit")))
+          << "case " << i;
+      continue;
+    }
+    ++planned;
+    ASSERT_OK(plan) << "case " << i;
+    ExpectSound(c, *plan);
+    ASSERT_NEAR(plan->predicted_token_seconds(), best, best * 1e-9) << "case " << i;
+  }
+  EXPECT_GT(planned, 1000);
+  EXPECT_GT(refused, 300);
+}
+
+// Tokens per second of `stages` with room for `blocks`, as the room's README defines it.
+double Rate(const Case& c, const std::vector<StageChoice>& stages, int64_t blocks) {
+  const int64_t num_stages = static_cast<int64_t>(stages.size());
+  const int64_t sequences = blocks / ContextBlocks(c);
+  const int64_t in_flight = std::min(num_stages, sequences);
+  const int64_t per_step =
+      std::max<int64_t>(1, std::min<int64_t>(c.options.batch_sequences(), sequences / num_stages));
+  return static_cast<double>(per_step * in_flight) /
+         std::max(SumOf(c, stages, per_step),
+                  static_cast<double>(in_flight) * Slowest(c, stages, per_step));
+}
+
+// The lowest slowest stage with room for `blocks`, over all pipelines; among those the lowest sum.
+struct Fastest {
+  double slowest = kDoesNotFit;
+  double sum = kDoesNotFit;
+  double rate = kDoesNotFit;  // the least of any of those pipelines
+};
+
+Fastest FastestWith(const Case& c, int64_t blocks, int64_t sequences) {
+  const auto same = [](double a, double b) { return std::abs(a - b) <= 1e-9 * a; };
+  Fastest best;
+  ForEachPipeline(
+      static_cast<int>(c.devices.size()), static_cast<int>(c.model.num_layers),
+      [&](const std::vector<StageChoice>& stages) {
+        if (!Holds(c, stages, blocks)) return;
+        const double slowest = Slowest(c, stages, sequences);
+        const double sum = SumOf(c, stages, sequences);
+        const double rate = Rate(c, stages, blocks);
+        if (same(slowest, best.slowest) && same(sum, best.sum)) {
+          best.rate = std::min(best.rate, rate);
+        } else if (same(slowest, best.slowest) ? sum < best.sum : slowest < best.slowest) {
+          best = {.slowest = slowest, .sum = sum, .rate = rate};
+        }
+      });
+  return best;
+}
+
+TEST(PlannerRandomTest, ThroughputIsTheFastestPipelineForSomeRoomAndNoRoomIsBetter) {
+  std::mt19937 random(11);
+  int planned = 0;
+  for (int i = 0; i < 1500; ++i) {
+    const Case c = RandomCase(random);
+    const absl::StatusOr<v1::Plan> plan = MakePlan(c.model, c.devices, c.options, "tiny");
+    const int64_t batch = c.options.batch_sequences();
+    const int64_t context_blocks = ContextBlocks(c);
+    if (FastestWith(c, context_blocks, batch).slowest == kDoesNotFit) {
+      ASSERT_THAT(plan, StatusIs(absl::StatusCode::kResourceExhausted)) << "case " << i;
+      continue;
+    }
+    ++planned;
+    ASSERT_OK(plan) << "case " << i;
+    ExpectSound(c, *plan);
+    const std::vector<StageChoice> stages = StagesOf(c, *plan);
+    EXPECT_NEAR(plan->predicted_tokens_per_second(), Rate(c, stages, plan->num_blocks()),
+                1e-9 * plan->predicted_tokens_per_second());
+    bool fastest_for_some_room = false;
+    for (int64_t room = batch * static_cast<int64_t>(c.devices.size()); room >= 1; room /= 2) {
+      const int64_t sequences = std::min(room, batch);
+      const Fastest best = FastestWith(c, room * context_blocks, sequences);
+      if (best.slowest == kDoesNotFit) continue;
+      ASSERT_GE(plan->predicted_tokens_per_second(), best.rate * (1 - 1e-9))
+          << "case " << i << " with room for " << room;
+      fastest_for_some_room |=
+          std::abs(Slowest(c, stages, sequences) - best.slowest) <= 1e-9 * best.slowest &&
+          std::abs(SumOf(c, stages, sequences) - best.sum) <= 1e-9 * best.sum;
+    }
+    ASSERT_TRUE(fastest_for_some_room) << "case " << i;
+  }
+  EXPECT_GT(planned, 500);
+}
+
+TEST(PlannerRandomTest, AmpleMemoryGivesTheSmallestSlowestStageAtFullBatch) {
+  std::mt19937 random(13);
+  for (int i = 0; i < 1500; ++i) {
+    Case c = RandomCase(random);
+    c.options.clear_max_memory_bytes();
+    for (PlannerDevice& device : c.devices) {
+      device.device.clear_cap_bytes();
+      device.device.set_free_bytes(uint64_t{1} << 30);
+    }
+    LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(c.model, c.devices, c.options, "tiny"));
+    const Fastest best = FastestWith(c, ContextBlocks(c), c.options.batch_sequences());
+    ASSERT_NEAR(plan.predicted_tokens_per_second(), c.options.batch_sequences() / best.slowest,
+                1e-9 * plan.predicted_tokens_per_second())
+        << "case " << i;
+  }
+}
+
+TEST(PlannerRandomTest, EveryPolicyKeepsEveryCapAndRefusesOnlyWhatDoesNotFit) {
+  std::mt19937 random(17);
+  int planned = 0;
+  for (int i = 0; i < 3000; ++i) {
+    Case c = RandomCase(random);
+    c.options.set_policy(static_cast<v1::PlanOptions::Policy>(Draw(random, 1, 3)));
+    if (c.options.policy() == v1::PlanOptions::POLICY_PROPORTIONAL && Draw(random, 0, 1) == 1) {
+      for (size_t d = 0; d < c.devices.size(); ++d) c.options.add_split(Draw(random, 1, 9));
+    }
+    bool fits = false;
+    ForEachPipeline(static_cast<int>(c.devices.size()), static_cast<int>(c.model.num_layers),
+                    [&](const std::vector<StageChoice>& stages) {
+                      for (size_t s = 1; s < stages.size(); ++s) {
+                        if (stages[s].device < stages[s - 1].device) return;
+                      }
+                      fits |= Holds(c, stages, ContextBlocks(c));
+                    });
+    const absl::StatusOr<v1::Plan> plan = MakePlan(c.model, c.devices, c.options, "tiny");
+    ASSERT_EQ(plan.ok(), fits) << "case " << i << ": " << plan.status();
+    if (!fits) continue;
+    ++planned;
+    ExpectSound(c, *plan);
+  }
+  EXPECT_GT(planned, 1000);
+}
+
+TEST(PlannerRandomTest, ThePlanDoesNotDependOnTheOrderOfTheDevicesGiven) {
+  std::mt19937 random(19);
+  for (int i = 0; i < 500; ++i) {
+    Case c = RandomCase(random);
+    const absl::StatusOr<v1::Plan> plan = MakePlan(c.model, c.devices, c.options, "tiny");
+    std::shuffle(c.devices.begin(), c.devices.end(), random);
+    const absl::StatusOr<v1::Plan> shuffled = MakePlan(c.model, c.devices, c.options, "tiny");
+    ASSERT_EQ(plan.status(), shuffled.status());
+    if (!plan.ok()) continue;
+    ASSERT_EQ(plan->SerializeAsString(), shuffled->SerializeAsString());
+  }
+}
+
+TEST(PlannerRandomTest, ContextLeftOpenIsTheLargestThatFits) {
+  std::mt19937 random(23);
+  int shortened = 0;
+  for (int i = 0; i < 600; ++i) {
+    Case c = RandomCase(random);
+    c.model.max_context_tokens = 2048;
+    c.options.set_context_tokens(0);
+    const absl::StatusOr<v1::Plan> plan = MakePlan(c.model, c.devices, c.options, "tiny");
+    if (!plan.ok()) continue;
+    c.options.set_context_tokens(plan->max_context_tokens());
+    ExpectSound(c, *plan);
+    if (plan->max_context_tokens() == 2048) continue;
+    ++shortened;
+    EXPECT_GE(plan->max_context_tokens(), 256);
+    c.options.set_context_tokens(plan->max_context_tokens() + 16);
+    ASSERT_THAT(MakePlan(c.model, c.devices, c.options, "tiny"),
+                StatusIs(absl::StatusCode::kResourceExhausted));
+  }
+  EXPECT_GT(shortened, 30);
+}
+
+}  // namespace
+}  // namespace layercake
