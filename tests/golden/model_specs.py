@@ -1,0 +1,306 @@
+"""The tiny checkpoints of tests/golden/models: which quirk each one stands for.
+
+A spec has:
+  config    config.json as written to disk, in the form published checkpoints of that family have
+  dtype     of the stored weights: f32, f16 or bf16
+  lengths   of the prompts
+  shards    number of safetensors files (more than one brings an index.json)
+  ablations config changes that must change the logits: proof that the quirk is visible in the data
+  extras    other peculiarities of published checkpoints, see generate_models.py
+"""
+
+LENGTHS = (1, 7, 41)
+LONG_LENGTHS = (1, 7, 41, 100)
+
+
+def _old_llama(**kwargs):
+    """config.json as transformers 4 wrote it."""
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "hidden_act": "silu",
+        "initializer_range": 0.02,
+        "max_position_embeddings": 512,
+        "model_type": "llama",
+        "pretraining_tp": 1,
+        "rms_norm_eps": 1e-05,
+        "rope_scaling": None,
+        "tie_word_embeddings": False,
+        "transformers_version": "4.31.0.dev0",
+        "use_cache": True,
+    }
+    return {**config, **kwargs}
+
+
+def _new_llama(**kwargs):
+    """config.json as transformers 5 writes it."""
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "attention_bias": False,
+        "attention_dropout": 0.0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "hidden_act": "silu",
+        "initializer_range": 0.02,
+        "max_position_embeddings": 512,
+        "mlp_bias": False,
+        "model_type": "llama",
+        "pad_token_id": None,
+        "pretraining_tp": 1,
+        "rms_norm_eps": 1e-05,
+        "rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"},
+        "tie_word_embeddings": False,
+        "transformers_version": "5.0.0",
+        "use_cache": True,
+    }
+    return {**config, **kwargs}
+
+
+def _old_qwen2(**kwargs):
+    config = {
+        "architectures": ["Qwen2ForCausalLM"],
+        "attention_dropout": 0.0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "hidden_act": "silu",
+        "initializer_range": 0.02,
+        "max_position_embeddings": 512,
+        "max_window_layers": 1,
+        "model_type": "qwen2",
+        "rms_norm_eps": 1e-06,
+        "rope_theta": 1000000.0,
+        "sliding_window": 16,
+        "tie_word_embeddings": False,
+        "transformers_version": "4.37.2",
+        "use_cache": True,
+        "use_sliding_window": False,
+    }
+    return {**config, **kwargs}
+
+
+def _new_qwen2(**kwargs):
+    config = {
+        "architectures": ["Qwen2ForCausalLM"],
+        "attention_dropout": 0.0,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "hidden_act": "silu",
+        "initializer_range": 0.02,
+        "layer_types": ["full_attention"] * kwargs["num_hidden_layers"],
+        "max_position_embeddings": 512,
+        "max_window_layers": 2,
+        "model_type": "qwen2",
+        "pad_token_id": None,
+        "rms_norm_eps": 1e-06,
+        "rope_parameters": {"rope_theta": 1000000.0, "rope_type": "default"},
+        "sliding_window": None,
+        "tie_word_embeddings": False,
+        "transformers_version": "5.0.0",
+        "use_cache": True,
+        "use_sliding_window": False,
+    }
+    return {**config, **kwargs}
+
+
+def _shape(vocab, hidden, intermediate, layers, heads, kv_heads=None, head_dim=None):
+    shape = {
+        "vocab_size": vocab,
+        "hidden_size": hidden,
+        "intermediate_size": intermediate,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+    }
+    if kv_heads is not None:
+        shape["num_key_value_heads"] = kv_heads
+    if head_dim is not None:
+        shape["head_dim"] = head_dim
+    return shape
+
+
+_LLAMA3_OLD = {
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+    "rope_type": "llama3",
+}
+_LLAMA3_NEW = {
+    "factor": 32.0,
+    "high_freq_factor": 4.0,
+    "low_freq_factor": 1.0,
+    "original_max_position_embeddings": 64,
+    "rope_theta": 500000.0,
+    "rope_type": "llama3",
+}
+
+SPECS = {
+    # Grouped queries, untied, f32, transformers 4 form.
+    "llama-gqa": dict(
+        config=_old_llama(
+            torch_dtype="float32", rope_theta=10000.0, **_shape(263, 40, 106, 3, 4, 2)
+        ),
+        dtype="f32",
+        ablations=[{"rope_theta": 20000.0}],
+    ),
+    # One key/value head, explicit head_dim that is not hidden/heads, tied, bf16, transformers 5 form.
+    "llama-mqa-tied": dict(
+        config=_new_llama(
+            dtype="bfloat16", **{**_shape(331, 60, 106, 4, 6, 1, 18), "tie_word_embeddings": True}
+        ),
+        dtype="bf16",
+        ablations=[],
+    ),
+    # As first Llama files are: no num_key_value_heads, rope_theta, torch_dtype or tie_word_embeddings
+    # (the defaults stand), stored rotary inverse frequencies, a large epsilon; sharded f16.
+    "llama-mha-sharded": dict(
+        config={
+            k: v
+            for k, v in _old_llama(
+                rms_norm_eps=1e-3, max_sequence_length=512, **_shape(277, 54, 90, 6, 3)
+            ).items()
+            if k not in ("tie_word_embeddings", "rope_scaling")
+        },
+        dtype="f16",
+        shards=3,
+        extras={"inv_freq": True},
+        ablations=[{"rms_norm_eps": 1e-6}],
+    ),
+    # Smallest shapes: head_dim 10, two layers, odd vocabulary, larger per-head width than hidden/heads.
+    "llama-head-dim-10": dict(
+        config=_new_llama(dtype="float32", **_shape(149, 35, 61, 2, 5, 5, 10)),
+        dtype="f32",
+        ablations=[],
+    ),
+    # Biases in attention (o too) and mlp; norms stored as f32 in a bf16 file.
+    "llama-bias": dict(
+        config=_new_llama(
+            dtype="bfloat16",
+            **{**_shape(263, 48, 90, 3, 4, 2, 20), "attention_bias": True, "mlp_bias": True},
+        ),
+        dtype="bf16",
+        extras={"f32_norms": True},
+        ablations=[{"attention_bias": False}, {"mlp_bias": False}],
+    ),
+    # Llama 3.1 rope scaling, transformers 4 form, list of end tokens.
+    "llama3-rope-old": dict(
+        config=_old_llama(
+            torch_dtype="bfloat16",
+            rope_theta=500000.0,
+            attention_bias=False,
+            mlp_bias=False,
+            **{
+                **_shape(331, 64, 130, 3, 4, 2),
+                "rope_scaling": _LLAMA3_OLD,
+                "eos_token_id": [2, 3, 4],
+            },
+        ),
+        dtype="bf16",
+        lengths=LONG_LENGTHS,
+        ablations=[
+            {"rope_scaling": None},
+            {"rope_scaling": {**_LLAMA3_OLD, "high_freq_factor": 2.0}},
+        ],
+    ),
+    # Llama 3.2 rope scaling, transformers 5 form, tied, explicit head_dim.
+    "llama3-rope-new": dict(
+        config=_new_llama(
+            dtype="bfloat16",
+            **{
+                **_shape(271, 48, 102, 4, 6, 3, 24),
+                "rope_parameters": _LLAMA3_NEW,
+                "tie_word_embeddings": True,
+            },
+        ),
+        dtype="bf16",
+        lengths=LONG_LENGTHS,
+        extras={"stored_tied_head": True},
+        ablations=[
+            {"rope_parameters": {"rope_theta": 500000.0, "rope_type": "default"}},
+            {"rope_parameters": {**_LLAMA3_NEW, "low_freq_factor": 2.0}},
+        ],
+    ),
+    # Linear scaling in its first form ("type").
+    "llama-rope-linear": dict(
+        config=_old_llama(
+            torch_dtype="float16",
+            **{**_shape(263, 40, 86, 2, 4, 2), "rope_scaling": {"factor": 4.0, "type": "linear"}},
+        ),
+        dtype="f16",
+        lengths=LONG_LENGTHS,
+        ablations=[{"rope_scaling": None}],
+    ),
+    # Dynamic NTK scaling: no effect up to max_position_embeddings, so greedy ids stay below it; the last
+    # prompt is beyond it and has prefill logits alone (decoding depends on how the cache came about).
+    "llama-rope-dynamic": dict(
+        config=_old_llama(
+            torch_dtype="float16",
+            **{
+                **_shape(263, 40, 86, 2, 4, 2),
+                "rope_scaling": {"factor": 2.0, "type": "dynamic"},
+                "max_position_embeddings": 128,
+            },
+        ),
+        dtype="f16",
+        lengths=LENGTHS,
+        prefill_only_length=180,
+        ablations=[{"rope_scaling": None}],
+    ),
+    "llama-rope-yarn": dict(
+        config=_new_llama(
+            dtype="float16",
+            **{
+                **_shape(263, 48, 86, 2, 3, 1),
+                "rope_parameters": {
+                    "factor": 8.0,
+                    "original_max_position_embeddings": 32,
+                    "rope_theta": 10000.0,
+                    "rope_type": "yarn",
+                    "beta_fast": 16.0,
+                    "beta_slow": 2.0,
+                },
+            },
+        ),
+        dtype="f16",
+        lengths=LONG_LENGTHS,
+        ablations=[{"rope_parameters": {"rope_theta": 10000.0, "rope_type": "default"}}],
+    ),
+    # Qwen1.5 form: many heads, untied, sliding_window present but not used; f32.
+    "qwen2-untied": dict(
+        config=_old_qwen2(torch_dtype="float32", **_shape(281, 42, 110, 2, 3, 3)),
+        dtype="f32",
+        ablations=[{"use_sliding_window": True}],
+    ),
+    # Qwen2.5-0.5B form: grouped queries, tied, bf16, transformers 5 form.
+    "qwen2-tied": dict(
+        config=_new_qwen2(
+            dtype="bfloat16", **{**_shape(263, 56, 150, 4, 7, 1), "tie_word_embeddings": True}
+        ),
+        dtype="bf16",
+        ablations=[],
+    ),
+    # Qwen2.5 larger sizes: grouped queries, untied, sharded bf16, yarn as its model card says.
+    "qwen2-yarn-sharded": dict(
+        config=_old_qwen2(
+            torch_dtype="bfloat16",
+            **{
+                **_shape(307, 48, 124, 5, 6, 2),
+                "rope_scaling": {
+                    "factor": 4.0,
+                    "original_max_position_embeddings": 32,
+                    "type": "yarn",
+                },
+            },
+        ),
+        dtype="bf16",
+        shards=2,
+        lengths=LONG_LENGTHS,
+        ablations=[{"rope_scaling": None}, {"use_sliding_window": True}],
+    ),
+    # f16, explicit head_dim (published under qwen2 by third parties), transformers 5 form.
+    "qwen2-f16-head-dim": dict(
+        config=_new_qwen2(dtype="float16", **_shape(263, 44, 94, 3, 4, 2, 20)),
+        dtype="f16",
+        ablations=[],
+    ),
+}
