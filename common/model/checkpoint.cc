@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <filesystem>
 #include <set>
 
@@ -199,14 +198,14 @@ absl::StatusOr<SafetensorsHeader> Checkpoint::OpenFile(const std::string& name) 
 void Checkpoint::Summarise(absl::string_view config_json) {
   Fingerprint fingerprint;
   fingerprint.Add(config_json);
-  std::array<int64_t, 3> bytes = {};
+  std::set<DType> dtypes;
   for (const auto& [name, tensor] : tensors_) {
     fingerprint.Add(absl::StrCat(name, " ", DTypeName(tensor.dtype), ShapeText(tensor.shape)));
-    bytes[static_cast<size_t>(tensor.dtype)] += tensor.data.size();
+    if (tensor.shape.size() == 2) dtypes.insert(tensor.dtype);
   }
   fingerprint_ = fingerprint.value();
-  const auto most = std::max_element(bytes.begin(), bytes.end());
-  if (*most > 0) config_.dtype = static_cast<DType>(most - bytes.begin());
+  // Only f32 holds both f16's precision and bf16's range.
+  if (!dtypes.empty()) config_.dtype = dtypes.size() == 1 ? *dtypes.begin() : DType::kF32;
 }
 
 absl::StatusOr<TensorEntry> Checkpoint::Tensor(const std::string& name,

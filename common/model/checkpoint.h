@@ -26,7 +26,7 @@ class Checkpoint {
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& directory);
 
   const std::string& directory() const { return directory_; }
-  // `dtype` is that of most of the weights, whatever config.json declares.
+  // `dtype` is the narrowest that holds every matrix exactly, whatever config.json declares.
   const ModelConfig& config() const { return config_; }
   const GenerationDefaults& generation_defaults() const { return generation_defaults_; }
   // The tensor `name`, checked to have `shape`.
