@@ -48,7 +48,8 @@ std::optional<ScheduledStep> Scheduler::Next() {
 
   ScheduledStep step{.id = next_step_id_};
   AddDecodes(num_decoding, step);
-  int budget = options_.max_step_tokens - static_cast<int>(step.slices.size());
+  int budget = std::min(options_.max_step_tokens - static_cast<int>(step.slices.size()),
+                        PromptTokensPerStep());
   AddPrefills(step, budget);
   AddAdmissions(step, budget);
   if (step.slices.empty()) return std::nullopt;
@@ -76,6 +77,21 @@ void Scheduler::AddDecodes(int num_decoding, ScheduledStep& step) {
   }
 }
 
+// A step that carries a long piece of prompt holds up all stages in turn, so what there is to do
+// for prompts is spread over two rounds of the pipeline, in pieces worth a step of their own.
+int Scheduler::PromptTokensPerStep() const {
+  if (options_.num_stages == 1) return options_.max_step_tokens;
+  const int num_parts = 2 * options_.num_stages;
+  const int most = num_parts * options_.max_step_tokens;
+  int num_tokens = 0;
+  for (const Sequence* sequence : running_) {
+    if (sequence->num_unscheduled_tokens() > 1) num_tokens += sequence->num_unscheduled_tokens();
+  }
+  const int room = std::min(max_running() - num_running(), num_waiting());
+  for (int i = 0; i < room && num_tokens < most; ++i) num_tokens += waiting_[i]->num_tokens();
+  return std::max(CeilDivide(num_tokens, num_parts), CeilDivide(options_.max_step_tokens, 8));
+}
+
 // Prompts under way, in order of age: the oldest takes all it can use of the budget.
 void Scheduler::AddPrefills(ScheduledStep& step, int& budget) {
   for (Sequence* sequence : running_) {
@@ -85,8 +101,7 @@ void Scheduler::AddPrefills(ScheduledStep& step, int& budget) {
 }
 
 void Scheduler::AddAdmissions(ScheduledStep& step, int& budget) {
-  const int max_running = options_.num_stages * options_.max_batch_sequences;
-  while (!waiting_.empty() && budget > 0 && !IsFull(step) && num_running() < max_running) {
+  while (!waiting_.empty() && budget > 0 && !IsFull(step) && num_running() < max_running()) {
     Sequence& sequence = *waiting_.front();
     if (!Admit(sequence, step.id)) return;
     waiting_.pop_front();

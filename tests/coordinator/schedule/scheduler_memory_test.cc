@@ -79,8 +79,8 @@ TEST(SchedulerMemoryTest, SiblingsWaitForTheStepAfterTheirSharedPrompt) {
   for (SequenceId id = 1; id <= 3; ++id) {
     ASSERT_OK(scheduler.Add({.id = id, .prompt_ids = Prompt(13), .max_tokens = 9}));
   }
-  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+8"));
-  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@8+5!"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+7"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@7+6!"));
   // The blocks are being computed, but by earlier steps, and stages keep the order.
   EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("2@12+1!", "3@12+1!"));
   EXPECT_EQ(scheduler.Find(2)->num_cached_tokens, 12);
@@ -126,12 +126,14 @@ TEST(SchedulerMemoryTest, CachedBlocksAreReclaimedOldestFirstAndFromTheEndOfAPre
 
 TEST(SchedulerMemoryTest, AdmissionLeavesRunningSequencesABlockToGrow) {
   SchedulerOptions options = SmallOptions();
-  options.num_blocks = 3;
+  options.num_blocks = 4;
   Scheduler scheduler(options);
-  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(4), .max_tokens = 2}));
+  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(4), .max_tokens = 3}));
   CompleteNext(scheduler);
   ASSERT_OK(scheduler.Add({.id = 2, .prompt_ids = Prompt(8, 50), .max_tokens = 1}));
   EXPECT_THAT(CompleteNext(scheduler), ElementsAre("1@4+1!"));
+  EXPECT_EQ(scheduler.num_free_blocks(), 2) << "as many as 2 needs";
+  EXPECT_THAT(CompleteNext(scheduler), ElementsAre("1@5+1!"));
   EXPECT_THAT(CompleteNext(scheduler), ElementsAre("2@0+8!"));
 }
 
@@ -168,10 +170,11 @@ TEST_F(PreemptionTest, YoungestGivesWayAndIsReplayedWithItsHistory) {
   EXPECT_EQ(scheduler_.Find(2)->num_cached_tokens, 0) << "usage speaks of the prompt, once";
 }
 
-TEST_F(PreemptionTest, OlderSequenceTakesBlocksOfTheYoungest) {
+TEST_F(PreemptionTest, PreemptedSequenceGoesBeforeThoseThatCameLater) {
   ASSERT_OK(scheduler_.Add({.id = 3, .prompt_ids = Prompt(4, 90), .max_tokens = 2}));
-  EXPECT_THAT(CompleteNext(scheduler_), ElementsAre("1@8+1!", "2@3+1!"))
-      << "3 must leave a block for each of the others";
+  EXPECT_THAT(CompleteNext(scheduler_), ElementsAre("1@8+1!", "2@3+1!"));
+  EXPECT_THAT(CompleteNext(scheduler_), ElementsAre("1@9+1!"));
+  EXPECT_EQ(scheduler_.num_preemptions(), 1);
   scheduler_.Finish(1);
   EXPECT_THAT(CompleteNext(scheduler_), ElementsAre("2@4+1!", "3@0+4!"));
 }
@@ -180,6 +183,7 @@ TEST(SchedulerMemoryTest, LateResultOfAPreemptedSequenceIsIgnoredAndComputedAgai
   SchedulerOptions options = SmallOptions();
   options.num_stages = 2;
   options.num_blocks = 4;
+  options.max_step_tokens = 64;
   Scheduler scheduler(options);
   ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(7), .max_tokens = 6}));
   EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+7!"));

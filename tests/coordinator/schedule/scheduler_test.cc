@@ -58,7 +58,7 @@ TEST(SchedulerTest, ChunksOfALongPromptArePipelined) {
   SchedulerOptions options = SmallOptions();
   options.num_stages = 2;
   Scheduler scheduler(options);
-  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(30), .max_tokens = 1}));
+  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(60), .max_tokens = 1}));
   EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+8"));
   EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@8+8"));
   EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@16+8"));
@@ -66,7 +66,28 @@ TEST(SchedulerTest, ChunksOfALongPromptArePipelined) {
   LC_ASSERT_OK_AND_ASSIGN(const auto outcomes, scheduler.Complete(1, Tokens({0})));
   ASSERT_EQ(outcomes.size(), 1u);
   EXPECT_EQ(outcomes[0].token, std::nullopt);
-  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@24+6!"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@24+8"));
+}
+
+TEST(SchedulerTest, PromptIsSpreadOverTwoRoundsOfThePipeline) {
+  SchedulerOptions options = SmallOptions();
+  options.num_stages = 2;
+  options.max_step_tokens = 32;
+  Scheduler scheduler(options);
+  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(40), .max_tokens = 1}));
+  ASSERT_OK(scheduler.Add({.id = 2, .prompt_ids = Prompt(4, 90), .max_tokens = 1}));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+11"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@11+9"));
+}
+
+TEST(SchedulerTest, PiecesOfPromptsAreNotThinnerThanAnEighthOfAStep) {
+  SchedulerOptions options = SmallOptions();
+  options.num_stages = 4;
+  options.max_step_tokens = 32;
+  Scheduler scheduler(options);
+  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(6), .max_tokens = 1}));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+4"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@4+2!"));
 }
 
 TEST(SchedulerTest, DecodingGoesBeforePromptsAndLeavesThemTheRestOfTheBudget) {
