@@ -28,7 +28,7 @@ copyright file says so. ({chat_share:.0%} of the training tokens are conversatio
 
 ## Training
 
-{steps} steps of {batch_tokens} tokens ({tokens:.1f} million tokens, pass {passes} over the chapters), {minutes:.0f} minutes on {threads} shared CPU thread(s) in bf16
+{steps} steps of {batch_tokens:.0f} tokens ({tokens:.1f} million tokens, {passes:.1f} passes over the chapters), {minutes:.0f} minutes on {threads} shared CPU thread(s) in bf16
 autocast; AdamW, peak learning rate {rate:g}, cosine, weight decay 0.1, dropout {dropout:g}; the weights are a moving average.
 torch {torch}, transformers {transformers}, tokenizers {tokenizers}.
 
@@ -53,11 +53,12 @@ def render(figures):
     args, versions = figures["args"], figures["versions"]
     values = {
         "millions": figures["parameters"] / 1e6, "train_mb": figures["train_bytes"] / 1e6, "steps": figures["step"],
-        "tokens": figures["tokens"] / 1e6, "batch_tokens": args["batch"] * args["length"],
+        "tokens": figures["tokens"] / 1e6, "batch_tokens": figures["tokens"] / figures["step"],
         "train_ppl": math.exp(figures["train"]), "plain_ppl": math.exp(figures["plain"]),
         "chat_ppl": math.exp(figures["chat"]), "bits": figures.get("bits_per_byte", 0.0),
     }
-    names = ("train_tokens", "held_chapters", "held_tokens", "passes", "minutes", "train", "plain", "chat")
+    values["passes"] = figures["tokens"] * (1 - args["chat_share"]) / figures["train_tokens"]
+    names = ("train_tokens", "held_chapters", "held_tokens", "minutes", "train", "plain", "chat")
     values.update({n: figures[n] for n in names})
     values.update({n: args[n] for n in ("threads", "rate", "dropout", "chat_share")})
     values.update(versions)
