@@ -49,9 +49,10 @@ def greedy(model, prompt, ends):
     return ids[len(prompt):], lead
 
 
-def expect(kind, text, prompt, tokenizer, models):
-    """The entry for a prompt, or None when its greedy path has a near tie."""
+def expect(kind, text, rendered, tokenizer, models):
+    """The entry for a prompt, or None when its greedy path has a near tie. `rendered`: after the chat template."""
     single, double = models
+    prompt = tokenizer(rendered)["input_ids"]
     ends = single.generation_config.eos_token_id
     output, lead = greedy(single, prompt, ends)
     again, exact_lead = greedy(double, prompt, ends)
@@ -60,7 +61,7 @@ def expect(kind, text, prompt, tokenizer, models):
     print(f"{verdict:8} lead {lead:8.4f} {len(output):2} tokens  {text!r}")
     if verdict != "kept":
         return None
-    return {"kind": kind, "prompt": text, "prompt_ids": prompt, "output_ids": output,
+    return {"kind": kind, "prompt": text, "rendered": rendered, "prompt_ids": prompt, "output_ids": output,
             "stopped": output[-1] in ends, "text": tokenizer.decode(output, skip_special_tokens=True),
             "smallest_lead": round(lead, 5)}
 
@@ -79,12 +80,12 @@ def main():
     tokenizer = transformers.AutoTokenizer.from_pretrained(MODEL)
     models = [transformers.LlamaForCausalLM.from_pretrained(MODEL, dtype=t, attn_implementation="eager").eval()
               for t in (torch.float32, torch.float64)]
-    texts = [expect("text", t, tokenizer(t)["input_ids"], tokenizer, models) for t in TEXTS]
+    texts = [expect("text", t, t, tokenizer, models) for t in TEXTS]
     chats = []
     for text in CHATS:
-        prompt = tokenizer.apply_chat_template(
+        rendered = tokenizer.apply_chat_template(
             [{"role": "user", "content": text}], add_generation_prompt=True, tokenize=False)
-        chats.append(expect("chat", text, tokenizer(prompt)["input_ids"], tokenizer, models))
+        chats.append(expect("chat", text, rendered, tokenizer, models))
     cases = choose(texts, KEEP_TEXT) + choose(chats, KEEP_CHAT)
     if len(cases) < KEEP_TEXT + KEEP_CHAT:
         raise SystemExit(f"only {len(cases)} prompts have a clear greedy path: add prompts")
