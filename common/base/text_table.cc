@@ -1,9 +1,11 @@
 #include "common/base/text_table.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "common/base/logging.h"
 
@@ -13,6 +15,13 @@ size_t DisplayWidth(absl::string_view text) {
   return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   }));
+}
+
+std::string FormatFigure(double value) {
+  if (value == 0 || !std::isfinite(value)) return absl::StrFormat("%.0f", value);
+  const double magnitude = std::floor(std::log10(std::abs(value)));
+  const int decimals = std::clamp(2 - static_cast<int>(magnitude), 0, 9);
+  return absl::StrFormat("%.*f", decimals, value);
 }
 
 void TextTable::AddRow(std::vector<std::string> cells) {

@@ -29,6 +29,9 @@ class TextTable {
   std::vector<std::vector<std::string>> rows_;
 };
 
+// Three significant digits, never an exponent: "1130", "37.7", "0.547".
+std::string FormatFigure(double value);
+
 // Characters of UTF-8 `text`; each counts as one column.
 size_t DisplayWidth(absl::string_view text);
 

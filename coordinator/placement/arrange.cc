@@ -295,6 +295,7 @@ Prediction Predict(const CostModel& cost, const std::vector<UsableDevice>& devic
   Prediction prediction;
   prediction.step_sequences =
       std::clamp<int64_t>(sequences / stages, 1, cost.limits().max_batch_sequences);
+  prediction.sequences_in_flight = prediction.step_sequences * steps_in_flight;
   double slowest = 0;
   double sum = 0;
   for (const StageChoice& stage : pipeline.stages) {
@@ -306,8 +307,7 @@ Prediction Predict(const CostModel& cost, const std::vector<UsableDevice>& devic
     prediction.token_seconds += cost.DecodeSeconds(speed, stage.first, stage.count, 1);
   }
   const double round = std::max(sum, static_cast<double>(steps_in_flight) * slowest);
-  prediction.tokens_per_second =
-      static_cast<double>(prediction.step_sequences * steps_in_flight) / round;
+  prediction.tokens_per_second = static_cast<double>(prediction.sequences_in_flight) / round;
   return prediction;
 }
 

@@ -38,7 +38,8 @@ int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& dev
 
 // What a pipeline with `blocks` KV blocks will do, every stage kept busy as far as they allow.
 struct Prediction {
-  int64_t step_sequences = 1;  // per step; as many steps as stages are in flight if blocks allow
+  int64_t step_sequences = 1;       // per step
+  int64_t sequences_in_flight = 1;  // of all steps: as many as there are stages, if blocks allow
   double tokens_per_second = 0;
   double token_seconds = 0;  // one sequence alone
 };

@@ -4,13 +4,15 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
+#include "common/base/text_table.h"
 
 namespace layercake {
 namespace {
 
-std::string Milliseconds(double seconds) { return absl::StrFormat("%.3g ms", seconds * 1e3); }
+std::string Milliseconds(double seconds) {
+  return absl::StrCat(FormatFigure(seconds * 1e3), " ms");
+}
 
 double StageSeconds(const PlanningProblem& problem, const CostModel& cost, const StageChoice& stage,
                     int64_t sequences) {
@@ -31,14 +33,24 @@ size_t SlowestStage(const PlanningProblem& problem, const CostModel& cost, const
   return slowest;
 }
 
+// KV blocks that the plan is worth having: the context promised, and for throughput the sequences
+// in flight.
+int64_t WantedBlocks(const PlanningProblem& problem, const CostModel& cost,
+                     const Prediction& prediction) {
+  const bool throughput = problem.options.policy() == v1::PlanOptions::POLICY_AUTO &&
+                          problem.options.objective() == v1::PlanOptions::OBJECTIVE_THROUGHPUT;
+  if (!throughput) return cost.context_blocks();
+  return std::max(cost.context_blocks(), prediction.sequences_in_flight * cost.sequence_blocks());
+}
+
 // Bytes that one layer more would lack on the stage's device; <= 0 when it would fit.
 int64_t LackedByOneMore(const PlanningProblem& problem, const CostModel& cost,
-                        const StageChoice& stage, bool from_the_next) {
+                        const StageChoice& stage, bool from_the_next, int64_t blocks) {
   const int first = from_the_next ? stage.first : stage.first - 1;
   const int count = stage.count + 1;
   const UsableDevice& device = problem.selection.devices[stage.device];
   return cost.WeightBytes(first, count) + cost.WorkspaceBytes(first, count) +
-         cost.BlockBytes(first, count) * cost.context_blocks() - device.usable_bytes();
+         cost.BlockBytes(first, count) * blocks - device.usable_bytes();
 }
 
 std::string PolicyWords(const PlanningProblem& problem) {
@@ -69,10 +81,13 @@ std::string StageReason(const PlanningProblem& problem, const Pipeline& pipeline
                      : absl::StrCat(PolicyWords(problem), ": the whole model");
   }
   const bool last = index + 1 == pipeline.stages.size();
-  const int64_t lacked = LackedByOneMore(problem, cost, stage, !last);
+  const int64_t blocks = WantedBlocks(problem, cost, prediction);
+  const int64_t lacked = LackedByOneMore(problem, cost, stage, !last, blocks);
   if (lacked > 0) {
     return absl::StrCat(automatic ? "" : PolicyWords(problem) + "; ",
-                        "as many layers as fit: one more would lack ", FormatBytes(lacked));
+                        "as many layers as fit beside KV for ",
+                        blocks * cost.limits().block_size_tokens, " tokens: one more would lack ",
+                        FormatBytes(lacked));
   }
   if (!automatic) return PolicyWords(problem);
   if (problem.options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY) {

@@ -39,11 +39,10 @@ std::string StageRows(const v1::Plan& plan) {
                    {"decode ms", kRight},
                    {"prefill ms", kRight}});
   for (const v1::StagePlan& stage : plan.stages()) {
-    table.AddRow({stage.worker(), Layers(stage), Bytes(stage.weight_bytes()),
-                  Bytes(stage.kv_bytes()), Bytes(stage.workspace_bytes()),
-                  Bytes(stage.reserve_bytes()), FormatBytes(Headroom(stage)),
-                  absl::StrFormat("%.3g", stage.decode_seconds() * 1e3),
-                  absl::StrFormat("%.3g", stage.prefill_seconds() * 1e3)});
+    table.AddRow(
+        {stage.worker(), Layers(stage), Bytes(stage.weight_bytes()), Bytes(stage.kv_bytes()),
+         Bytes(stage.workspace_bytes()), Bytes(stage.reserve_bytes()), FormatBytes(Headroom(stage)),
+         FormatFigure(stage.decode_seconds() * 1e3), FormatFigure(stage.prefill_seconds() * 1e3)});
   }
   return table.Format();
 }
@@ -72,12 +71,12 @@ std::string FormatPlanTable(const v1::Plan& plan, int width) {
                    kv_tokens, plan.kv_type() == v1::KV_TYPE_F32 ? "f32" : "f16",
                    plan.max_batch_sequences(), plan.max_step_tokens()),
                columns);
-  out += WrapText(
-      "  ",
-      absl::StrFormat("Predicted: %.3g tokens/s with all stages busy, %.3g ms a token "
-                      "for one sequence alone.",
-                      plan.predicted_tokens_per_second(), plan.predicted_token_seconds() * 1e3),
-      columns);
+  out += WrapText("  ",
+                  absl::StrCat("Predicted: ", FormatFigure(plan.predicted_tokens_per_second()),
+                               " tokens/s with all stages busy, ",
+                               FormatFigure(plan.predicted_token_seconds() * 1e3),
+                               " ms a token for one sequence alone."),
+                  columns);
   return out;
 }
 

@@ -21,6 +21,15 @@ TEST(TextTableTest, CharactersNotBytesMakeTheWidth) {
   EXPECT_EQ(table.Format(), "a  b\né  x\n");
 }
 
+TEST(FormatFigureTest, ThreeSignificantDigitsWithoutExponent) {
+  EXPECT_EQ(FormatFigure(0), "0");
+  EXPECT_EQ(FormatFigure(1134.4), "1134");
+  EXPECT_EQ(FormatFigure(37.66), "37.7");
+  EXPECT_EQ(FormatFigure(1), "1.00");
+  EXPECT_EQ(FormatFigure(0.05474), "0.0547");
+  EXPECT_EQ(FormatFigure(-2.5), "-2.50");
+}
+
 TEST(WrapTextTest, BreaksAtSpacesUnderTheHead) {
   EXPECT_EQ(WrapText("m40: ", "fits as it is", 12), "m40: fits as\n     it is\n");
   EXPECT_EQ(WrapText("m40: ", "fits", 60), "m40: fits\n");

@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 
+#include "absl/strings/str_cat.h"
 #include "common/model/costs.h"
 #include "coordinator/placement/cost_model.h"
 #include "coordinator/placement/planner.h"
@@ -35,7 +36,7 @@ Case RandomCase(std::mt19937& random) {
   for (int i = 0; i < num_devices; ++i) {
     const double bytes = Draw(random, 200, 3000) * 1024.0;
     const double speed = Draw(random, 0, 2) == 0 ? 1e9 : Draw(random, 1, 40) * 1e8;
-    const std::string name = "d" + std::to_string(i);
+    const std::string name = absl::StrCat("d", i);
     c.devices.push_back(Draw(random, 0, 1) == 0 ? Cpu(name, bytes, speed)
                                                 : Gpu(name, bytes, speed));
     c.devices.back().profile.set_flops_per_second(Draw(random, 1, 100) * 1e8);

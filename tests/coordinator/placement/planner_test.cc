@@ -1,0 +1,317 @@
+#include "coordinator/placement/planner.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/placement/plan_table.h"
+#include "tests/coordinator/placement/fixtures.h"
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
+
+constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr double kMiB = 1024.0 * 1024;
+
+std::vector<int> Counts(const v1::Plan& plan) {
+  std::vector<int> counts;
+  for (const v1::StagePlan& stage : plan.stages()) counts.push_back(stage.num_layers());
+  return counts;
+}
+
+std::vector<std::string> Workers(const v1::Plan& plan) {
+  std::vector<std::string> workers;
+  for (const v1::StagePlan& stage : plan.stages()) workers.push_back(stage.worker());
+  return workers;
+}
+
+std::string ReasonOf(const v1::Plan& plan, const std::string& worker) {
+  for (const auto& stage : plan.stages()) {
+    if (stage.worker() == worker) return stage.reason();
+  }
+  for (const auto& excluded : plan.excluded()) {
+    if (excluded.worker() == worker) return excluded.reason();
+  }
+  return "";
+}
+
+// The cards that even halves fail on: 12 GB at 288 GB/s and 6 GB at 192 GB/s.
+std::vector<PlannerDevice> M40AndP106() { return {Gpu("m40", 12e9), Gpu("p106", 6e9, 192e9)}; }
+
+TEST(PlannerTest, EightBillionInBf16IsRefusedOnTwelveAndSixGigabytesWithFigures) {
+  v1::PlanOptions options;
+  options.set_context_tokens(8192);
+  const absl::Status status = MakePlan(Llama3_8B(), M40AndP106(), options, "llama-3-8b").status();
+  EXPECT_THAT(status,
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("llama-3-8b does not fit"), HasSubstr("weights 15.0 GiB"),
+                             HasSubstr("KV of one sequence of 8192 tokens 1.00 GiB"),
+                             HasSubstr("m40 10.9 GiB, p106 5.34 GiB"), HasSubstr("short by"),
+                             HasSubstr("one more worker with"))));
+}
+
+TEST(PlannerTest, TheContextThatARefusalNamesIsPlanned) {
+  ModelConfig model = Llama3_8B();
+  v1::PlanOptions options;
+  options.set_context_tokens(8192);
+  const absl::Status refused = MakePlan(model, M40AndP106(), options, "m").status();
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(model, M40AndP106(), {}, "m"));
+  EXPECT_LT(plan.max_context_tokens(), 8192);
+  EXPECT_THAT(std::string(refused.message()),
+              HasSubstr(absl::StrCat("--context ", plan.max_context_tokens(), ";")));
+  EXPECT_THAT(Counts(plan), UnorderedElementsAre(22, 10));
+  options.set_context_tokens(plan.max_context_tokens() + 16);
+  EXPECT_THAT(MakePlan(model, M40AndP106(), options, "m"),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST(PlannerTest, TwentyFourAndEightGigabytesAreCutUnevenly) {
+  const std::vector<PlannerDevice> devices = {Gpu("big", 24e9, 936e9), Gpu("small", 8e9, 448e9)};
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, {}, "llama-3-8b"));
+  EXPECT_EQ(plan.max_context_tokens(), 8192);
+  ASSERT_EQ(plan.stages_size(), 2);
+  const v1::StagePlan& big = plan.stages(plan.stages(0).worker() == "big" ? 0 : 1);
+  EXPECT_GT(big.num_layers(), 16);
+  EXPECT_LT(big.num_layers(), 32);
+}
+
+TEST(PlannerTest, LatencyLeavesOutADeviceThatWouldOnlySlowATokenDown) {
+  v1::PlanOptions options;
+  options.set_objective(v1::PlanOptions::OBJECTIVE_LATENCY);
+  const std::vector<PlannerDevice> devices = {Gpu("gpu", 24e9, 936e9), Cpu("cpu", 64e9, 20e9)};
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, options, "m"));
+  EXPECT_THAT(Workers(plan), ElementsAre("gpu"));
+  EXPECT_THAT(ReasonOf(plan, "cpu"), HasSubstr("would only slow a token down"));
+  EXPECT_THAT(ReasonOf(plan, "gpu"), HasSubstr("holds the whole model"));
+}
+
+TEST(PlannerTest, ThroughputLeavesOutADeviceSlowerWithOneLayerThanTheRestWithAll) {
+  const std::vector<PlannerDevice> devices = {Gpu("gpu", 48e9, 936e9), Cpu("cpu", 64e9, 2e9)};
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, {}, "m"));
+  EXPECT_THAT(Workers(plan), ElementsAre("gpu"));
+  EXPECT_THAT(ReasonOf(plan, "cpu"), HasSubstr("would not make the slowest stage faster"));
+}
+
+TEST(PlannerTest, CpuTakesWhatTheGpuCannotHold) {
+  const std::vector<PlannerDevice> devices = {Gpu("gpu", 12e9, 288e9), Cpu("cpu", 64e9, 20e9)};
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, {}, "m"));
+  EXPECT_EQ(plan.stages_size(), 2);
+  EXPECT_THAT(ReasonOf(plan, "gpu"), HasSubstr("as many layers as fit"));
+}
+
+TEST(PlannerTest, TooSmallADeviceIsLeftOutWithFigures) {
+  const std::vector<PlannerDevice> devices = {Gpu("big", 24e9), Gpu("tiny", 500e6)};
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, {}, "m"));
+  EXPECT_THAT(ReasonOf(plan, "tiny"), AllOf(HasSubstr("too small"), HasSubstr("429 MiB to give")));
+}
+
+TEST(PlannerTest, BalancedGivesEqualNumbersAndSpillsWhatDoesNotFit) {
+  v1::PlanOptions options;
+  options.set_policy(v1::PlanOptions::POLICY_BALANCED);
+  LC_ASSERT_OK_AND_ASSIGN(
+      v1::Plan plan,
+      MakePlan(TinyModel(7), std::vector{Cpu("a", kGiB), Cpu("b", kGiB)}, options, "m"));
+  EXPECT_THAT(Counts(plan), ElementsAre(4, 3));
+  LC_ASSERT_OK_AND_ASSIGN(
+      plan, MakePlan(Llama3_8B(), std::vector{Gpu("a", 24e9), Gpu("b", 6e9)}, options, "m"));
+  EXPECT_LT(plan.stages(1).num_layers(), 16);
+  EXPECT_THAT(ReasonOf(plan, "b"), HasSubstr("as many layers as fit"));
+}
+
+TEST(PlannerTest, SequentialFillsDevicesInOrder) {
+  v1::PlanOptions options;
+  options.set_policy(v1::PlanOptions::POLICY_SEQUENTIAL);
+  options.add_order("small");
+  options.add_order("big");
+  options.add_order("spare");
+  const std::vector<PlannerDevice> devices = {Gpu("big", 24e9), Gpu("small", 6e9),
+                                              Gpu("spare", 24e9)};
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, options, "m"));
+  EXPECT_THAT(Workers(plan), ElementsAre("small", "big"));
+  EXPECT_THAT(ReasonOf(plan, "small"), HasSubstr("as many layers as fit"));
+  EXPECT_THAT(ReasonOf(plan, "spare"), HasSubstr("no layers were left"));
+}
+
+TEST(PlannerTest, ProportionalFollowsTheSplitOrTheMemory) {
+  v1::PlanOptions options;
+  options.set_policy(v1::PlanOptions::POLICY_PROPORTIONAL);
+  options.add_split(1);
+  options.add_split(3);
+  const std::vector<PlannerDevice> devices = {
+      Gpu("a", 48e9),
+      Gpu("b", 48e9),
+  };
+  LC_ASSERT_OK_AND_ASSIGN(v1::Plan plan, MakePlan(Llama3_8B(), devices, options, "m"));
+  EXPECT_THAT(Counts(plan), ElementsAre(8, 24));
+  options.clear_split();
+  LC_ASSERT_OK_AND_ASSIGN(
+      plan, MakePlan(Llama3_8B(), std::vector{Gpu("a", 60e9), Gpu("b", 20e9)}, options, "m"));
+  EXPECT_THAT(Counts(plan), ElementsAre(24, 8));
+}
+
+TEST(PlannerTest, ManualIsTakenAsGivenOrRefusedByDevice) {
+  v1::PlanOptions options;
+  options.set_policy(v1::PlanOptions::POLICY_MANUAL);
+  const auto add = [&options](const std::string& worker, int first, int count) {
+    auto* range = options.add_manual();
+    range->set_worker(worker);
+    range->set_first_layer(first);
+    range->set_num_layers(count);
+  };
+  add("b", 20, 12);
+  add("a", 0, 20);
+  const std::vector<PlannerDevice> devices = {Gpu("a", 24e9), Gpu("b", 24e9), Gpu("c", 24e9)};
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, options, "m"));
+  EXPECT_THAT(Workers(plan), ElementsAre("a", "b"));
+  EXPECT_EQ(ReasonOf(plan, "c"), "not named in --layers");
+  const std::vector<PlannerDevice> small = {Gpu("a", 24e9), Gpu("b", 5e9)};
+  options.set_context_tokens(8192);
+  EXPECT_THAT(MakePlan(Llama3_8B(), small, options, "m"),
+              StatusIs(absl::StatusCode::kResourceExhausted,
+                       AllOf(HasSubstr("worker b needs"), HasSubstr("for layers 20-31 but has"),
+                             HasSubstr("--policy auto"))));
+}
+
+TEST(PlannerTest, CpuWorkersOfOneHostShareItsMemory) {
+  std::vector<PlannerDevice> devices = {Cpu("cpu-0", 8 * kMiB), Cpu("cpu-1", 8 * kMiB)};
+  for (PlannerDevice& device : devices) device.host = "here";
+  devices[0].device.set_cap_bytes(3 * kMiB);
+  v1::PlanOptions options;
+  options.set_policy(v1::PlanOptions::POLICY_BALANCED);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(TinyModel(4), devices, options, "m"));
+  ASSERT_EQ(plan.stages_size(), 2);
+  EXPECT_EQ(plan.stages(0).available_bytes(), 3 * kMiB);
+  EXPECT_EQ(plan.stages(1).available_bytes(), 5 * kMiB);
+}
+
+TEST(PlannerTest, HostMemoryWithoutACapIsNotFilledWithKv) {
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan host,
+                          MakePlan(Llama3_8B(), std::vector{Cpu("cpu", 256 * kGiB)}, {}, "m"));
+  EXPECT_EQ(host.num_blocks(), 16 * 2048 / 16);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan gpu,
+                          MakePlan(Llama3_8B(), std::vector{Gpu("gpu", 256 * kGiB)}, {}, "m"));
+  EXPECT_EQ(gpu.num_blocks(), 16 * 8192 / 16);
+}
+
+TEST(PlannerTest, NamesAreOrderedAsPeopleCount) {
+  v1::PlanOptions options;
+  options.set_policy(v1::PlanOptions::POLICY_BALANCED);
+  const std::vector<PlannerDevice> devices = {Cpu("cpu-10", kGiB), Cpu("cpu-9", kGiB),
+                                              Cpu("cpu-1", kGiB)};
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(TinyModel(3), devices, options, "m"));
+  EXPECT_THAT(Workers(plan), ElementsAre("cpu-1", "cpu-9", "cpu-10"));
+}
+
+TEST(PlannerTest, LiftingCapsIsNamedWhenItHelps) {
+  v1::PlanOptions options;
+  (*options.mutable_max_memory_bytes())["gpu"] = 4'000'000'000;
+  EXPECT_THAT(MakePlan(Llama3_8B(), std::vector{Gpu("gpu", 48e9)}, options, "m"),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("lifting the memory caps")));
+}
+
+TEST(PlannerTest, ManyDevicesArePlannedToo) {
+  std::vector<PlannerDevice> devices;
+  for (int i = 0; i < 24; ++i) devices.push_back(Gpu(absl::StrCat("g", i), 2e9, 1e11 + i * 1e10));
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, {}, "m"));
+  EXPECT_GE(plan.stages_size(), 9);
+  int layers = 0;
+  for (const int count : Counts(plan)) layers += count;
+  EXPECT_EQ(layers, 32);
+}
+
+struct BadCase {
+  std::string what;
+  std::function<void(v1::PlanOptions&)> change;
+  std::string message;
+};
+
+class BadOptionsTest : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(BadOptionsTest, IsRefusedInWords) {
+  v1::PlanOptions options;
+  GetParam().change(options);
+  const std::vector<PlannerDevice> devices = {Gpu("a", 24e9), Gpu("b", 24e9)};
+  EXPECT_THAT(MakePlan(Llama3_8B(), devices, options, "m"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(GetParam().message)));
+}
+
+void Manual(v1::PlanOptions& options, const std::string& worker, int first, int count) {
+  options.set_policy(v1::PlanOptions::POLICY_MANUAL);
+  auto* range = options.add_manual();
+  range->set_worker(worker);
+  range->set_first_layer(first);
+  range->set_num_layers(count);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadOptionsTest,
+    ::testing::Values(
+        BadCase{"UnknownOrder", [](auto& o) { o.add_order("x"); }, "--order names \"x\""},
+        BadCase{"RepeatedOrder", [](auto& o) { o.add_order("a"), o.add_order("a"); }, "a twice"},
+        BadCase{"UnknownExclude", [](auto& o) { o.add_exclude("x"); }, "there are a, b"},
+        BadCase{"OrderAndExclude", [](auto& o) { o.add_order("a"), o.add_exclude("a"); },
+                "both name a"},
+        BadCase{"AllExcluded", [](auto& o) { o.add_exclude("a"), o.add_exclude("b"); },
+                "leaves no worker"},
+        BadCase{"UnknownCap", [](auto& o) { (*o.mutable_max_memory_bytes())["x"] = 1; },
+                "--max-memory names \"x\""},
+        BadCase{"SplitCount",
+                [](auto& o) { o.set_policy(v1::PlanOptions::POLICY_PROPORTIONAL), o.add_split(1); },
+                "1 shares for 2 workers (a, b)"},
+        BadCase{"SplitPolicy", [](auto& o) { o.add_split(1), o.add_split(1); },
+                "--policy proportional only"},
+        BadCase{"SplitZero",
+                [](auto& o) {
+                  o.set_policy(v1::PlanOptions::POLICY_PROPORTIONAL), o.add_split(0),
+                      o.add_split(0);
+                },
+                "gives no device anything"},
+        BadCase{"LongContext", [](auto& o) { o.set_context_tokens(9000); }, "model's own 8192"},
+        BadCase{"NegativeBatch", [](auto& o) { o.set_batch_sequences(-1); }, "--batch is -1"},
+        BadCase{"SmallStep", [](auto& o) { o.set_batch_sequences(8), o.set_step_tokens(4); },
+                "less than --batch 8"},
+        BadCase{"ManualWithoutLayers",
+                [](auto& o) { o.set_policy(v1::PlanOptions::POLICY_MANUAL); }, "needs --layers"},
+        BadCase{"ManualUnknown", [](auto& o) { Manual(o, "x", 0, 32); }, "--layers names \"x\""},
+        BadCase{"ManualGap", [](auto& o) { Manual(o, "a", 0, 10), Manual(o, "b", 12, 20); },
+                "layers 10-11 to no worker"},
+        BadCase{"ManualEnd", [](auto& o) { Manual(o, "a", 0, 31); }, "layer 31 to no worker"},
+        BadCase{"ManualOverlap", [](auto& o) { Manual(o, "a", 0, 10), Manual(o, "b", 8, 24); },
+                "layers 8-9 to two workers"},
+        BadCase{"ManualTwice", [](auto& o) { Manual(o, "a", 0, 10), Manual(o, "a", 10, 22); },
+                "names a twice"},
+        BadCase{"ManualBeyond", [](auto& o) { Manual(o, "a", 0, 33); }, "layers 0-31"},
+        BadCase{"ManualAndOrder", [](auto& o) { Manual(o, "a", 0, 32), o.add_order("a"); },
+                "drop --order"}),
+    [](const auto& info) { return info.param.what; });
+
+TEST(PlannerTest, NoDevicesIsAFailedPrecondition) {
+  EXPECT_THAT(MakePlan(Llama3_8B(), {}, {}, "m"),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no workers")));
+}
+
+TEST(PlanTableTest, ShowsStagesReasonsAndTotals) {
+  v1::PlanOptions options;
+  options.set_policy(v1::PlanOptions::POLICY_BALANCED);
+  options.add_exclude("c");
+  LC_ASSERT_OK_AND_ASSIGN(
+      const v1::Plan plan,
+      MakePlan(TinyModel(4), std::vector{Gpu("a", kGiB, 1e9), Gpu("b", kGiB, 1e9), Gpu("c", kGiB)},
+               options, "tiny"));
+  const std::string table = FormatPlanTable(plan, 80);
+  EXPECT_THAT(table, AllOf(HasSubstr("Plan for tiny (balanced)"), HasSubstr("embed+0-1"),
+                           HasSubstr("2-3+head"), HasSubstr("  a: an equal share"),
+                           HasSubstr("  c: left out, named in --exclude"),
+                           HasSubstr("Context 256 tokens"), HasSubstr("Predicted:")));
+}
+
+}  // namespace
+}  // namespace layercake
