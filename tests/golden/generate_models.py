@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import safetensors.torch
+import tokenizers
 import torch
 import transformers
 from transformers.models.llama import modeling_llama
@@ -31,6 +32,10 @@ from model_specs import LENGTHS, SPECS
 
 ROOT = Path(__file__).resolve().parent / "models"
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
+BYTE_TOKENIZER_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 GREEDY_TOKENS = 64
 CANDIDATES = 512
 MIN_MARGIN = 2e-3
@@ -101,6 +106,8 @@ def write_checkpoint(directory, spec, weights):
     (directory / "generation_config.json").write_text(
         json.dumps({k: spec["config"][k] for k in ("bos_token_id", "eos_token_id")}, indent=2) + "\n"
     )
+    if extras.get("byte_tokenizer"):
+        write_byte_tokenizer(directory)
     shards = spec.get("shards", 1)
     if shards == 1:
         safetensors.torch.save_file(
@@ -120,6 +127,26 @@ def write_checkpoint(directory, spec, weights):
     total = sum(t.numel() * t.element_size() for t in weights.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
+
+
+def write_byte_tokenizer(directory):
+    """One id a byte, seven special tokens: text in and out of a vocabulary of 263."""
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    names = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] + alphabet
+    names += [f"<|extra_{i}|>" for i in range(4)]
+    vocab = {name: i for i, name in enumerate(names)}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE(vocab=vocab, merges=[]))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = tokenizers.decoders.ByteLevel()
+    tokenizer.add_special_tokens([name for name in names if name.startswith("<|")])
+    tokenizer.save(str(directory / "tokenizer.json"))
+    config = {
+        "bos_token": "<|im_start|>",
+        "eos_token": "<|im_end|>",
+        "chat_template": BYTE_TOKENIZER_TEMPLATE,
+        "tokenizer_class": "PreTrainedTokenizerFast",
+    }
+    (directory / "tokenizer_config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def load(directory):

@@ -141,6 +141,7 @@ SPECS = {
             torch_dtype="float32", rope_theta=10000.0, **_shape(263, 40, 106, 3, 4, 2)
         ),
         dtype="f32",
+        extras={"byte_tokenizer": True},
         ablations=[{"rope_theta": 20000.0}],
     ),
     # One key/value head, explicit head_dim that is not hidden/heads, tied, bf16, transformers 5 form.
@@ -277,6 +278,7 @@ SPECS = {
             dtype="bfloat16", **{**_shape(263, 56, 150, 4, 7, 1), "tie_word_embeddings": True}
         ),
         dtype="bf16",
+        extras={"byte_tokenizer": True},
         ablations=[],
     ),
     # Qwen2.5 larger sizes: grouped queries, untied, sharded bf16, yarn as its model card says.
