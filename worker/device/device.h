@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/device/buffer.h"
+#include "worker/device/isa.h"
 #include "worker/device/tensor_view.h"
 #include "worker/device/thread_pool.h"
 
@@ -28,12 +29,15 @@ struct DeviceMemory {
 class Device {
  public:
   // The host's processor, computing with `num_threads` threads (0: as many as the process may run
-  // on). Errors: InvalidArgument (negative, or above 1024).
-  static absl::StatusOr<std::unique_ptr<Device>> CreateCpu(int num_threads);
+  // on) and the kernels of `isa`, which do not differ in any bit of their results.
+  // Errors: InvalidArgument (threads negative, or above 1024; an ISA that does not run here).
+  static absl::StatusOr<std::unique_ptr<Device>> CreateCpu(int num_threads,
+                                                           CpuIsa isa = BestCpuIsa());
 
   DeviceKind kind() const { return kind_; }
   // "Intel(R) Xeon(R) Processor".
   const std::string& name() const { return name_; }
+  CpuIsa isa() const { return isa_; }
   int num_threads() const { return pool_.num_threads(); }
   ThreadPool& pool() { return pool_; }
   DeviceMemory Memory() const;
@@ -49,11 +53,12 @@ class Device {
   void CopyToHost(void* to, const TensorView& from, int64_t bytes);
 
  private:
-  Device(DeviceKind kind, std::string name, int num_threads)
-      : kind_(kind), name_(std::move(name)), pool_(num_threads) {}
+  Device(DeviceKind kind, std::string name, CpuIsa isa, int num_threads)
+      : kind_(kind), name_(std::move(name)), isa_(isa), pool_(num_threads) {}
 
   const DeviceKind kind_;
   const std::string name_;
+  const CpuIsa isa_;
   ThreadPool pool_;
 };
 

@@ -76,11 +76,16 @@ void ApplyCgroupLimits(DeviceMemory& memory) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Device>> Device::CreateCpu(int num_threads) {
+absl::StatusOr<std::unique_ptr<Device>> Device::CreateCpu(int num_threads, CpuIsa isa) {
   if (num_threads < 0 || num_threads > kMaxThreads) {
     return absl::InvalidArgumentError(absl::StrCat("cannot compute with ", num_threads,
                                                    " threads; give 1 to ", kMaxThreads,
                                                    ", or 0 for one per core"));
+  }
+  if (isa > BestCpuIsa()) {
+    return absl::InvalidArgumentError(absl::StrCat("this processor does not run ", CpuIsaName(isa),
+                                                   " code; its best is ",
+                                                   CpuIsaName(BestCpuIsa())));
   }
   if (num_threads == 0) {
     num_threads =
@@ -88,7 +93,7 @@ absl::StatusOr<std::unique_ptr<Device>> Device::CreateCpu(int num_threads) {
   }
   std::string name = ProcValue("/proc/cpuinfo", "model name");
   if (name.empty()) name = "CPU";
-  return std::unique_ptr<Device>(new Device(DeviceKind::kCpu, std::move(name), num_threads));
+  return std::unique_ptr<Device>(new Device(DeviceKind::kCpu, std::move(name), isa, num_threads));
 }
 
 DeviceMemory Device::Memory() const {

@@ -22,6 +22,12 @@ struct TensorView {
     DCHECK(dtype == DType::kF32 && row < rows);
     return static_cast<float*>(data) + row * stride;
   }
+  // Columns [first, first + count) of every row. REQUIRES: `dtype` is f32; they are within the
+  // matrix.
+  TensorView Columns(int64_t first, int64_t count) const {
+    DCHECK(dtype == DType::kF32 && first + count <= cols);
+    return {static_cast<float*>(data) + first, dtype, rows, count, stride};
+  }
   // The first `count` rows. REQUIRES: count <= rows.
   TensorView Head(int64_t count) const {
     DCHECK_LE(count, rows);

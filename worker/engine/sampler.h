@@ -47,7 +47,7 @@ struct SampledToken {
 // on any number of threads and any instruction set; the random number is Philox 4x32-10 of (seed,
 // position).
 //   logits: [vocab_size] f32, used as scratch: its contents are lost.
-// Thread-safe; no memory is taken but for `top`.
+// Thread-safe; no memory is taken but with `logprobs`.
 // Errors: Internal (a logit is NaN or +infinity, or every token is banned or -infinity: says
 // which); InvalidArgument (a setting out of range, an id outside the vocabulary). Source: Salmon et
 // al. 2011, "Parallel random numbers: as easy as 1, 2, 3".

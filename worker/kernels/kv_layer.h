@@ -1,8 +1,9 @@
 #pragma once
 
-// One layer's keys and values in blocks, as the attention kernels see them.
+// One layer's keys and values in blocks, and the pieces of sequences that use them.
 
 #include <cstdint>
+#include <span>
 
 #include "common/model/config.h"
 
@@ -17,14 +18,23 @@ struct KvShape {
   int64_t head_dim = 0;
 };
 
-// Borrowed. A block holds, for every kv head, keys then values:
-//   keys    [num_blocks, num_kv_heads, head_dim, block_size_tokens]: one position per lane, so that
-//           every score is its own sum over head_dim;
+// Borrowed.
+//   keys    [num_blocks, num_kv_heads, head_dim, block_size_tokens]: positions side by
+//           side, so that a vector of them is scored at once, each by its own sum over head_dim;
 //   values  [num_blocks, num_kv_heads, block_size_tokens, head_dim].
 struct KvLayer {
   KvShape shape;
   void* keys = nullptr;
   void* values = nullptr;
+};
+
+// Consecutive tokens of one sequence in a step. A step's rows are its slices' tokens, one slice
+// after another.
+struct SliceView {
+  int64_t position = 0;    // of the first token in its sequence
+  int64_t num_tokens = 0;  // >= 1
+  // The sequence's blocks in order; covers positions 0 to position + num_tokens - 1.
+  std::span<const int32_t> block_ids;
 };
 
 }  // namespace layercake

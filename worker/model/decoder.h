@@ -6,26 +6,15 @@
 #include <memory>
 #include <span>
 
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "common/model/checkpoint.h"
 #include "common/model/costs.h"
 #include "worker/device/device.h"
 #include "worker/kernels/kv_layer.h"
+#include "worker/model/weights.h"
 
 namespace layercake {
-
-// Consecutive tokens of one sequence in a step.
-struct SliceView {
-  int64_t position = 0;    // of the first token in its sequence
-  int64_t num_tokens = 0;  // >= 1
-  // The sequence's blocks in order; covers positions 0 to position + num_tokens - 1.
-  std::span<const int32_t> block_ids;
-};
-
-// Called as weights are packed; returning false abandons the load.
-using LoadProgress = absl::FunctionRef<bool(int64_t loaded_bytes, int64_t total_bytes)>;
 
 // A step through a stage:
 //
@@ -39,11 +28,11 @@ using LoadProgress = absl::FunctionRef<bool(int64_t loaded_bytes, int64_t total_
 // Used by one thread at a time.
 class Decoder {
  public:
-  // Packs the range's tensors, in the checkpoint's dtype (config().dtype: the widest that its
-  // matrices have), and takes the workspace: after it nothing is allocated. weight_bytes() and
-  // workspace_bytes() are what StageWeightBytes() and WorkspaceBytes() say.
-  // Errors: DataLoss (a tensor missing or of another shape); InvalidArgument (range or limits make
-  // no sense); ResourceExhausted (device memory); Cancelled (`progress` said so).
+  // Packs the range's matrices in config().dtype, which most of the checkpoint's bytes have (the
+  // rest is rounded to it), and takes the workspace: after it nothing is allocated. weight_bytes()
+  // and workspace_bytes() are what StageWeightBytes() and WorkspaceBytes() say. Errors: DataLoss (a
+  // tensor missing or of another shape); InvalidArgument (range or limits make no sense);
+  // ResourceExhausted (device memory); Cancelled (`progress` said so).
   static absl::StatusOr<std::unique_ptr<Decoder>> Load(const Checkpoint& checkpoint,
                                                        const LayerRange& range,
                                                        const StageLimits& limits, Device& device,

@@ -1,0 +1,143 @@
+#include "worker/kernels/attention.h"
+
+#include <algorithm>
+
+#include "common/base/logging.h"
+#include "worker/kernels/cpu_kernels.h"
+#include "worker/kernels/typed.h"
+
+namespace layercake {
+namespace {
+
+// Rows that share a pass over keys and values; more would not fit kAttentionRows.
+constexpr int64_t kRowsPerPiece = 48;
+
+int64_t CountRows(std::span<const SliceView> slices) {
+  int64_t rows = 0;
+  for (const SliceView& slice : slices) rows += slice.num_tokens;
+  return rows;
+}
+
+// How the work is cut: a piece is some tokens of a slice by some heads of one kv head.
+struct Pieces {
+  int64_t tokens_each;
+  int64_t heads_each;
+  int64_t per_group;  // pieces that a kv head's heads make
+
+  int64_t OfSlice(const SliceView& slice, int64_t num_kv_heads) const {
+    return (slice.num_tokens + tokens_each - 1) / tokens_each * num_kv_heads * per_group;
+  }
+};
+
+Pieces Cut(std::span<const SliceView> slices, int64_t num_kv_heads, int64_t group, int threads) {
+  Pieces pieces = {1, std::min(group, kRowsPerPiece), 1};
+  const auto total = [&] {
+    int64_t count = 0;
+    for (const SliceView& slice : slices) count += pieces.OfSlice(slice, num_kv_heads);
+    return count;
+  };
+  pieces.per_group = (group + pieces.heads_each - 1) / pieces.heads_each;
+  while (pieces.heads_each > 1 && total() < threads) {
+    pieces.heads_each = (pieces.heads_each + 1) / 2;
+    pieces.per_group = (group + pieces.heads_each - 1) / pieces.heads_each;
+  }
+  pieces.tokens_each = std::max<int64_t>(1, kRowsPerPiece / pieces.heads_each);
+  while (pieces.tokens_each > 1 && total() < 2 * threads) {
+    pieces.tokens_each = (pieces.tokens_each + 1) / 2;
+  }
+  return pieces;
+}
+
+template <typename T>
+void StoreToken(const float* keys, const float* values, const KvLayer& kv, int64_t block,
+                int64_t offset) {
+  const KvShape& shape = kv.shape;
+  const int64_t size = shape.block_size_tokens;
+  for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
+    const int64_t base = (block * shape.num_kv_heads + head) * shape.head_dim * size;
+    T* key = static_cast<T*>(kv.keys) + base + offset;
+    T* value = static_cast<T*>(kv.values) + base + offset * shape.head_dim;
+    for (int64_t d = 0; d < shape.head_dim; ++d) {
+      key[d * size] = Narrow(keys[head * shape.head_dim + d], T{});
+      value[d] = Narrow(values[head * shape.head_dim + d], T{});
+    }
+  }
+}
+
+}  // namespace
+
+void StoreKv(const TensorView& keys, const TensorView& values, std::span<const SliceView> slices,
+             const KvLayer& kv, Device& device) {
+  CHECK_EQ(keys.cols, kv.shape.num_kv_heads * kv.shape.head_dim);
+  CHECK_EQ(values.cols, keys.cols);
+  CHECK_EQ(keys.rows, CountRows(slices));
+  CHECK_EQ(values.rows, keys.rows);
+  const int64_t size = kv.shape.block_size_tokens;
+  int64_t first_row = 0;
+  for (const SliceView& slice : slices) {
+    device.pool().ParallelFor(slice.num_tokens, 32, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t position = slice.position + i;
+        const int64_t block = slice.block_ids[position / size];
+        DCHECK(block >= 0 && block < kv.shape.num_blocks);
+        const float* key = keys.Row(first_row + i);
+        const float* value = values.Row(first_row + i);
+        if (kv.shape.dtype == DType::kF16) {
+          StoreToken<Half>(key, value, kv, block, position % size);
+        } else {
+          StoreToken<float>(key, value, kv, block, position % size);
+        }
+      }
+    });
+    first_row += slice.num_tokens;
+  }
+}
+
+void PagedAttention(const TensorView& q, std::span<const SliceView> slices, const KvLayer& kv,
+                    float scale, const TensorView& out, Device& device) {
+  const int64_t num_kv_heads = kv.shape.num_kv_heads;
+  const int64_t group = q.cols / (num_kv_heads * kv.shape.head_dim);
+  CHECK_EQ(group * num_kv_heads * kv.shape.head_dim, q.cols);
+  CHECK_EQ(out.cols, q.cols);
+  CHECK_EQ(q.rows, CountRows(slices));
+  CHECK_EQ(out.rows, q.rows);
+  const CpuKernels& kernels = GetCpuKernels(device.isa());
+  const Pieces pieces = Cut(slices, num_kv_heads, group, device.num_threads());
+  int64_t total = 0;
+  for (const SliceView& slice : slices) total += pieces.OfSlice(slice, num_kv_heads);
+
+  const auto run_piece = [&](const SliceView& slice, int64_t first_row, int64_t index) {
+    // Later tokens have more to read: they go first, so that threads finish together.
+    const int64_t per_token = num_kv_heads * pieces.per_group;
+    const int64_t num_token_pieces =
+        (slice.num_tokens + pieces.tokens_each - 1) / pieces.tokens_each;
+    const int64_t token_begin = (num_token_pieces - 1 - index / per_token) * pieces.tokens_each;
+    const int64_t token_end = std::min(token_begin + pieces.tokens_each, slice.num_tokens);
+    const int64_t head_begin = index % pieces.per_group * pieces.heads_each;
+    const int64_t head_end = std::min(head_begin + pieces.heads_each, group);
+    const AttentionArgs args = {.q = q.Row(first_row),
+                                .q_stride = q.stride,
+                                .out = out.Row(first_row),
+                                .out_stride = out.stride,
+                                .kv = &kv,
+                                .position = slice.position,
+                                .block_ids = slice.block_ids.data(),
+                                .kv_head = index % per_token / pieces.per_group,
+                                .heads_per_kv_head = group,
+                                .scale = scale};
+    kernels.attention(args, token_begin, token_end, head_begin, head_end);
+  };
+  device.pool().ParallelFor(total, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      int64_t index = piece, first_row = 0;
+      const SliceView* slice = slices.data();
+      for (; index >= pieces.OfSlice(*slice, num_kv_heads); ++slice) {
+        index -= pieces.OfSlice(*slice, num_kv_heads);
+        first_row += slice->num_tokens;
+      }
+      run_piece(*slice, first_row, index);
+    }
+  });
+}
+
+}  // namespace layercake

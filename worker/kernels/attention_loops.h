@@ -1,0 +1,313 @@
+#pragma once
+
+// Loops of attention.h over a vector type. For variant_*.cc only.
+//
+// Positions are taken in chunks that begin at multiples of kChunk, with a running maximum and sum
+// from chunk to chunk (Milakov & Gimelshein 2018, arXiv:1805.02867). What a token's row goes
+// through depends on its own position alone, so its result does not depend on its neighbours in the
+// slice.
+
+#include <cstdint>
+
+#include "worker/kernels/cpu_kernels.h"
+#include "worker/kernels/element_loops.h"
+#include "worker/kernels/numbers.h"
+
+namespace layercake {
+
+template <class V, class T>
+struct AttentionLoops {
+  static constexpr int kChunk = 256;
+  static constexpr int kMaxRows = 6;
+  static constexpr int kMaxVectors = 4;
+
+  struct Run {        // up to 16 consecutive positions in one block
+    const T* keys;    // [head_dim] rows of block_size_tokens
+    const T* values;  // [count][head_dim]
+    int first;        // in the chunk
+    int count;
+    int lanes;  // positions that may be read from `keys`
+  };
+  struct Row {  // one head of one token
+    const float* q;
+    float* out;
+    int64_t limit;  // attends to positions [0, limit)
+    float max;
+    float sum;
+    float* weights;  // [kChunk + 16]: of this chunk's positions; scores first
+  };
+
+  static constexpr int TileVectors(int rows) {
+    for (int vectors = kMaxVectors; vectors > 1; vectors /= 2) {
+      if ((rows + 1) * vectors + 1 <= V::kRegisters) return vectors;
+    }
+    return 1;
+  }
+
+  // Calls f.template operator()<rows>() with the number of rows as a constant.
+  template <class F>
+  static void WithRows(int rows, F f) {
+    switch (rows) {
+      case 1:
+        return f.template operator()<1>();
+      case 2:
+        return f.template operator()<2>();
+      case 3:
+        return f.template operator()<3>();
+      case 4:
+        return f.template operator()<4>();
+      case 5:
+        return f.template operator()<5>();
+      default:
+        return f.template operator()<6>();
+    }
+  }
+
+  template <int kRows, int kVectors, bool kWhole>
+  static void ScoreTile(const Row* rows, const Run* runs, int64_t head_dim, int64_t stride) {
+    V sums[kRows][kVectors];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sums[r][j] = V::Broadcast(0);
+    }
+    for (int64_t d = 0; d < head_dim; ++d) {
+      V keys[kVectors];
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) {
+        const T* p = runs[j].keys + d * stride;
+        if constexpr (kWhole) {
+          keys[j] = V::Load(p);
+        } else {
+          keys[j] = V::LoadFirst(p, runs[j].lanes);
+        }
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+        const V q = V::Broadcast(rows[r].q[d]);
+#pragma GCC unroll 4
+        for (int j = 0; j < kVectors; ++j) sums[r][j] = V::Fma(keys[j], q, sums[r][j]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) sums[r][j].Store(rows[r].weights + runs[j].first);
+    }
+  }
+
+  // Scores of `count` rows against every run, unscaled.
+  static void Score(const Row* rows, int count, const Run* runs, int num_runs, int64_t head_dim,
+                    int64_t stride) {
+    WithRows(count, [&]<int kRows>() {
+      constexpr int kVectors = TileVectors(kRows);
+      int i = 0;
+      while (i < num_runs) {
+        int whole = 0;
+        while (whole < kVectors && i + whole < num_runs && runs[i + whole].lanes == 16) ++whole;
+        if (whole == kVectors) {
+          ScoreTile<kRows, kVectors, true>(rows, runs + i, head_dim, stride);
+          i += kVectors;
+        } else if (whole > 0) {
+          ScoreTile<kRows, 1, true>(rows, runs + i++, head_dim, stride);
+        } else {
+          ScoreTile<kRows, 1, false>(rows, runs + i++, head_dim, stride);
+        }
+      }
+    });
+  }
+
+  // Turns a row's scores of a chunk into weights, and rescales what it gathered before.
+  //   n: how many of the chunk's positions the row attends to, >= 1.
+  static void Softmax(Row& row, int n, bool first_chunk, float scale, int64_t head_dim) {
+    const V scales = V::Broadcast(scale);
+    V maxima = V::Broadcast(-__builtin_inff());
+    for (int i = n; i < (n + 15) / 16 * 16; ++i) row.weights[i] = -__builtin_inff();
+    for (int i = 0; i < n; i += 16) {
+      const V scores = V::Load(row.weights + i) * scales;
+      scores.Store(row.weights + i);
+      maxima = V::Max(maxima, scores);
+    }
+    const float chunk_max = maxima.MaxLane();
+    const float max = first_chunk || chunk_max > row.max ? chunk_max : row.max;
+    const V shift = V::Broadcast(max);
+    V sums = V::Broadcast(0);
+    for (int i = 0; i < n; i += 16) {
+      V weights = Exp(V::Load(row.weights + i) - shift);
+      if (n - i < 16) weights = weights.KeepFirst(n - i);
+      weights.Store(row.weights + i);
+      sums = sums + weights;
+    }
+    if (first_chunk) {
+      row.sum = sums.Sum();
+      Scale(row.out, 0, head_dim, true);
+    } else {
+      float keep[16];
+      Exp(V::Broadcast(row.max - max)).Store(keep);
+      row.sum = row.sum * keep[0] + sums.Sum();
+      if (keep[0] != 1) Scale(row.out, keep[0], head_dim, false);
+    }
+    row.max = max;
+  }
+
+  static void Scale(float* out, float factor, int64_t n, bool clear) {
+    const V factors = V::Broadcast(factor);
+    ElementLoops<V>::Map(out, n, [&](V v, int64_t, int) { return clear ? factors : v * factors; });
+  }
+
+  template <int kRows, int kVectors, bool kWhole>
+  static void ValueTile(const Row* rows, const Run* runs, int begin, int end, int64_t head_dim,
+                        int64_t column) {
+    const int left = kWhole ? 16 : static_cast<int>(head_dim - column);
+    V sums[kRows][kVectors];
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) {
+        const float* p = rows[r].out + column + j * 16;
+        sums[r][j] = kWhole ? V::Load(p) : V::LoadFirst(p, left);
+      }
+    }
+    for (const Run* run = runs; begin < end; ++run) {
+      const int run_end = run->first + run->count;
+      if (run_end <= begin) continue;
+      const T* values = run->values + (begin - run->first) * head_dim + column;
+      for (; begin < end && begin < run_end; ++begin, values += head_dim) {
+        V loaded[kVectors];
+#pragma GCC unroll 4
+        for (int j = 0; j < kVectors; ++j) {
+          loaded[j] = kWhole ? V::Load(values + j * 16) : V::LoadFirst(values, left);
+        }
+#pragma GCC unroll 8
+        for (int r = 0; r < kRows; ++r) {
+          const V weight = V::Broadcast(rows[r].weights[begin]);
+#pragma GCC unroll 4
+          for (int j = 0; j < kVectors; ++j) sums[r][j] = V::Fma(loaded[j], weight, sums[r][j]);
+        }
+      }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int j = 0; j < kVectors; ++j) {
+        float* p = rows[r].out + column + j * 16;
+        if constexpr (kWhole) {
+          sums[r][j].Store(p);
+        } else {
+          sums[r][j].StoreFirst(p, left);
+        }
+      }
+    }
+  }
+
+  // Adds weighted values of the chunk's positions [begin, end) to `count` rows' sums.
+  static void AddValues(const Row* rows, int count, const Run* runs, int begin, int end,
+                        int64_t head_dim) {
+    if (begin >= end) return;
+    WithRows(count, [&]<int kRows>() {
+      constexpr int kVectors = TileVectors(kRows);
+      int64_t column = 0;
+      for (; column + kVectors * 16 <= head_dim; column += kVectors * 16) {
+        ValueTile<kRows, kVectors, true>(rows, runs, begin, end, head_dim, column);
+      }
+      for (; column + 16 <= head_dim; column += 16) {
+        ValueTile<kRows, 1, true>(rows, runs, begin, end, head_dim, column);
+      }
+      if (column < head_dim) {
+        ValueTile<kRows, 1, false>(rows, runs, begin, end, head_dim, column);
+      }
+    });
+  }
+
+  static int FindRuns(const AttentionArgs& args, int64_t begin, int64_t end, Run* runs) {
+    const KvShape& shape = args.kv->shape;
+    const int64_t size = shape.block_size_tokens;
+    int count = 0;
+    for (int64_t position = begin; position < end;) {
+      const int64_t block = args.block_ids[position / size];
+      const int64_t offset = position % size;
+      const int64_t head = (block * shape.num_kv_heads + args.kv_head) * shape.head_dim * size;
+      const int lanes = static_cast<int>(size - offset < 16 ? size - offset : 16);
+      Run& run = runs[count++];
+      run.keys = static_cast<const T*>(args.kv->keys) + head + offset;
+      run.values = static_cast<const T*>(args.kv->values) + head + offset * shape.head_dim;
+      run.first = static_cast<int>(position - begin);
+      run.count = static_cast<int>(end - position < lanes ? end - position : lanes);
+      run.lanes = lanes;
+      position += run.count;
+    }
+    return count;
+  }
+
+  // One chunk, one tile of rows.
+  static void Attend(const AttentionArgs& args, Row* rows, int count, const Run* runs, int num_runs,
+                     int64_t chunk, int64_t chunk_end) {
+    const int64_t head_dim = args.kv->shape.head_dim;
+    Score(rows, count, runs, num_runs, head_dim, args.kv->shape.block_size_tokens);
+    int common = kChunk;
+    int ends[kMaxRows];
+    for (int r = 0; r < count; ++r) {
+      const int64_t end = rows[r].limit < chunk_end ? rows[r].limit : chunk_end;
+      ends[r] = static_cast<int>(end - chunk);
+      common = ends[r] < common ? ends[r] : common;
+      Softmax(rows[r], ends[r], chunk == 0, args.scale, head_dim);
+    }
+    // Later positions must not touch a row even with weight 0: their values may not be numbers.
+    AddValues(rows, count, runs, 0, common, head_dim);
+    for (int r = 0; r < count; ++r) AddValues(rows + r, 1, runs, common, ends[r], head_dim);
+  }
+
+  static void Rows(const AttentionArgs& args, int64_t token_begin, int64_t token_end,
+                   int64_t head_begin, int64_t head_end) {
+    alignas(64) float weights[kAttentionRows][kChunk + 16];
+    Row rows[kAttentionRows];
+    int num_rows = 0;
+    for (int64_t token = token_begin; token < token_end; ++token) {
+      for (int64_t head = head_begin; head < head_end; ++head) {
+        const int64_t column =
+            (args.kv_head * args.heads_per_kv_head + head) * args.kv->shape.head_dim;
+        rows[num_rows] = {args.q + token * args.q_stride + column,
+                          args.out + token * args.out_stride + column,
+                          args.position + token + 1,
+                          0,
+                          0,
+                          weights[num_rows]};
+        ++num_rows;
+      }
+    }
+    Chunks(args, rows, num_rows);
+  }
+
+  static void Chunks(const AttentionArgs& args, Row* rows, int num_rows) {
+    const int64_t last = rows[num_rows - 1].limit;
+    Run runs[kChunk];
+    int first = 0;
+    for (int64_t chunk = 0; chunk < last; chunk += kChunk) {
+      const int64_t chunk_end = chunk + kChunk < last ? chunk + kChunk : last;
+      while (rows[first].limit <= chunk) ++first;
+      const int num_runs = FindRuns(args, chunk, chunk_end, runs);
+      const int active = num_rows - first;
+      const int tiles = (active + kMaxRows - 1) / kMaxRows;
+      for (int tile = 0; tile < tiles; ++tile) {
+        const int begin = active * tile / tiles;
+        const int end = active * (tile + 1) / tiles;
+        Attend(args, rows + first + begin, end - begin, runs, num_runs, chunk, chunk_end);
+      }
+    }
+    for (int r = 0; r < num_rows; ++r) {
+      Scale(rows[r].out, 1 / rows[r].sum, args.kv->shape.head_dim, false);
+    }
+  }
+};
+
+template <class V>
+void RunAttention(const AttentionArgs& args, int64_t token_begin, int64_t token_end,
+                  int64_t head_begin, int64_t head_end) {
+  if (args.kv->shape.dtype == DType::kF16) {
+    AttentionLoops<V, Half>::Rows(args, token_begin, token_end, head_begin, head_end);
+  } else {
+    AttentionLoops<V, float>::Rows(args, token_begin, token_end, head_begin, head_end);
+  }
+}
+
+}  // namespace layercake

@@ -1,0 +1,19 @@
+#pragma once
+
+#include "worker/device/device.h"
+#include "worker/device/tensor_view.h"
+#include "worker/kernels/packed_matrix.h"
+
+namespace layercake {
+
+// out = x · weightsᵀ + bias.
+//   x: [rows, inputs] f32.   out: [rows, outputs] f32, apart from `x`.
+//   bias: f32, weights.outputs() of them, padded to whole panels; null for none.
+// Every element starts at its bias (or 0) and adds x[k] * w[k] by fused multiply-add in f32 for k
+// ascending, whatever `rows` is: bitwise the same on every instruction set.
+// Runs on the device's threads; returns when done.
+// REQUIRES: the shapes fit, rows >= 1.
+void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
+            const TensorView& out, Device& device);
+
+}  // namespace layercake

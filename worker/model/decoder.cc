@@ -1,0 +1,213 @@
+#include "worker/model/decoder.h"
+
+#include <cmath>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/logging.h"
+#include "common/base/status_macros.h"
+#include "worker/kernels/attention.h"
+#include "worker/kernels/elementwise.h"
+#include "worker/kernels/embedding.h"
+#include "worker/kernels/matmul.h"
+#include "worker/kernels/rope.h"
+#include "worker/model/rotary.h"
+
+namespace layercake {
+namespace {
+
+// One step's arrays, [max_step_tokens, cols] f32 but for the last two, which are
+// [max_batch_sequences, cols].
+struct Workspace {
+  Buffer hidden;
+  Buffer normed;  // also what a block adds to `hidden`
+  Buffer qkv;
+  Buffer attention;
+  Buffer gate_up;
+  Buffer angles;
+  Buffer head_input;
+  Buffer logits;
+  int64_t bytes = 0;
+};
+
+absl::Status Take(Device& device, int64_t rows, int64_t cols, Buffer& buffer, int64_t& bytes) {
+  LC_ASSIGN_OR_RETURN(buffer, device.Allocate(rows * cols * sizeof(float), "the workspace"));
+  bytes += buffer.bytes();
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Workspace> TakeWorkspace(const ModelConfig& config, const LayerRange& range,
+                                        const StageLimits& limits, Device& device) {
+  Workspace w;
+  const int64_t tokens = limits.max_step_tokens;
+  const int64_t heads = config.num_heads * config.head_dim;
+  const int64_t qkv = heads + 2 * config.num_kv_heads * config.head_dim;
+  LC_RETURN_IF_ERROR(Take(device, tokens, config.hidden_dim, w.hidden, w.bytes));
+  LC_RETURN_IF_ERROR(Take(device, tokens, config.hidden_dim, w.normed, w.bytes));
+  LC_RETURN_IF_ERROR(Take(device, tokens, qkv, w.qkv, w.bytes));
+  LC_RETURN_IF_ERROR(Take(device, tokens, heads, w.attention, w.bytes));
+  LC_RETURN_IF_ERROR(Take(device, tokens, 2 * config.intermediate_dim, w.gate_up, w.bytes));
+  LC_RETURN_IF_ERROR(Take(device, tokens, config.head_dim, w.angles, w.bytes));
+  if (range.has_head) {
+    const int64_t rows = limits.max_batch_sequences;
+    LC_RETURN_IF_ERROR(Take(device, rows, config.hidden_dim, w.head_input, w.bytes));
+    LC_RETURN_IF_ERROR(Take(device, rows, config.vocab_size, w.logits, w.bytes));
+  }
+  CHECK_EQ(w.bytes, WorkspaceBytes(config, range, limits)) << "costs.h does not count it";
+  return w;
+}
+
+absl::Status CheckRange(const ModelConfig& config, const LayerRange& range,
+                        const StageLimits& limits) {
+  const int64_t end = range.first_layer + range.num_layers;
+  if (range.first_layer < 0 || range.num_layers < 0 || end > config.num_layers) {
+    return absl::InvalidArgumentError(absl::StrCat("layers ", range.first_layer, " to ", end - 1,
+                                                   " asked for of a model of ", config.num_layers));
+  }
+  if (limits.max_step_tokens < 1 || limits.max_batch_sequences < 1) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("a step of ", limits.max_step_tokens, " tokens and ",
+                     limits.max_batch_sequences, " sequences cannot run; both must be 1 or more"));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+struct Decoder::State {
+  State(const ModelConfig& config, const LayerRange& range, const StageLimits& limits,
+        Device& device)
+      : config(config), range(range), limits(limits), device(device), rotary(config) {}
+
+  TensorView View(const Buffer& buffer, int64_t rows, int64_t cols) const {
+    return F32View(buffer.As<float>(), rows, cols);
+  }
+  void Norm(const TensorView& x, const Buffer& weight, const TensorView& out) const {
+    RmsNorm(x, weight.As<float>(), static_cast<float>(config.rms_norm_epsilon), out, device);
+  }
+  void Multiply(const TensorView& x, const Linear& linear, const TensorView& out) const {
+    MatMul(x, linear.matrix, linear.bias.As<float>(), out, device);
+  }
+
+  void FillAngles(std::span<const SliceView> slices);
+  void Attend(const LayerWeights& layer, std::span<const SliceView> slices, const KvLayer& kv,
+              int64_t rows);
+  void FeedForward(const LayerWeights& layer, int64_t rows);
+
+  const ModelConfig config;
+  const LayerRange range;
+  const StageLimits limits;
+  Device& device;
+  const Rotary rotary;
+  StageWeights weights;
+  Workspace workspace;
+};
+
+void Decoder::State::FillAngles(std::span<const SliceView> slices) {
+  float* angles = workspace.angles.As<float>();
+  for (const SliceView& slice : slices) {
+    device.pool().ParallelFor(slice.num_tokens, 16, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        rotary.FillAngles(slice.position + i, angles + i * config.head_dim);
+      }
+    });
+    angles += slice.num_tokens * config.head_dim;
+  }
+}
+
+void Decoder::State::Attend(const LayerWeights& layer, std::span<const SliceView> slices,
+                            const KvLayer& kv, int64_t rows) {
+  const int64_t q_cols = config.num_heads * config.head_dim;
+  const int64_t kv_cols = config.num_kv_heads * config.head_dim;
+  const TensorView hidden = View(workspace.hidden, rows, config.hidden_dim);
+  const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
+  const TensorView qkv = View(workspace.qkv, rows, q_cols + 2 * kv_cols);
+  const TensorView attention = View(workspace.attention, rows, q_cols);
+  Norm(hidden, layer.attention_norm, normed);
+  Multiply(normed, layer.qkv, qkv);
+  ApplyRope(qkv.Columns(0, q_cols + kv_cols), View(workspace.angles, rows, config.head_dim),
+            device);
+  StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols), slices, kv, device);
+  const float scale = 1 / std::sqrt(static_cast<float>(config.head_dim));
+  PagedAttention(qkv.Columns(0, q_cols), slices, kv, scale, attention, device);
+  Multiply(attention, layer.output, normed);
+  AddInPlace(hidden, normed, device);
+}
+
+void Decoder::State::FeedForward(const LayerWeights& layer, int64_t rows) {
+  const int64_t inner = config.intermediate_dim;
+  const TensorView hidden = View(workspace.hidden, rows, config.hidden_dim);
+  const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
+  const TensorView gate_up = View(workspace.gate_up, rows, 2 * inner);
+  Norm(hidden, layer.mlp_norm, normed);
+  Multiply(normed, layer.gate_up, gate_up);
+  SwiGluInPlace(gate_up.Columns(0, inner), gate_up.Columns(inner, inner), device);
+  Multiply(gate_up.Columns(0, inner), layer.down, normed);
+  AddInPlace(hidden, normed, device);
+}
+
+Decoder::Decoder(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Decoder::~Decoder() = default;
+
+absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const Checkpoint& checkpoint,
+                                                       const LayerRange& range,
+                                                       const StageLimits& limits, Device& device,
+                                                       LoadProgress progress) {
+  const ModelConfig& config = checkpoint.config();
+  LC_RETURN_IF_ERROR(CheckRange(config, range, limits));
+  auto state = std::make_unique<State>(config, range, limits, device);
+  LC_ASSIGN_OR_RETURN(state->workspace, TakeWorkspace(config, range, limits, device));
+  LC_ASSIGN_OR_RETURN(state->weights, LoadStageWeights(checkpoint, range, device, progress));
+  return std::unique_ptr<Decoder>(new Decoder(std::move(state)));
+}
+
+TensorView Decoder::hidden(int64_t num_tokens) const {
+  CHECK_LE(num_tokens, state_->limits.max_step_tokens);
+  return state_->View(state_->workspace.hidden, num_tokens, state_->config.hidden_dim);
+}
+
+absl::Status Decoder::Embed(std::span<const int32_t> token_ids) {
+  CHECK(state_->range.has_embedding);
+  const ModelConfig& config = state_->config;
+  const TensorView table = {state_->weights.embedding.data(), config.dtype, config.vocab_size,
+                            config.hidden_dim, config.hidden_dim};
+  LookUpRows(table, token_ids, hidden(static_cast<int64_t>(token_ids.size())), state_->device);
+  return absl::OkStatus();
+}
+
+absl::Status Decoder::Forward(std::span<const SliceView> slices, std::span<const KvLayer> kv) {
+  CHECK_EQ(kv.size(), state_->weights.layers.size());
+  int64_t rows = 0;
+  for (const SliceView& slice : slices) rows += slice.num_tokens;
+  CHECK_LE(rows, state_->limits.max_step_tokens);
+  if (rows == 0) return absl::OkStatus();
+  state_->FillAngles(slices);
+  for (size_t i = 0; i < kv.size(); ++i) {
+    state_->Attend(state_->weights.layers[i], slices, kv[i], rows);
+    state_->FeedForward(state_->weights.layers[i], rows);
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<TensorView> Decoder::Logits(std::span<const int32_t> rows) {
+  CHECK(state_->range.has_head);
+  const ModelConfig& config = state_->config;
+  const int64_t count = static_cast<int64_t>(rows.size());
+  CHECK_LE(count, state_->limits.max_batch_sequences);
+  const TensorView in = state_->View(state_->workspace.head_input, count, config.hidden_dim);
+  const TensorView logits = state_->View(state_->workspace.logits, count, config.vocab_size);
+  if (count == 0) return logits;
+  const TensorView all = hidden(state_->limits.max_step_tokens);
+  for (int64_t i = 0; i < count; ++i) {
+    CHECK(rows[i] >= 0 && rows[i] < all.rows) << rows[i];
+    state_->Norm(F32View(all.Row(rows[i]), 1, all.cols), state_->weights.final_norm,
+                 F32View(in.Row(i), 1, in.cols));
+  }
+  MatMul(in, state_->weights.head, nullptr, logits, state_->device);
+  return logits;
+}
+
+int64_t Decoder::weight_bytes() const { return state_->weights.bytes; }
+int64_t Decoder::workspace_bytes() const { return state_->workspace.bytes; }
+
+}  // namespace layercake

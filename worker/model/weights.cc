@@ -1,0 +1,163 @@
+#include "worker/model/weights.h"
+
+#include <initializer_list>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/logging.h"
+#include "common/base/status_macros.h"
+#include "worker/kernels/convert.h"
+
+namespace layercake {
+namespace {
+
+struct Part {  // one tensor of a fused matrix
+  absl::string_view name;
+  int64_t outputs;
+};
+
+class Loader {
+ public:
+  Loader(const Checkpoint& checkpoint, const LayerRange& range, Device& device,
+         LoadProgress progress)
+      : checkpoint_(checkpoint),
+        config_(checkpoint.config()),
+        device_(device),
+        progress_(progress),
+        total_bytes_(StageWeightBytes(config_, range)) {}
+
+  int64_t loaded_bytes() const { return loaded_bytes_; }
+  int64_t total_bytes() const { return total_bytes_; }
+
+  // [size] as f32, in a buffer of `padded` numbers.
+  absl::StatusOr<Buffer> Vector(const std::string& name, int64_t size, int64_t padded) {
+    LC_ASSIGN_OR_RETURN(Buffer buffer, device_.Allocate(padded * sizeof(float), name));
+    LC_RETURN_IF_ERROR(CopyVector(name, size, buffer.As<float>()));
+    LC_RETURN_IF_ERROR(Report(buffer.bytes()));
+    return buffer;
+  }
+
+  absl::StatusOr<Buffer> Norm(const std::string& name) {
+    return Vector(name + ".weight", config_.hidden_dim, config_.hidden_dim);
+  }
+
+  absl::StatusOr<Buffer> Table(const std::string& name) {
+    const int64_t numbers = config_.vocab_size * config_.hidden_dim;
+    LC_ASSIGN_OR_RETURN(const TensorEntry tensor,
+                        checkpoint_.Tensor(name, {config_.vocab_size, config_.hidden_dim}));
+    LC_ASSIGN_OR_RETURN(Buffer buffer, device_.Allocate(numbers * DTypeBytes(config_.dtype), name));
+    ConvertNumbers(tensor.data.data(), tensor.dtype, numbers, buffer.data(), config_.dtype);
+    checkpoint_.DropPages(tensor);
+    LC_RETURN_IF_ERROR(Report(buffer.bytes()));
+    return buffer;
+  }
+
+  // The parts' rows one after another: <prefix><part>.weight.
+  absl::StatusOr<PackedMatrix> Matrix(absl::string_view prefix, std::initializer_list<Part> parts,
+                                      int64_t inputs) {
+    int64_t outputs = 0;
+    for (const Part& part : parts) outputs += part.outputs;
+    LC_ASSIGN_OR_RETURN(PackedMatrix matrix,
+                        PackedMatrix::Create(outputs, inputs, config_.dtype, device_,
+                                             absl::StrCat("the weights of ", prefix)));
+    int64_t first = 0;
+    for (const Part& part : parts) {
+      LC_ASSIGN_OR_RETURN(
+          const TensorEntry tensor,
+          checkpoint_.Tensor(absl::StrCat(prefix, part.name, ".weight"), {part.outputs, inputs}));
+      matrix.PackRows(first, part.outputs, tensor.data.data(), tensor.dtype, device_);
+      checkpoint_.DropPages(tensor);
+      first += part.outputs;
+    }
+    LC_RETURN_IF_ERROR(Report(matrix.bytes()));
+    return matrix;
+  }
+
+  absl::StatusOr<Linear> LinearOf(absl::string_view prefix, std::initializer_list<Part> parts,
+                                  int64_t inputs, bool has_bias) {
+    Linear linear;
+    LC_ASSIGN_OR_RETURN(linear.matrix, Matrix(prefix, parts, inputs));
+    if (!has_bias) return linear;
+    const int64_t padded = linear.matrix.num_panels() * kPanelOutputs;
+    LC_ASSIGN_OR_RETURN(linear.bias, device_.Allocate(padded * sizeof(float),
+                                                      absl::StrCat("the biases of ", prefix)));
+    float* to = linear.bias.As<float>();
+    for (const Part& part : parts) {
+      LC_RETURN_IF_ERROR(CopyVector(absl::StrCat(prefix, part.name, ".bias"), part.outputs, to));
+      to += part.outputs;
+    }
+    LC_RETURN_IF_ERROR(Report(linear.bias.bytes()));
+    return linear;
+  }
+
+  absl::StatusOr<LayerWeights> Layer(int64_t index) {
+    const std::string prefix = absl::StrCat("model.layers.", index, ".");
+    const int64_t hidden = config_.hidden_dim, inner = config_.intermediate_dim;
+    const int64_t q = config_.num_heads * config_.head_dim;
+    const int64_t kv = config_.num_kv_heads * config_.head_dim;
+    LayerWeights layer;
+    LC_ASSIGN_OR_RETURN(layer.attention_norm, Norm(prefix + "input_layernorm"));
+    LC_ASSIGN_OR_RETURN(
+        layer.qkv, LinearOf(prefix + "self_attn.", {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}},
+                            hidden, config_.qkv_bias));
+    LC_ASSIGN_OR_RETURN(layer.output, LinearOf(prefix + "self_attn.", {{"o_proj", hidden}}, q,
+                                               config_.output_bias));
+    LC_ASSIGN_OR_RETURN(layer.mlp_norm, Norm(prefix + "post_attention_layernorm"));
+    LC_ASSIGN_OR_RETURN(
+        layer.gate_up, LinearOf(prefix + "mlp.", {{"gate_proj", inner}, {"up_proj", inner}}, hidden,
+                                config_.mlp_bias));
+    LC_ASSIGN_OR_RETURN(
+        layer.down, LinearOf(prefix + "mlp.", {{"down_proj", hidden}}, inner, config_.mlp_bias));
+    return layer;
+  }
+
+ private:
+  absl::Status CopyVector(const std::string& name, int64_t size, float* to) {
+    LC_ASSIGN_OR_RETURN(const TensorEntry tensor, checkpoint_.Tensor(name, {size}));
+    ConvertNumbers(tensor.data.data(), tensor.dtype, size, to, DType::kF32);
+    return absl::OkStatus();
+  }
+
+  absl::Status Report(int64_t bytes) {
+    loaded_bytes_ += bytes;
+    if (progress_(loaded_bytes_, total_bytes_)) return absl::OkStatus();
+    return absl::CancelledError(absl::StrCat("loading ", checkpoint_.directory(),
+                                             " was abandoned after ", loaded_bytes_, " of ",
+                                             total_bytes_, " bytes"));
+  }
+
+  const Checkpoint& checkpoint_;
+  const ModelConfig& config_;
+  Device& device_;
+  LoadProgress progress_;
+  const int64_t total_bytes_;
+  int64_t loaded_bytes_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<StageWeights> LoadStageWeights(const Checkpoint& checkpoint, const LayerRange& range,
+                                              Device& device, LoadProgress progress) {
+  const ModelConfig& config = checkpoint.config();
+  Loader loader(checkpoint, range, device, progress);
+  StageWeights weights;
+  if (range.has_embedding) {
+    LC_ASSIGN_OR_RETURN(weights.embedding, loader.Table("model.embed_tokens.weight"));
+  }
+  for (int64_t i = 0; i < range.num_layers; ++i) {
+    LC_ASSIGN_OR_RETURN(LayerWeights layer, loader.Layer(range.first_layer + i));
+    weights.layers.push_back(std::move(layer));
+  }
+  if (range.has_head) {
+    LC_ASSIGN_OR_RETURN(weights.final_norm, loader.Norm("model.norm"));
+    const absl::string_view head = config.tied_embeddings ? "model.embed_tokens" : "lm_head";
+    LC_ASSIGN_OR_RETURN(weights.head,
+                        loader.Matrix("", {{head, config.vocab_size}}, config.hidden_dim));
+  }
+  weights.bytes = loader.loaded_bytes();
+  CHECK_EQ(weights.bytes, loader.total_bytes()) << "costs.h does not count what is loaded";
+  return weights;
+}
+
+}  // namespace layercake
