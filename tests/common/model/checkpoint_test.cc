@@ -1,5 +1,7 @@
 #include "common/model/checkpoint.h"
 
+#include <filesystem>
+
 #include "tests/testing/safetensors_writer.h"
 #include "tests/testing/status_matchers.h"
 
@@ -185,6 +187,20 @@ TEST_F(ShardedCheckpointTest, AnIndexThatLiesIsDataLoss) {
   EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("weight_map")));
   directory_.Write("model.safetensors.index.json", "{");
   EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("not valid JSON")));
+}
+
+// Every model under tests/golden/models is one that transformers wrote.
+TEST(GoldenModelsTest, EveryOneOpensAndIsWhole) {
+  const std::string root = LAYERCAKE_SOURCE_DIR "/tests/golden/models";
+  int count = 0;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(root, error)) {
+    if (!std::filesystem::exists(entry.path() / "config.json")) continue;
+    LC_ASSERT_OK_AND_ASSIGN(const auto checkpoint, Checkpoint::Open(entry.path()));
+    EXPECT_OK(checkpoint->Validate()) << entry.path();
+    ++count;
+  }
+  EXPECT_GT(count, 0) << "no models in " << root;
 }
 
 }  // namespace
