@@ -1,0 +1,83 @@
+#include "worker/transport/activation_queue.h"
+
+#include <thread>
+#include <vector>
+
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::string Bytes(const std::vector<float>& values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)};
+}
+
+class ActivationQueueTest : public ::testing::Test {
+ protected:
+  void SetUp() override { LC_ASSERT_OK_AND_ASSIGN(device_, Device::CreateCpu(1)); }
+
+  std::unique_ptr<Device> device_;
+  std::vector<float> values_ = {0, 0};
+  const TensorView view_ = F32View(values_.data(), 1, 2);
+};
+
+TEST_F(ActivationQueueTest, ActivationsComeInOrder) {
+  ActivationQueue queue(*device_);
+  ASSERT_OK(queue.Push(1, Bytes({1, 2})));
+  ASSERT_OK(queue.Push(2, Bytes({3, 4})));
+  ASSERT_OK(queue.Receive(1, view_));
+  EXPECT_THAT(values_, ElementsAre(1, 2));
+  ASSERT_OK(queue.Receive(2, view_));
+  EXPECT_THAT(values_, ElementsAre(3, 4));
+}
+
+TEST_F(ActivationQueueTest, ReceiveWaitsForAPush) {
+  ActivationQueue queue(*device_);
+  std::thread pusher([&] { EXPECT_OK(queue.Push(1, Bytes({5, 6}))); });
+  EXPECT_OK(queue.Receive(1, view_));
+  pusher.join();
+  EXPECT_THAT(values_, ElementsAre(5, 6));
+}
+
+TEST_F(ActivationQueueTest, AnotherStepOrSizeIsDataLoss) {
+  ActivationQueue queue(*device_);
+  ASSERT_OK(queue.Push(2, Bytes({1, 2})));
+  EXPECT_THAT(queue.Receive(1, view_),
+              StatusIs(absl::StatusCode::kDataLoss,
+                       AllOf(HasSubstr("step 2"), HasSubstr("step 1 were due"))));
+  ASSERT_OK(queue.Push(1, Bytes({1, 2, 3})));
+  EXPECT_THAT(queue.Receive(1, view_),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("12 bytes; 1 tokens of 2")));
+}
+
+TEST_F(ActivationQueueTest, TheEndOfTheStreamComesAfterWhatHasArrived) {
+  ActivationQueue queue(*device_);
+  ASSERT_OK(queue.Push(1, Bytes({1, 2})));
+  queue.EndOfStream(absl::UnavailableError("peer gone"));
+  queue.EndOfStream(absl::UnavailableError("another reason"));
+  EXPECT_OK(queue.Receive(1, view_));
+  EXPECT_THAT(queue.Receive(2, view_),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("peer gone")));
+}
+
+TEST_F(ActivationQueueTest, CloseEndsAWaitAndWhatComesAfter) {
+  ActivationQueue queue(*device_);
+  std::thread closer([&] { queue.Close(absl::AbortedError("unloaded")); });
+  EXPECT_THAT(queue.Receive(1, view_), StatusIs(absl::StatusCode::kAborted));
+  closer.join();
+  EXPECT_THAT(queue.Push(1, Bytes({1, 2})),
+              StatusIs(absl::StatusCode::kAborted, HasSubstr("unloaded")));
+}
+
+TEST_F(ActivationQueueTest, WhatPilesUpIsBounded) {
+  ActivationQueue queue(*device_);
+  for (size_t i = 0; i < ActivationQueue::kMaxWaiting; ++i) ASSERT_OK(queue.Push(i + 1, "x"));
+  EXPECT_THAT(queue.Push(1, "x"), StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+}  // namespace
+}  // namespace layercake

@@ -1,0 +1,49 @@
+#pragma once
+
+// The link between two neighbouring stages, seen from either end.
+//
+// A link lives for one epoch and carries the residual stream of every step, in step order. The two
+// ends are two interfaces because a stage's two neighbours may be reached in different ways.
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "worker/device/tensor_view.h"
+
+namespace layercake {
+
+// Where a stage's activations come from. Receive is one thread's; Close is anybody's.
+class ActivationSource {
+ public:
+  virtual ~ActivationSource() = default;
+
+  // Waits for the activations of step `step_id` and puts them in `to`.
+  //   to: [num_tokens, hidden_dim] f32 dense, in the stage's device memory.
+  // Errors: Unavailable (the link broke: names the peer); DataLoss (another step's, or of another
+  // size); what Close said.
+  virtual absl::Status Receive(uint64_t step_id, const TensorView& to) = 0;
+
+  // Ends every Receive, now and later, with `why`, which is not OK. Only the first call counts.
+  virtual void Close(const absl::Status& why) = 0;
+};
+
+// Where a stage's activations go. Send and Finish are one thread's; Cancel is anybody's.
+class ActivationSink {
+ public:
+  virtual ~ActivationSink() = default;
+
+  // Sends the activations of step `step_id`; `from` may be overwritten when this returns, though
+  // they need not have arrived. Opens the link at the first call.
+  //   from: as `to` above.
+  // Errors: Unavailable (the link broke: names the peer and what it said).
+  virtual absl::Status Send(uint64_t step_id, const TensorView& from) = 0;
+
+  // Waits until the peer has taken everything sent, and closes the link.
+  // Errors: as Send.
+  virtual absl::Status Finish() = 0;
+
+  // Breaks the link: Send and Finish, now and later, fail soon.
+  virtual void Cancel() = 0;
+};
+
+}  // namespace layercake
