@@ -1,0 +1,168 @@
+// layercake-worker: holds one stage of a model on one device, for a coordinator.
+
+#include <grpcpp/server.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <iostream>
+#include <thread>
+
+#include "common/base/bytes.h"
+#include "common/base/clock.h"
+#include "common/base/logging.h"
+#include "common/options/options.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/protocol.h"
+#include "worker/profile/profile.h"
+#include "worker/service/join_client.h"
+#include "worker/service/stage_host.h"
+#include "worker/service/stage_service.h"
+#include "worker/worker_flags.h"
+
+namespace layercake {
+namespace {
+
+// SIGINT and SIGTERM as a file descriptor; blocked in every thread started afterwards.
+class StopSignals {
+ public:
+  StopSignals() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGINT);
+    sigaddset(&signals_, SIGTERM);
+    PCHECK(sigprocmask(SIG_BLOCK, &signals_, nullptr) == 0);
+    signal_fd_ = signalfd(-1, &signals_, SFD_CLOEXEC);
+    event_fd_ = eventfd(0, EFD_CLOEXEC);
+    PCHECK(signal_fd_ >= 0 && event_fd_ >= 0);
+  }
+
+  // Waits for a signal, or for Wake. A second signal then kills, should stopping take too long.
+  void Wait() {
+    pollfd fds[] = {{signal_fd_, POLLIN, 0}, {event_fd_, POLLIN, 0}};
+    while (poll(fds, 2, -1) < 0) PCHECK(errno == EINTR);
+    signalfd_siginfo info;
+    if (fds[0].revents != 0) PCHECK(read(signal_fd_, &info, sizeof(info)) == sizeof(info));
+    PCHECK(sigprocmask(SIG_UNBLOCK, &signals_, nullptr) == 0);
+  }
+  void Wake() { PCHECK(eventfd_write(event_fd_, 1) == 0); }
+
+ private:
+  sigset_t signals_;
+  int signal_fd_;
+  int event_fd_;
+};
+
+int Fail(const absl::Status& status, int code) {
+  std::cerr << "layercake-worker: " << status.message() << std::endl;
+  return code;
+}
+
+void SetDuration(absl::Duration duration, google::protobuf::Duration& message) {
+  message.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
+  message.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
+}
+
+v1::Heartbeat MakeHeartbeat(const StageHost& host) {
+  const StageStats stats = host.Stats();
+  v1::Heartbeat heartbeat;
+  heartbeat.set_free_bytes(stats.free_bytes);
+  heartbeat.set_stage_bytes(stats.stage_bytes);
+  heartbeat.set_steps(stats.num_steps);
+  if (stats.step_running) SetDuration(*stats.step_running, *heartbeat.mutable_step_running());
+  return heartbeat;
+}
+
+// What does not change between one join and the next.
+v1::Hello MakeHello(const WorkerFlags& flags, const Device& device, const Profile& profile,
+                    const std::string& address) {
+  v1::Hello hello;
+  hello.set_protocol_version(kProtocolVersion);
+  hello.set_version(kVersion);
+  hello.set_host(HostName());
+  hello.set_name(flags.name.empty() ? HostName() + "-cpu-0" : flags.name);
+  hello.set_address(address);
+  v1::Device& message = *hello.mutable_device();
+  message.set_kind(v1::DEVICE_KIND_CPU);
+  message.set_name(device.name());
+  message.set_total_bytes(device.Memory().total_bytes);
+  message.set_cap_bytes(flags.memory_bytes);
+  message.set_threads(device.num_threads());
+  hello.mutable_profile()->set_bandwidth_bytes_per_second(profile.bandwidth_bytes_per_second);
+  hello.mutable_profile()->set_flops_per_second(profile.flops_per_second);
+  return hello;
+}
+
+int Serve(const WorkerFlags& flags, Device& device, const Profile& profile, StopSignals& signals) {
+  const std::string name = flags.name.empty() ? HostName() + "-cpu-0" : flags.name;
+  StageHost host({name, flags.model_root, flags.memory_bytes}, device, *Clock::Real());
+  StageService service(host);
+  grpc::ServerBuilder builder;
+  ConfigureServer(builder);
+  builder.RegisterService(&service);
+  int port = 0;
+  auto server = StartServer(builder, flags.listen, &port);
+  if (!server.ok()) {
+    return Fail(server.status(), absl::IsUnavailable(server.status()) ? kExitAddress : kExitUsage);
+  }
+  const v1::Hello hello = MakeHello(flags, device, profile, AdvertisedAddress(flags, port));
+  const auto current_hello = [&] {
+    const StageStats stats = host.Stats();
+    v1::Hello now = hello;
+    now.mutable_device()->set_free_bytes(stats.free_bytes + stats.stage_bytes);
+    return now;
+  };
+  LOG(INFO) << "worker " << name << " listens on " << hello.address() << ": " << device.name()
+            << ", " << device.num_threads() << " threads, " << FormatBytes(host.Stats().free_bytes)
+            << " free";
+  JoinClient client({.coordinator = flags.coordinator},
+                    {current_hello, [&] { return MakeHeartbeat(host); }});
+  absl::Status joined;
+  std::thread join_thread([&] {
+    joined = client.Run();
+    signals.Wake();
+  });
+  signals.Wait();
+  client.Stop();
+  join_thread.join();
+  host.Stop();
+  (*server)->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  return joined.ok() ? kExitOk : Fail(joined, kExitRefused);
+}
+
+int Main(int argc, char** argv) {
+  InitLogging(argv[0]);
+  WorkerFlags flags;
+  const auto app = MakeApp("layercake-worker", "Holds one stage of a model on one device.");
+  AddWorkerFlags(*app, &flags);
+  if (const auto code = ParseCommandLine(*app, argc, argv)) return *code;
+  if (flags.exit_with_parent) {
+    const pid_t parent = getppid();
+    PCHECK(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0);
+    if (getppid() != parent) return kExitOk;
+  }
+  if (const absl::Status status = CheckDevice(flags.device); !status.ok()) {
+    return Fail(status, absl::IsUnimplemented(status) ? kExitUnsupported : kExitUsage);
+  }
+  StopSignals signals;
+  const auto device = Device::CreateCpu(flags.num_threads);
+  if (!device.ok()) return Fail(device.status(), kExitUsage);
+  int64_t measure_bytes = (*device)->Memory().free_bytes;
+  if (flags.memory_bytes > 0) measure_bytes = std::min(measure_bytes, flags.memory_bytes);
+  const auto profile =
+      GetProfile(flags.profile, **device, measure_bytes / 2, DefaultProfileCachePath());
+  if (!profile.ok()) {
+    return Fail(profile.status(),
+                absl::IsInvalidArgument(profile.status()) ? kExitUsage : kExitFailure);
+  }
+  return Serve(flags, **device, *profile, signals);
+}
+
+}  // namespace
+}  // namespace layercake
+
+int main(int argc, char** argv) { return layercake::Main(argc, argv); }

@@ -1,0 +1,134 @@
+#include "worker/profile/profile.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/logging.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/protocol.h"
+
+namespace layercake {
+namespace {
+
+using nlohmann::json;
+
+// Held while one process looks into the cache and perhaps measures.
+class FileLock {
+ public:
+  explicit FileLock(const std::string& path)
+      : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+    if (fd_ >= 0) flock(fd_, LOCK_EX);
+  }
+  ~FileLock() {
+    if (fd_ >= 0) close(fd_);
+  }
+  FileLock(const FileLock&) = delete;
+  FileLock& operator=(const FileLock&) = delete;
+
+ private:
+  const int fd_;
+};
+
+bool IsSpeed(double value) { return std::isfinite(value) && value > 0; }
+
+std::optional<Profile> ParseGiven(absl::string_view mode) {
+  const std::vector<std::string> parts = absl::StrSplit(mode, ',');
+  Profile profile;
+  if (parts.size() != 2 || !absl::SimpleAtod(parts[0], &profile.bandwidth_bytes_per_second) ||
+      !absl::SimpleAtod(parts[1], &profile.flops_per_second) ||
+      !IsSpeed(profile.bandwidth_bytes_per_second) || !IsSpeed(profile.flops_per_second)) {
+    return std::nullopt;
+  }
+  return profile;
+}
+
+std::string CacheKey(const Device& device) {
+  return absl::StrCat(device.name(), ", ", device.num_threads(), " threads, ", kVersion);
+}
+
+// An empty object if there is no cache that can be read.
+json ReadCache(const std::string& path) {
+  std::ifstream file(path);
+  json cache = json::parse(file, /*cb=*/nullptr, /*allow_exceptions=*/false);
+  return cache.is_object() ? cache : json::object();
+}
+
+std::optional<Profile> FindCached(const json& cache, const std::string& key) {
+  const auto entry = cache.find(key);
+  if (entry == cache.end() || !entry->is_object()) return std::nullopt;
+  const auto number = [&](const char* name) {
+    const auto it = entry->find(name);
+    return it != entry->end() && it->is_number() ? it->get<double>() : 0.0;
+  };
+  const Profile profile{number("bandwidth_bytes_per_second"), number("flops_per_second")};
+  if (!IsSpeed(profile.bandwidth_bytes_per_second) || !IsSpeed(profile.flops_per_second)) {
+    return std::nullopt;
+  }
+  return profile;
+}
+
+void WriteCache(const std::string& path, const json& cache) {
+  const std::string part = absl::StrCat(path, ".", getpid());
+  std::error_code error;
+  {
+    std::ofstream file(part);
+    file << cache.dump(/*indent=*/2, ' ', /*ensure_ascii=*/true, json::error_handler_t::replace)
+         << "\n";
+  }
+  std::filesystem::rename(part, path, error);
+  if (error)
+    LOG(WARNING) << "cannot keep the device's profile in " << path << ": " << error.message();
+}
+
+}  // namespace
+
+std::string DefaultProfileCachePath() {
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  if (const std::string cache = variable("XDG_CACHE_HOME"); !cache.empty()) {
+    return cache + "/layercake/profile.json";
+  }
+  const std::string home = variable("HOME");
+  return home.empty() ? "" : home + "/.cache/layercake/profile.json";
+}
+
+absl::StatusOr<Profile> GetProfile(absl::string_view mode, Device& device, int64_t max_bytes,
+                                   const std::string& cache_path) {
+  if (const auto given = ParseGiven(mode)) return *given;
+  if (mode != "measure" && mode != "cached") {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", mode,
+                     "\" is no profile; write measure, cached, or BANDWIDTH,FLOPS as in "
+                     "19.6e9,200e9 (bytes and operations a second)"));
+  }
+  if (cache_path.empty()) return MeasureProfile(device, max_bytes);
+  std::error_code ignored;
+  std::filesystem::create_directories(std::filesystem::path(cache_path).parent_path(), ignored);
+  const FileLock lock(cache_path + ".lock");
+  const std::string key = CacheKey(device);
+  json cache = ReadCache(cache_path);
+  if (mode == "cached") {
+    if (const auto cached = FindCached(cache, key)) return *cached;
+  }
+  LC_ASSIGN_OR_RETURN(const Profile profile, MeasureProfile(device, max_bytes));
+  cache[key] = {{"bandwidth_bytes_per_second", profile.bandwidth_bytes_per_second},
+                {"flops_per_second", profile.flops_per_second}};
+  WriteCache(cache_path, cache);
+  return profile;
+}
+
+}  // namespace layercake

@@ -1,0 +1,62 @@
+#include "worker/worker_flags.h"
+
+#include <unistd.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "common/options/options.h"
+
+namespace layercake {
+
+void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
+  app.add_option("--coordinator", flags->coordinator, "Coordinator to join")
+      ->type_name("HOST:PORT")
+      ->required();
+  app.add_option("--name", flags->name, "Name in the cluster; default <host>-cpu-0");
+  app.add_option("--listen", flags->listen, "Address to listen on; port 0 picks a free one")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  app.add_option("--advertise", flags->advertise,
+                 "Host that the coordinator and other workers reach this worker by; default the "
+                 "one it listens on")
+      ->type_name("HOST");
+  app.add_option("--device", flags->device, "cpu, or cuda:N")->capture_default_str();
+  AddBytesOption(app, "--memory", &flags->memory_bytes,
+                 "Most device memory to take, e.g. 3GiB; default all that is free");
+  app.add_option("--threads", flags->num_threads, "CPU threads to compute with; 0 is all cores")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  app.add_option("--model-root", flags->model_root,
+                 "Where to look for model directories that are not at the coordinator's path")
+      ->type_name("DIR");
+  app.add_option("--profile", flags->profile,
+                 "The device's speed: measure, cached, or BANDWIDTH,FLOPS as in 19.6e9,200e9")
+      ->capture_default_str();
+  app.add_flag("--exit-with-parent", flags->exit_with_parent,
+               "Stop when the process that started this one ends");
+}
+
+absl::Status CheckDevice(const std::string& device) {
+  if (device == "cpu") return absl::OkStatus();
+  if (device == "cuda" || absl::StartsWith(device, "cuda:")) {
+    return absl::UnimplementedError(absl::StrCat(
+        "--device ", device, ": this program was built without CUDA; use --device cpu"));
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--device ", device, " is no device; write cpu or cuda:N"));
+}
+
+std::string HostName() {
+  char name[256] = {};
+  if (gethostname(name, sizeof(name) - 1) != 0 || name[0] == '\0') return "localhost";
+  return name;
+}
+
+std::string AdvertisedAddress(const WorkerFlags& flags, int port) {
+  std::string host = flags.advertise;
+  if (host.empty()) host = flags.listen.substr(0, flags.listen.rfind(':'));
+  if (host == "0.0.0.0" || host == "[::]" || host == "*") host = HostName();
+  return absl::StrCat(host, ":", port);
+}
+
+}  // namespace layercake
