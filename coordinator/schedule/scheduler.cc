@@ -49,7 +49,7 @@ std::optional<ScheduledStep> Scheduler::Next() {
   ScheduledStep step{.id = next_step_id_};
   AddDecodes(num_decoding, step);
   int budget = std::min(options_.max_step_tokens - static_cast<int>(step.slices.size()),
-                        PromptTokensPerStep());
+                        PromptTokensPerStep(num_decoding));
   AddPrefills(step, budget);
   AddAdmissions(step, budget);
   if (step.slices.empty()) return std::nullopt;
@@ -77,11 +77,13 @@ void Scheduler::AddDecodes(int num_decoding, ScheduledStep& step) {
   }
 }
 
-// A step that carries a long piece of prompt holds up all stages in turn, so what there is to do
-// for prompts is spread over two rounds of the pipeline, in pieces worth a step of their own.
-int Scheduler::PromptTokensPerStep() const {
+// A step that carries a long piece of prompt holds up all stages in turn. So what there is to do
+// for prompts is spread: over two rounds of the pipeline where it would hold up others, else over
+// the stages that have nothing to do; in pieces worth a step of their own, and no crumbs left over.
+int Scheduler::PromptTokensPerStep(int num_decoding) const {
   if (options_.num_stages == 1) return options_.max_step_tokens;
-  const int num_parts = 2 * options_.num_stages;
+  const int num_parts = num_decoding > 0 ? 2 * options_.num_stages
+                                         : std::max(1, options_.num_stages - num_steps_in_flight());
   const int most = num_parts * options_.max_step_tokens;
   int num_tokens = 0;
   for (const Sequence* sequence : running_) {
@@ -89,7 +91,9 @@ int Scheduler::PromptTokensPerStep() const {
   }
   const int room = std::min(max_running() - num_running(), num_waiting());
   for (int i = 0; i < room && num_tokens < most; ++i) num_tokens += waiting_[i]->num_tokens();
-  return std::max(CeilDivide(num_tokens, num_parts), CeilDivide(options_.max_step_tokens, 8));
+  const int thinnest = CeilDivide(options_.max_step_tokens, 8);
+  if (2 * num_tokens <= 3 * thinnest) return 2 * thinnest;
+  return std::max(CeilDivide(num_tokens, num_parts), thinnest);
 }
 
 // Prompts under way, in order of age: the oldest takes all it can use of the budget.

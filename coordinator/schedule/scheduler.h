@@ -135,7 +135,7 @@ class Scheduler {
   absl::Status CheckFits(const Sequence& sequence) const;
   int NumBlocksFor(int num_tokens) const;
   int max_running() const { return options_.num_stages * options_.max_batch_sequences; }
-  int PromptTokensPerStep() const;
+  int PromptTokensPerStep(int num_decoding) const;
   bool IsFull(const ScheduledStep& step) const;
   void AddDecodes(int num_decoding, ScheduledStep& step);
   void AddPrefills(ScheduledStep& step, int& budget);

@@ -79,8 +79,8 @@ TEST(SchedulerMemoryTest, SiblingsWaitForTheStepAfterTheirSharedPrompt) {
   for (SequenceId id = 1; id <= 3; ++id) {
     ASSERT_OK(scheduler.Add({.id = id, .prompt_ids = Prompt(13), .max_tokens = 9}));
   }
-  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+7"));
-  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@7+6!"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+8"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@8+5!"));
   // The blocks are being computed, but by earlier steps, and stages keep the order.
   EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("2@12+1!", "3@12+1!"));
   EXPECT_EQ(scheduler.Find(2)->num_cached_tokens, 12);

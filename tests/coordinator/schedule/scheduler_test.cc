@@ -69,15 +69,27 @@ TEST(SchedulerTest, ChunksOfALongPromptArePipelined) {
   EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@24+8"));
 }
 
-TEST(SchedulerTest, PromptIsSpreadOverTwoRoundsOfThePipeline) {
+TEST(SchedulerTest, PromptsAloneAreSpreadOverTheIdleStages) {
   SchedulerOptions options = SmallOptions();
   options.num_stages = 2;
   options.max_step_tokens = 32;
   Scheduler scheduler(options);
   ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(40), .max_tokens = 1}));
   ASSERT_OK(scheduler.Add({.id = 2, .prompt_ids = Prompt(4, 90), .max_tokens = 1}));
-  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+11"));
-  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@11+9"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+22"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@22+18!", "2@0+4!"));
+}
+
+TEST(SchedulerTest, PromptBesideDecodingIsSpreadOverTwoRounds) {
+  SchedulerOptions options = SmallOptions();
+  options.num_stages = 2;
+  options.max_step_tokens = 32;
+  Scheduler scheduler(options);
+  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = {1}, .max_tokens = 9}));
+  CompleteNext(scheduler);
+  ASSERT_OK(scheduler.Add({.id = 2, .prompt_ids = Prompt(40), .max_tokens = 1}));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@1+1!", "2@0+10"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("2@10+8"));
 }
 
 TEST(SchedulerTest, PiecesOfPromptsAreNotThinnerThanAnEighthOfAStep) {
@@ -85,9 +97,9 @@ TEST(SchedulerTest, PiecesOfPromptsAreNotThinnerThanAnEighthOfAStep) {
   options.num_stages = 4;
   options.max_step_tokens = 32;
   Scheduler scheduler(options);
-  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(6), .max_tokens = 1}));
+  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(10), .max_tokens = 1}));
   EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@0+4"));
-  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@4+2!"));
+  EXPECT_THAT(Describe(scheduler.Next()), ElementsAre("1@4+6!")) << "no crumbs";
 }
 
 TEST(SchedulerTest, DecodingGoesBeforePromptsAndLeavesThemTheRestOfTheBudget) {
