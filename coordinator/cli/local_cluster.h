@@ -1,0 +1,36 @@
+#pragma once
+
+// Which programs `layercake serve` starts on this host, with which command lines. Pure.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "coordinator/cli/child_process.h"
+
+namespace layercake {
+
+struct LocalClusterOptions {
+  std::string program_dir;  // where layercake-coordinator and layercake-worker lie
+  std::string listen = "127.0.0.1:50051";
+  std::string port_file;
+  int max_queue = 0;                // 0: the coordinator's default
+  int cpu_workers = 0;              // 0: as many as `memory` or `threads` name, else 1
+  std::vector<std::string> memory;  // caps, one per worker or one for all; empty: none
+  std::vector<int> threads;         // likewise; empty: the cores divided
+  int num_cores = 1;
+};
+
+ChildSpec CoordinatorSpec(const LocalClusterOptions& options);
+
+// One worker per device. `coordinator` is the address to join.
+// Errors: InvalidArgument (lists of lengths that do not match, a size that is none).
+absl::StatusOr<std::vector<ChildSpec>> WorkerSpecs(const LocalClusterOptions& options,
+                                                   const std::string& coordinator);
+
+// Where a program on this host reaches a server that listens on `listen` and got `port`:
+// "0.0.0.0:0" becomes "127.0.0.1:<port>".
+std::string LocalAddress(const std::string& listen, int port);
+
+}  // namespace layercake

@@ -1,0 +1,114 @@
+#include "coordinator/cli/status_table.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "common/base/bytes.h"
+#include "common/base/text_table.h"
+
+namespace layercake {
+namespace {
+
+std::string StateName(v1::ServingState state) {
+  switch (state) {
+    case v1::SERVING_STATE_EMPTY:
+      return "no model loaded";
+    case v1::SERVING_STATE_LOADING:
+      return "loading";
+    case v1::SERVING_STATE_READY:
+      return "ready";
+    case v1::SERVING_STATE_DRAINING:
+      return "draining";
+    case v1::SERVING_STATE_DEGRADED:
+      return "degraded";
+    default:
+      return "unknown";
+  }
+}
+
+std::string StateName(v1::WorkerState state) {
+  switch (state) {
+    case v1::WORKER_STATE_IDLE:
+      return "idle";
+    case v1::WORKER_STATE_LOADING:
+      return "loading";
+    case v1::WORKER_STATE_READY:
+      return "ready";
+    case v1::WORKER_STATE_LOST:
+      return "lost";
+    default:
+      return "unknown";
+  }
+}
+
+std::string LayersOf(const v1::Plan& plan, const std::string& worker) {
+  for (const v1::StagePlan& stage : plan.stages()) {
+    if (stage.worker() != worker) continue;
+    return absl::StrCat(stage.has_embedding() ? "embed+" : "", stage.first_layer(), "-",
+                        stage.first_layer() + stage.num_layers() - 1,
+                        stage.has_head() ? "+head" : "");
+  }
+  return "-";
+}
+
+std::string Bytes(uint64_t bytes) { return FormatBytes(static_cast<int64_t>(bytes)); }
+
+absl::Duration ToDuration(const google::protobuf::Duration& duration) {
+  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+std::string WorkerRows(const v1::ClusterStatus& status) {
+  constexpr auto kRight = TextTable::Align::kRight;
+  TextTable table({{"worker"},
+                   {"state"},
+                   {"layers"},
+                   {"stage", kRight},
+                   {"free", kRight},
+                   {"cap", kRight},
+                   {"bandwidth", kRight},
+                   {"steps", kRight},
+                   {"heartbeat", kRight},
+                   {"address"},
+                   {"device"}});
+  for (const v1::WorkerStatus& worker : status.workers()) {
+    const v1::Device& device = worker.device();
+    std::string name = device.name();
+    if (device.kind() == v1::DEVICE_KIND_CPU) {
+      absl::StrAppend(&name, name.empty() ? "" : ", ", device.threads(), " threads");
+    }
+    const bool lost = worker.state() == v1::WORKER_STATE_LOST;
+    table.AddRow(
+        {worker.name(), StateName(worker.state()),
+         lost ? "-" : LayersOf(status.plan(), worker.name()), Bytes(worker.stage_bytes()),
+         Bytes(device.free_bytes()), device.cap_bytes() > 0 ? Bytes(device.cap_bytes()) : "-",
+         absl::StrCat(FormatFigure(worker.profile().bandwidth_bytes_per_second() / 1e9), " GB/s"),
+         absl::StrCat(worker.steps()),
+         absl::StrFormat("%.1f s ago",
+                         absl::ToDoubleSeconds(ToDuration(worker.last_heartbeat_ago()))),
+         worker.address(), lost && !worker.detail().empty() ? worker.detail() : name});
+  }
+  return table.Format();
+}
+
+}  // namespace
+
+std::string FormatStatus(const v1::ClusterStatus& status) {
+  std::string out = status.model().empty() ? "" : absl::StrCat(status.model(), ": ");
+  absl::StrAppend(&out, StateName(status.state()));
+  if (!status.detail().empty()) absl::StrAppend(&out, " (", status.detail(), ")");
+  absl::StrAppend(&out, "; up ",
+                  absl::FormatDuration(absl::Trunc(ToDuration(status.uptime()), absl::Seconds(1))),
+                  ", version ", status.version(), "\n");
+  if (status.total_blocks() > 0) {
+    absl::StrAppend(&out, status.running_sequences(), " running, ", status.waiting_sequences(),
+                    " waiting; ", status.free_blocks(), " of ", status.total_blocks(),
+                    " KV blocks free; ", status.prompt_tokens(), " prompt and ",
+                    status.generated_tokens(), " generated tokens so far\n");
+  }
+  if (status.workers_size() == 0) {
+    return absl::StrCat(out, "\nno workers; start layercake-worker with --coordinator\n");
+  }
+  return absl::StrCat(out, "\n", WorkerRows(status));
+}
+
+}  // namespace layercake

@@ -1,0 +1,135 @@
+// The pure parts: command lines of the local cluster, devices by flag, the chat session, progress.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_join.h"
+#include "coordinator/cli/chat_session.h"
+#include "coordinator/cli/device_flag.h"
+#include "coordinator/cli/load_progress.h"
+#include "coordinator/cli/local_cluster.h"
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::HasSubstr;
+using Kind = ChatSession::Action::Kind;
+
+std::string Line(const ChildSpec& spec) { return absl::StrJoin(spec.argv, " "); }
+
+TEST(LocalClusterTest, OneWorkerWithAllCoresByDefault) {
+  LC_ASSERT_OK_AND_ASSIGN(const auto workers,
+                          WorkerSpecs({.program_dir = "/bin", .num_cores = 4}, "127.0.0.1:1"));
+  ASSERT_EQ(workers.size(), 1u);
+  EXPECT_EQ(Line(workers[0]),
+            "/bin/layercake-worker --coordinator 127.0.0.1:1 --name cpu-0 --listen 127.0.0.1:0 "
+            "--device cpu --threads 4");
+}
+
+TEST(LocalClusterTest, MemoryListSaysHowManyWorkersAndCoresAreDivided) {
+  LC_ASSERT_OK_AND_ASSIGN(const auto workers,
+                          WorkerSpecs({.memory = {"3GiB", "1GiB"}, .num_cores = 3}, "h:1"));
+  ASSERT_EQ(workers.size(), 2u);
+  EXPECT_THAT(Line(workers[0]), HasSubstr("--threads 2 --memory 3GiB"));
+  EXPECT_THAT(Line(workers[1]), HasSubstr("--threads 1 --memory 1GiB"));
+}
+
+TEST(LocalClusterTest, MoreWorkersThanCoresStillGetAThreadEach) {
+  LC_ASSERT_OK_AND_ASSIGN(
+      const auto workers,
+      WorkerSpecs({.cpu_workers = 3, .memory = {"1GiB"}, .num_cores = 1}, "h:1"));
+  ASSERT_EQ(workers.size(), 3u);
+  for (const ChildSpec& worker : workers) {
+    EXPECT_THAT(Line(worker), HasSubstr("--threads 1 --memory 1GiB"));
+  }
+}
+
+TEST(LocalClusterTest, ListsThatDoNotMatchAreRefused) {
+  EXPECT_THAT(WorkerSpecs({.cpu_workers = 3, .memory = {"1GiB", "2GiB"}}, "h:1"),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       HasSubstr("--memory lists 2 values for 3 workers")));
+  EXPECT_THAT(WorkerSpecs({.memory = {"lots"}}, "h:1"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not a size")));
+  EXPECT_THAT(WorkerSpecs({.threads = {0}}, "h:1"), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(LocalClusterTest, LocalAddressReachesAWildcard) {
+  EXPECT_EQ(LocalAddress("0.0.0.0:0", 7), "127.0.0.1:7");
+  EXPECT_EQ(LocalAddress("[::]:9", 7), "[::1]:7");
+  EXPECT_EQ(LocalAddress("10.0.0.2:9", 7), "10.0.0.2:7");
+}
+
+TEST(DeviceFlagTest, MemoryBandwidthAndRate) {
+  LC_ASSERT_OK_AND_ASSIGN(const PlannerDevice device,
+                          ParseDeviceFlag("m40=12GiB,288GB/s,6.8TFLOPS"));
+  EXPECT_EQ(device.name, "m40");
+  EXPECT_EQ(device.device.kind(), v1::DEVICE_KIND_CUDA);
+  EXPECT_EQ(device.device.free_bytes(), uint64_t{12} << 30);
+  EXPECT_DOUBLE_EQ(device.profile.bandwidth_bytes_per_second(), 288e9);
+  EXPECT_DOUBLE_EQ(device.profile.flops_per_second(), 6.8e12);
+}
+
+TEST(DeviceFlagTest, CpuByNameAndOnlyMemory) {
+  LC_ASSERT_OK_AND_ASSIGN(const PlannerDevice device, ParseDeviceFlag("cpu-0=64GB"));
+  EXPECT_EQ(device.device.kind(), v1::DEVICE_KIND_CPU);
+  EXPECT_EQ(device.profile.bandwidth_bytes_per_second(), 0);
+}
+
+TEST(DeviceFlagTest, MistakesSayWhatWasExpected) {
+  for (const char* text : {"m40", "=12GiB", "m40=much", "m40=0", "m40=1GiB,fast",
+                           "m40=1GiB,1GB/s,-2", "m40=1GiB,1GB,1T,1"}) {
+    EXPECT_THAT(ParseDeviceFlag(text), StatusIs(absl::StatusCode::kInvalidArgument,
+                                                HasSubstr("name=memory[,bandwidth[,flops]]")))
+        << text;
+  }
+}
+
+TEST(ChatSessionTest, KeepsTheConversation) {
+  ChatSession session{v1::ChatRequest()};
+  EXPECT_EQ(session.Take("  hello ").kind, Kind::kSend);
+  session.Answer("hi");
+  EXPECT_EQ(session.Take("//not a command").kind, Kind::kSend);
+  const v1::ChatRequest& request = session.request();
+  ASSERT_EQ(request.messages_size(), 3);
+  EXPECT_EQ(request.messages(0).content(), "hello");
+  EXPECT_EQ(request.messages(1).role(), "assistant");
+  EXPECT_EQ(request.messages(2).content(), "/not a command");
+  session.Forget();
+  EXPECT_EQ(session.request().messages_size(), 2);
+}
+
+TEST(ChatSessionTest, ResetKeepsTheSystemPrompt) {
+  ChatSession session{v1::ChatRequest()};
+  EXPECT_EQ(session.Take("/system Be kind.").kind, Kind::kShow);
+  session.Take("hello");
+  EXPECT_EQ(session.Take("/reset").kind, Kind::kShow);
+  ASSERT_EQ(session.request().messages_size(), 1);
+  EXPECT_EQ(session.request().messages(0).content(), "Be kind.");
+  session.Take("/system");
+  EXPECT_EQ(session.request().messages_size(), 0);
+}
+
+TEST(ChatSessionTest, OtherLines) {
+  ChatSession session{v1::ChatRequest()};
+  EXPECT_EQ(session.Take("   ").kind, Kind::kNothing);
+  EXPECT_EQ(session.Take("/exit").kind, Kind::kExit);
+  EXPECT_THAT(session.Take("/dance").text, HasSubstr("no command /dance"));
+  EXPECT_EQ(session.request().messages_size(), 0);
+}
+
+TEST(LoadProgressTest, BarPerStage) {
+  v1::LoadModelProgress progress;
+  auto* half = progress.add_stages();
+  half->set_worker("a");
+  half->set_loaded_bytes(5);
+  half->set_total_bytes(10);
+  auto* done = progress.add_stages();
+  done->set_worker("b");
+  done->set_done(true);
+  EXPECT_EQ(FormatLoadProgress(progress, 80), "Loading  a [##########----------] 50%  b done");
+  EXPECT_EQ(FormatLoadProgress(progress, 9), "Loading  ");
+}
+
+}  // namespace
+}  // namespace layercake
