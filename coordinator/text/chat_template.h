@@ -33,7 +33,7 @@ struct ChatOptions {
   // Ends the prompt inside the last message, to be continued; overrides add_generation_prompt.
   bool continue_final_message = false;
   // Further variables for the template ("tools", "enable_thinking", ...); an object.
-  Json variables = Json::object();
+  OrderedJson variables = OrderedJson::object();
   // What strftime_now() reads.
   const Clock* clock = Clock::Real();
 };

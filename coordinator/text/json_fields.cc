@@ -1,5 +1,6 @@
 #include "coordinator/text/json_fields.h"
 
+#include <filesystem>
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
@@ -40,6 +41,13 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t max_by
     return absl::DataLossError(absl::StrCat("cannot read ", path));
   }
   return text;
+}
+
+absl::StatusOr<Json> ReadOptionalJson(const std::string& path) {
+  constexpr int64_t kMaxFileBytes = int64_t{256} << 20;
+  if (!std::filesystem::exists(path)) return Json();
+  LC_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxFileBytes));
+  return ParseJson(text, path);
 }
 
 const Json* FindMember(const Json& object, absl::string_view name) {

@@ -14,11 +14,16 @@
 namespace layercake {
 
 using Json = nlohmann::json;
+// Keeps the order of members.
+using OrderedJson = nlohmann::ordered_json;
 
 // Errors: DataLoss naming `name` (not JSON, with the parser's position).
 absl::StatusOr<Json> ParseJson(absl::string_view text, absl::string_view name);
 // Errors: NotFound, DataLoss (not readable, longer than `max_bytes`).
 absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t max_bytes);
+
+// A file of JSON; null when there is no such file. Errors: DataLoss.
+absl::StatusOr<Json> ReadOptionalJson(const std::string& path);
 
 // nullptr when absent. REQUIRES: nothing; a non-object has no members.
 const Json* FindMember(const Json& object, absl::string_view name);

@@ -81,7 +81,6 @@ class Tokenizer {
   Tokenizer();
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Create(const Json& json);
   absl::Status ReadCompanions(const std::string& directory);
-  absl::Status ReadNamedTokens(const Json& json);
   absl::Status ReadEosIds(const Json& json, absl::string_view where);
   absl::Status EncodeSegment(MarkedText text, bool at_start, bool take_special,
                              std::vector<int32_t>* ids) const;

@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "coordinator/text/added_tokens.h"
 #include "coordinator/text/bpe.h"
+#include "coordinator/text/named_tokens.h"
 #include "coordinator/text/normalizer.h"
 #include "coordinator/text/pre_tokenizer.h"
 #include "coordinator/text/tokenizer.h"
@@ -26,13 +27,6 @@ const Json& MemberOrNull(const Json& object, absl::string_view name) {
 absl::Status InFile(const std::string& path, const absl::Status& status) {
   if (status.ok()) return status;
   return absl::Status(status.code(), absl::StrCat(path, ": ", status.message()));
-}
-
-// Null when there is no such file: the companions of tokenizer.json are optional.
-absl::StatusOr<Json> ReadOptionalJson(const std::string& path) {
-  if (!std::filesystem::exists(path)) return Json();
-  LC_ASSIGN_OR_RETURN(const std::string text, ReadTextFile(path, kMaxFileBytes));
-  return ParseJson(text, path);
 }
 
 absl::Status CheckIds(const std::vector<int32_t>& ids, int32_t vocab_size) {
@@ -102,10 +96,7 @@ absl::Status Tokenizer::ReadCompanions(const std::string& directory) {
   const auto path = [&](const char* name) {
     return (std::filesystem::path(directory) / name).string();
   };
-  for (const char* name : {"special_tokens_map.json", "tokenizer_config.json"}) {
-    LC_ASSIGN_OR_RETURN(const Json json, ReadOptionalJson(path(name)));
-    LC_RETURN_IF_ERROR(InFile(path(name), ReadNamedTokens(json)));
-  }
+  LC_ASSIGN_OR_RETURN(named_tokens_, ReadNamedTokens(directory));
   const auto id_of = [&](const char* name) -> std::optional<int32_t> {
     const auto it = named_tokens_.find(name);
     return it == named_tokens_.end() ? std::nullopt : TokenToId(it->second);
@@ -121,20 +112,6 @@ absl::Status Tokenizer::ReadCompanions(const std::string& directory) {
   }
   std::sort(eos_ids_.begin(), eos_ids_.end());
   eos_ids_.erase(std::unique(eos_ids_.begin(), eos_ids_.end()), eos_ids_.end());
-  return absl::OkStatus();
-}
-
-absl::Status Tokenizer::ReadNamedTokens(const Json& json) {
-  for (const char* name : {"bos_token", "eos_token", "unk_token", "pad_token", "sep_token",
-                           "cls_token", "mask_token"}) {
-    const Json* token = FindMember(json, name);
-    if (token == nullptr) continue;
-    if (token->is_string()) {
-      named_tokens_[name] = token->get<std::string>();
-    } else {
-      LC_ASSIGN_OR_RETURN(named_tokens_[name], RequireString(*token, "content", name));
-    }
-  }
   return absl::OkStatus();
 }
 
