@@ -22,14 +22,15 @@ bool StandsAlone(absl::string_view text, size_t begin, size_t end) {
   return end == text.size() || !IsWordCharacter(DecodeUtf8(text, end).value);
 }
 
-// The start of the white space that ends at `end`, but not before `limit`.
-size_t SpaceBegin(absl::string_view text, size_t limit, size_t end) {
-  while (end > limit) {
-    const char32_t c = CharacterBefore(text, end);
-    if (!IsWhiteSpace(c)) break;
-    std::string encoded;
-    AppendUtf8(c, &encoded);
-    end -= encoded.size();
+// The start of the white space that ends at `end`.
+size_t SpaceBegin(absl::string_view text, size_t end) {
+  while (end > 0) {
+    size_t begin = end;
+    do {
+      --begin;
+    } while ((static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80);
+    if (!IsWhiteSpace(DecodeUtf8(text, begin).value)) break;
+    end = begin;
   }
   return end;
 }
@@ -43,6 +44,11 @@ size_t SpaceEnd(absl::string_view text, size_t begin) {
   return begin;
 }
 
+bool LooksLikeMarkup(absl::string_view content) {
+  return (absl::StartsWith(content, "<") && absl::EndsWith(content, ">")) ||
+         (absl::StartsWith(content, "[") && absl::EndsWith(content, "]"));
+}
+
 absl::StatusOr<AddedToken> ReadToken(const Json& json, const Normalizer& normalizer) {
   constexpr absl::string_view kWhere = "added_tokens";
   AddedToken token;
@@ -52,8 +58,7 @@ absl::StatusOr<AddedToken> ReadToken(const Json& json, const Normalizer& normali
   LC_ASSIGN_OR_RETURN(token.rstrip, BoolOr(json, "rstrip", false, kWhere));
   LC_ASSIGN_OR_RETURN(token.special, BoolOr(json, "special", false, kWhere));
   LC_ASSIGN_OR_RETURN(token.normalized, BoolOr(json, "normalized", !token.special, kWhere));
-  token.control = token.special ||
-                  (absl::StartsWith(token.content, "<|") && absl::EndsWith(token.content, "|>"));
+  token.control = token.special || LooksLikeMarkup(token.content);
   MarkedText pattern(token.content);
   if (token.normalized) LC_RETURN_IF_ERROR(normalizer.Apply(&pattern));
   token.pattern = pattern.text();
@@ -116,14 +121,13 @@ std::vector<TextSegment> TokenMatcher::Split(const MarkedText& text, bool take_s
     pos = end;
     if (token->special && !take_special) continue;
     if (token->single_word && !StandsAlone(bytes, begin, end)) continue;
-    if (token->lstrip) begin = SpaceBegin(bytes, covered, begin);
+    // As in the reference, the search goes on behind the token itself, not behind the space it
+    // takes along: another token may begin in that space, and then the two overlap.
+    if (token->lstrip) begin = std::max(SpaceBegin(bytes, begin), covered);
     if (token->rstrip) end = SpaceEnd(bytes, end);
-    // A token before this one may have taken the space, and even this one's start.
-    begin = std::max(begin, covered);
     if (covered < begin) segments.push_back({covered, begin, nullptr});
     segments.push_back({begin, end, token});
     covered = end;
-    pos = std::max(pos, end);
   }
   if (covered < bytes.size()) segments.push_back({covered, bytes.size(), nullptr});
   return segments;

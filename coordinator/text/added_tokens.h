@@ -31,7 +31,8 @@ struct AddedToken {
   bool rstrip = false;
   bool normalized = false;  // searched for in normalized text
   bool special = false;     // steers the model; skipped when decoding for people
-  // Never read out of untrusted text: special tokens, and those that look it ("<|...|>").
+  // Never read out of untrusted text: special tokens, and those that look like markup
+  // ("<tool_call>", "[INST]"), since not all files say that those are special.
   bool control = false;
 };
 
@@ -48,7 +49,8 @@ class TokenMatcher {
   // `tokens` must outlive the matcher. Of equal patterns the later token counts.
   explicit TokenMatcher(const std::vector<const AddedToken*>& tokens);
 
-  // Cuts `text` at the tokens it holds. `take_special`: false leaves special tokens in the text.
+  // Cuts `text` at the tokens it holds. Segments of tokens that take space along may overlap the
+  // next one. `take_special`: false leaves special tokens in the text.
   std::vector<TextSegment> Split(const MarkedText& text, bool take_special) const;
 
  private:

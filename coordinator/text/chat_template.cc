@@ -89,10 +89,14 @@ absl::StatusOr<std::unique_ptr<ChatTemplate>> ChatTemplate::Parse(
 absl::StatusOr<MarkedText> ChatTemplate::Render(absl::Span<const ChatMessage> messages,
                                                 const ChatOptions& options) const {
   if (messages.empty()) return absl::InvalidArgumentError("a chat needs at least one message");
-  std::vector<jinja::Template::Message> turns;
-  for (const ChatMessage& message : messages) turns.push_back({message.role, message.content});
   const bool continued = options.continue_final_message;
-  if (continued) absl::StrAppend(&turns.back().content, kContinueMark);
+  OrderedJson turns = OrderedJson::array();
+  for (const ChatMessage& message : messages) {
+    turns.push_back({{"role", message.role}, {"content", message.content}});
+  }
+  if (continued) {
+    turns.back()["content"] = absl::StrCat(messages.back().content, kContinueMark);
+  }
   std::vector<jinja::Variable> variables = {
       {"tools", nullptr},
       {"documents", nullptr},
@@ -101,8 +105,9 @@ absl::StatusOr<MarkedText> ChatTemplate::Render(absl::Span<const ChatMessage> me
   for (const auto& [name, value] : options.variables.items()) {
     variables.push_back({name, value, /*untrusted=*/true});
   }
+  variables.push_back({"messages", std::move(turns), /*untrusted=*/true});
   LC_ASSIGN_OR_RETURN(MarkedText text,
-                      template_->Render(variables, turns, jinja::Limits(), options.clock));
+                      template_->Render(variables, jinja::Limits(), options.clock));
   return continued ? CutAtMark(text) : text;
 }
 

@@ -19,6 +19,11 @@ Value Context::NewList(List items) {
   return Value(Value::Holder(&std::as_const(lists_.back())));
 }
 
+Value Context::NewTuple(List items) {
+  items.is_tuple = true;
+  return NewList(std::move(items));
+}
+
 Value Context::NewDict(Dict dict) {
   dicts_.push_back(std::move(dict));
   return Value(Value::Holder(&std::as_const(dicts_.back())));

@@ -48,6 +48,7 @@ class Context {
 
   // What values point to; lives as long as the context.
   Value NewList(List items);
+  Value NewTuple(List items);
   Value NewDict(Dict dict);
   Value NewNamespace(Dict members);
   // A loop over `items`, which must be of this context.

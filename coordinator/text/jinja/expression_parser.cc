@@ -46,7 +46,7 @@ Parsed ExpressionParser::ParseTuple(bool with_conditional) {
     LC_ASSIGN_OR_RETURN(ExpressionPtr item, Parse(with_conditional));
     items.push_back(std::move(item));
   }
-  return Make<ListExpression>(line, std::move(items));
+  return Make<ListExpression>(line, std::move(items), /*is_tuple=*/true);
 }
 
 Parsed ExpressionParser::ParseConditional() {
@@ -195,7 +195,8 @@ Parsed ExpressionParser::ParsePrimary() {
   if (tokens_.IsOperator("[")) return ParseList();
   if (tokens_.IsOperator("{")) return ParseDict();
   if (tokens_.SkipOperator("(")) {
-    if (tokens_.SkipOperator(")")) return Make<ListExpression>(line, std::vector<ExpressionPtr>());
+    if (tokens_.SkipOperator(")"))
+      return Make<ListExpression>(line, std::vector<ExpressionPtr>(), /*is_tuple=*/true);
     LC_ASSIGN_OR_RETURN(ExpressionPtr value, ParseTuple());
     LC_RETURN_IF_ERROR(tokens_.ExpectOperator(")"));
     return value;
@@ -243,7 +244,7 @@ Parsed ExpressionParser::ParseList() {
     items.push_back(std::move(item));
   }
   tokens_.Next();
-  return Make<ListExpression>(line, std::move(items));
+  return Make<ListExpression>(line, std::move(items), /*is_tuple=*/false);
 }
 
 Parsed ExpressionParser::ParseDict() {

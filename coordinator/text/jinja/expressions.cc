@@ -57,6 +57,7 @@ Result ListExpression::DoEvaluate(Context& context) const {
     LC_ASSIGN_OR_RETURN(Value value, item->Evaluate(context));
     list.push_back(std::move(value));
   }
+  list.is_tuple = is_tuple_;
   return context.NewList(std::move(list));
 }
 
@@ -127,7 +128,8 @@ Result UnaryExpression::DoEvaluate(Context& context) const {
     return absl::InvalidArgumentError(
         absl::StrCat("'", op_, "' does not go with ", value.TypeName()));
   }
-  return Arithmetic(op_, Value::OfInt(0), value, context);
+  // Not 0 - value, which would lose the sign of a floating-point zero.
+  return op_ == "+" ? value : Arithmetic("*", Value::OfInt(-1), value, context);
 }
 
 Result BinaryExpression::DoEvaluate(Context& context) const {

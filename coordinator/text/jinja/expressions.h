@@ -32,17 +32,18 @@ class NameExpression : public Expression {
   const std::string name_;
 };
 
-// Lists and tuples, which templates cannot tell apart here.
+// Lists and tuples.
 class ListExpression : public Expression {
  public:
-  ListExpression(int line, std::vector<ExpressionPtr> items)
-      : Expression(line), items_(std::move(items)) {}
+  ListExpression(int line, std::vector<ExpressionPtr> items, bool is_tuple)
+      : Expression(line), items_(std::move(items)), is_tuple_(is_tuple) {}
 
  protected:
   absl::StatusOr<Value> DoEvaluate(Context& context) const override;
 
  private:
   const std::vector<ExpressionPtr> items_;
+  const bool is_tuple_;
 };
 
 class DictExpression : public Expression {

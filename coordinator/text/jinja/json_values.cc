@@ -1,6 +1,7 @@
 #include "coordinator/text/jinja/json_values.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,8 +13,13 @@
 namespace layercake::jinja {
 namespace {
 
-Value OfString(const std::string& text, bool untrusted) {
-  return Value(untrusted ? MarkedText::Untrusted(text) : MarkedText(text));
+constexpr std::array<absl::string_view, 5> kRoles = {"system", "user", "assistant", "tool",
+                                                     "developer"};
+
+Value OfString(const std::string& json, bool untrusted) {
+  const std::string text = ToValidUtf8(json);
+  const bool is_role = std::find(kRoles.begin(), kRoles.end(), text) != kRoles.end();
+  return Value(untrusted && !is_role ? MarkedText::Untrusted(text) : MarkedText(text));
 }
 
 class Writer {
@@ -150,7 +156,7 @@ absl::StatusOr<Value> FromJson(const OrderedJson& json, bool untrusted, Context&
   }
   if (json.is_number_integer()) return Value::OfInt(json.get<int64_t>());
   if (json.is_number()) return Value::OfDouble(json.get<double>());
-  if (json.is_string()) return OfString(ToValidUtf8(json.get<std::string>()), untrusted);
+  if (json.is_string()) return OfString(json.get<std::string>(), untrusted);
   if (json.is_array()) {
     List list;
     for (const OrderedJson& item : json) {
@@ -162,7 +168,7 @@ absl::StatusOr<Value> FromJson(const OrderedJson& json, bool untrusted, Context&
   Dict dict;
   for (const auto& [key, item] : json.items()) {
     LC_ASSIGN_OR_RETURN(Value value, FromJson(item, untrusted, context, depth + 1));
-    LC_RETURN_IF_ERROR(dict.Set(OfString(ToValidUtf8(key), untrusted), std::move(value)));
+    LC_RETURN_IF_ERROR(dict.Set(OfString(key, untrusted), std::move(value)));
   }
   return context.NewDict(std::move(dict));
 }

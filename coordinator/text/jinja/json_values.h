@@ -9,8 +9,8 @@
 
 namespace layercake::jinja {
 
-// `json` as a value; all its texts, keys too, are untrusted if `untrusted`. A number beyond 63 bits
-// becomes a float. Errors: InvalidArgument (nested deeper than kMaxDepth).
+// `json` as a value; all its texts, keys too, are untrusted if `untrusted` (but see Variable). A
+// number beyond 63 bits becomes a float. Errors: InvalidArgument (nested deeper than kMaxDepth).
 absl::StatusOr<Value> FromJson(const OrderedJson& json, bool untrusted, Context& context,
                                int depth = 0);
 

@@ -109,6 +109,7 @@ absl::StatusOr<Value> GetSlice(const Value& object, const Value& start, const Va
   from = Clamp(from, size, backwards);
   to = Clamp(to, size, backwards);
   List picked;
+  picked.is_tuple = object.is_list() && object.list().is_tuple;
   MarkedText text;
   for (int64_t i = from; backwards ? i > to : i < to;) {
     const Value& item = items[static_cast<size_t>(i)];

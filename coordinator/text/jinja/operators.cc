@@ -8,6 +8,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "coordinator/text/jinja/format.h"
 #include "coordinator/text/jinja/text_ops.h"
 
 namespace layercake::jinja {
@@ -119,6 +120,7 @@ absl::StatusOr<Value> Arithmetic(absl::string_view op, const Value& left, const 
   if (op == "*" && (right.is_text() || right.is_list()) && (left.is_int() || left.is_bool())) {
     return Repeat(right, left.integer(), context);
   }
+  if (op == "%" && left.is_text()) return FormatPercent(left.text(), right, context);
   return TypeError(op, left, right);
 }
 
@@ -172,6 +174,7 @@ absl::StatusOr<List> Iterate(const Value& value, Context& context) {
   List items;
   if (value.is_list()) {
     items = value.list();
+    items.is_tuple = false;
   } else if (value.is_dict()) {
     for (const auto& [key, member] : value.dict().items()) items.push_back(key);
   } else if (value.is_text()) {

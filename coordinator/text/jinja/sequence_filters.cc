@@ -126,7 +126,7 @@ Result DictSort(const Value& value, const Arguments& arguments, Context& context
   std::vector<std::pair<Value, Value>> keyed;
   for (const auto& [key, member] : value.dict().items()) {
     keyed.emplace_back(SortKey(by == "value" ? member : key, args[0].Truthy()),
-                       context.NewList({key, member}));
+                       context.NewTuple({key, member}));
   }
   LC_RETURN_IF_ERROR(SortBy(&keyed, args[2].Truthy()));
   List sorted;
@@ -139,7 +139,7 @@ Result Items(const Value& value, const Arguments&, Context& context) {
   if (!value.is_dict()) return absl::InvalidArgumentError("items needs a dict");
   List items;
   for (const auto& [key, member] : value.dict().items()) {
-    items.push_back(context.NewList({key, member}));
+    items.push_back(context.NewTuple({key, member}));
   }
   return context.NewList(std::move(items));
 }

@@ -18,7 +18,9 @@
 
 namespace layercake::jinja {
 
-// A variable given to a template. If `untrusted`, every text in it is marked so.
+// A variable given to a template. If `untrusted`, every text in it is marked so, but for the words
+// that name the usual roles (system, user, assistant, tool, developer): templates build control
+// tokens from them, and no other meaning can be smuggled in by them.
 struct Variable {
   std::string name;
   OrderedJson value;
@@ -31,16 +33,8 @@ class Template {
   // Errors: InvalidArgument (ill-formed UTF-8 or syntax; names the line).
   static absl::StatusOr<std::unique_ptr<const Template>> Parse(absl::string_view source);
 
-  // A chat message is a dict in the list variable `messages`; its role is trusted if it is one
-  // that templates compare with.
-  struct Message {
-    std::string role;
-    std::string content;
-  };
-
   // Errors: InvalidArgument, ResourceExhausted; the message names the line.
-  absl::StatusOr<MarkedText> Render(const std::vector<Variable>& variables,
-                                    const std::vector<Message>& messages, const Limits& limits,
+  absl::StatusOr<MarkedText> Render(const std::vector<Variable>& variables, const Limits& limits,
                                     const Clock* clock) const;
 
  private:

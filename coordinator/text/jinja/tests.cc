@@ -15,8 +15,6 @@ namespace {
 
 using Result = absl::StatusOr<bool>;
 
-#define LC_TEST [](const Value& value, const Arguments&) -> Result
-
 absl::StatusOr<Value> Operand(const Arguments& arguments) {
   LC_ASSIGN_OR_RETURN(auto args, Bind("test", arguments, {"other"}, 1));
   return args[0];
@@ -63,8 +61,33 @@ Result HasParity(const Value& value, const Arguments&) {
   return (value.integer() & 1) == remainder;
 }
 
+// A test without arguments.
+template <bool (*predicate)(const Value&)>
+Result Holds(const Value& value, const Arguments&) {
+  return predicate(value);
+}
+
+template <bool (Value::*predicate)() const>
+bool Is(const Value& value) {
+  return (value.*predicate)();
+}
+
+bool IsDefined(const Value& value) { return !value.is_undefined(); }
+bool IsTrue(const Value& value) { return value.is_bool() && value.Truthy(); }
+bool IsFalse(const Value& value) { return value.is_bool() && !value.Truthy(); }
 bool IsIterable(const Value& value) {
   return value.is_text() || value.is_list() || value.is_dict() || value.is_undefined();
+}
+bool IsFilter(const Value& value) { return value.is_text() && FindFilter(value.str()) != nullptr; }
+bool IsTest(const Value& value) { return value.is_text() && FindTest(value.str()) != nullptr; }
+bool IsEscaped(const Value&) { return false; }
+
+// Python's islower() and isupper(), for the most part: no character of the other case.
+template <Case wanted>
+bool IsCase(const Value& value) {
+  const MarkedText text = value.ToText();
+  constexpr Case kOther = wanted == Case::kLower ? Case::kUpper : Case::kLower;
+  return ToCase(text, wanted).text() == text.text() && ToCase(text, kOther).text() != text.text();
 }
 
 struct NamedTest {
@@ -72,79 +95,47 @@ struct NamedTest {
   Test test;
 };
 
-constexpr std::array<NamedTest, 39> kTests = {{{"defined", LC_TEST{return !value.is_undefined();
-}  // namespace
-}  // namespace layercake::jinja
-, {"undefined", LC_TEST{return value.is_undefined();
-}
-}
-, {"none", LC_TEST{return value.is_none();
-}
-}
-, {"boolean", LC_TEST{return value.is_bool();
-}
-}
-, {"true", LC_TEST{return value.is_bool() && value.Truthy();
-}
-}
-, {"false", LC_TEST{return value.is_bool() && !value.Truthy();
-}
-}
-, {"integer", LC_TEST{return value.is_int();
-}
-}
-, {"float", LC_TEST{return value.is_double();
-}
-}
-, {"number", LC_TEST{return value.is_number();
-}
-}
-, {"string", LC_TEST{return value.is_text();
-}
-}
-, {"mapping", LC_TEST{return value.is_dict();
-}
-}
-, {"sequence", LC_TEST{return IsIterable(value);
-}
-}
-, {"iterable", LC_TEST{return IsIterable(value);
-}
-}
-, {"callable", LC_TEST{return value.is_function();
-}
-}
-, {"lower", LC_TEST{const MarkedText text = value.ToText();
-return ToCase(text, Case::kLower).text() == text.text() &&
-       ToCase(text, Case::kUpper).text() != text.text();
-}
-}
-, {"upper", LC_TEST{const MarkedText text = value.ToText();
-return ToCase(text, Case::kUpper).text() == text.text() &&
-       ToCase(text, Case::kLower).text() != text.text();
-}
-}
-, {"odd", &HasParity<1>}, {"even", &HasParity<0>}, {"divisibleby", &DivisibleBy},
-    {"sameas", &SameAs}, {"in", &In}, {"eq", &EqualTo}, {"equalto", &EqualTo}, {"==", &EqualTo},
-    {"ne", &NotEqualTo}, {"!=", &NotEqualTo}, {"lt", &Ordered<'<', false>},
-    {"lessthan", &Ordered<'<', false>}, {"<", &Ordered<'<', false>}, {"le", &Ordered<'<', true>},
-    {"<=", &Ordered<'<', true>}, {"gt", &Ordered<'>', false>},
-    {"greaterthan", &Ordered<'>', false>}, {">", &Ordered<'>', false>}, {"ge", &Ordered<'>', true>},
-    {">=", &Ordered<'>', true>}, {"escaped", LC_TEST{(void)value;
-return false;
-}
-}
-, {"filter", LC_TEST{return value.is_text() && FindFilter(value.str()) != nullptr;
-}
-}
-, {"test", LC_TEST{return value.is_text() && FindTest(value.str()) != nullptr;
-}
-}
-,
-}
-}
-;
-#undef LC_TEST
+constexpr std::array<NamedTest, 39> kTests = {{
+    {"defined", &Holds<&IsDefined>},
+    {"undefined", &Holds<&Is<&Value::is_undefined>>},
+    {"none", &Holds<&Is<&Value::is_none>>},
+    {"boolean", &Holds<&Is<&Value::is_bool>>},
+    {"true", &Holds<&IsTrue>},
+    {"false", &Holds<&IsFalse>},
+    {"integer", &Holds<&Is<&Value::is_int>>},
+    {"float", &Holds<&Is<&Value::is_double>>},
+    {"number", &Holds<&Is<&Value::is_number>>},
+    {"string", &Holds<&Is<&Value::is_text>>},
+    {"mapping", &Holds<&Is<&Value::is_dict>>},
+    {"sequence", &Holds<&IsIterable>},
+    {"iterable", &Holds<&IsIterable>},
+    {"callable", &Holds<&Is<&Value::is_function>>},
+    {"lower", &Holds<&IsCase<Case::kLower>>},
+    {"upper", &Holds<&IsCase<Case::kUpper>>},
+    {"escaped", &Holds<&IsEscaped>},
+    {"filter", &Holds<&IsFilter>},
+    {"test", &Holds<&IsTest>},
+    {"odd", &HasParity<1>},
+    {"even", &HasParity<0>},
+    {"divisibleby", &DivisibleBy},
+    {"sameas", &SameAs},
+    {"in", &In},
+    {"eq", &EqualTo},
+    {"equalto", &EqualTo},
+    {"==", &EqualTo},
+    {"ne", &NotEqualTo},
+    {"!=", &NotEqualTo},
+    {"lt", &Ordered<'<', false>},
+    {"lessthan", &Ordered<'<', false>},
+    {"<", &Ordered<'<', false>},
+    {"le", &Ordered<'<', true>},
+    {"<=", &Ordered<'<', true>},
+    {"gt", &Ordered<'>', false>},
+    {"greaterthan", &Ordered<'>', false>},
+    {">", &Ordered<'>', false>},
+    {"ge", &Ordered<'>', true>},
+    {">=", &Ordered<'>', true>},
+}};
 
 }  // namespace
 

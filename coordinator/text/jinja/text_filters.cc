@@ -11,6 +11,7 @@
 #include "common/base/status_macros.h"
 #include "coordinator/text/jinja/arguments.h"
 #include "coordinator/text/jinja/builtins.h"
+#include "coordinator/text/jinja/format.h"
 #include "coordinator/text/jinja/json_values.h"
 #include "coordinator/text/jinja/operators.h"
 #include "coordinator/text/jinja/text_ops.h"
@@ -19,6 +20,11 @@ namespace layercake::jinja {
 namespace {
 
 using Result = absl::StatusOr<Value>;
+
+Result FormatFilter(const Value& value, const Arguments& arguments, Context& context) {
+  List values(arguments.positional.begin(), arguments.positional.end());
+  return FormatPercent(value.ToText(), context.NewTuple(std::move(values)), context);
+}
 
 Result Trim(const Value& value, const Arguments& arguments, Context&) {
   LC_ASSIGN_OR_RETURN(const auto args, Bind("trim", arguments, {"chars"}));
@@ -151,7 +157,7 @@ struct NamedFilter {
   Filter filter;
 };
 
-constexpr std::array<NamedFilter, 17> kFilters = {{
+constexpr std::array<NamedFilter, 18> kFilters = {{
     {"trim", &Trim},
     {"upper", &Recase<Case::kUpper>},
     {"lower", &Recase<Case::kLower>},
@@ -169,6 +175,7 @@ constexpr std::array<NamedFilter, 17> kFilters = {{
     {"float", &ToFloat},
     {"abs", &Abs},
     {"round", &Round},
+    {"format", &FormatFilter},
 }};
 
 }  // namespace

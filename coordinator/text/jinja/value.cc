@@ -112,12 +112,14 @@ MarkedText Value::Repr(int depth) const {
   } else if (depth > kMaxDepth) {
     out.Append("...", false);
   } else if (is_list()) {
-    out.Append("[", false);
+    const bool is_tuple = list().is_tuple;
+    out.Append(is_tuple ? "(" : "[", false);
     for (size_t i = 0; i < list().size(); ++i) {
       if (i > 0) out.Append(", ", false);
       out.Append(list()[i].Repr(depth + 1));
     }
-    out.Append("]", false);
+    if (is_tuple && list().size() == 1) out.Append(",", false);
+    out.Append(is_tuple ? ")" : "]", false);
   } else if (is_dict()) {
     out.Append("{", false);
     const auto& items = dict().items();
@@ -143,6 +145,7 @@ bool Value::Equal(const Value& a, const Value& b, int depth) {
   if (a.is_undefined() || a.is_none()) return true;
   if (a.is_text()) return a.str() == b.str();
   if (a.is_list()) {
+    if (a.list().is_tuple != b.list().is_tuple) return false;
     if (a.list().size() != b.list().size()) return false;
     for (size_t i = 0; i < a.list().size(); ++i) {
       if (!Equal(a.list()[i], b.list()[i], depth + 1)) return false;

@@ -28,7 +28,7 @@ struct Undefined {
 };
 struct None {};
 
-using List = std::vector<Value>;
+struct List;
 
 // Keeps the order of insertion.
 class Dict {
@@ -120,6 +120,12 @@ class Value {
   static bool Equal(const Value& a, const Value& b, int depth);
 
   Holder holder_;
+};
+
+// Lists and tuples, which differ in how they are printed.
+struct List : std::vector<Value> {
+  using std::vector<Value>::vector;
+  bool is_tuple = false;
 };
 
 // Deeper structures compare as different and print as "...".
