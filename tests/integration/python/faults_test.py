@@ -15,8 +15,8 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 class FaultTest(unittest.TestCase):
-    # Memory that holds half of the slow model, and memory that holds all of it.
-    HALF = "112MiB"
+    # Memory for half of the slow model's 58 MiB with KV and workspace, and memory for all of it.
+    HALF = "56MiB"
     WHOLE = "512MiB"
 
     def start(self, memory, workers=2):
@@ -25,7 +25,7 @@ class FaultTest(unittest.TestCase):
         self.addCleanup(self.print_logs_of_failure, cluster)
         return cluster
 
-    flags = ("--context", 2048)
+    flags = ("--context", 2048, "--reserve", 0)
 
     def print_logs_of_failure(self, cluster):
         result = self._outcome.result if self._outcome else None
@@ -59,7 +59,7 @@ class FaultTest(unittest.TestCase):
         self.assertEqual(len(ended), len(streams))
         for _, error in ended:
             self.assertEqual(error.code(), UNAVAILABLE, error.details())
-            self.assertIn("w1", error.details())
+            self.assertIn("worker w", error.details())
             self.assertIn("RetryInfo", details_of(error))
             self.assertIn("ErrorInfo", details_of(error))
         return max(seconds for seconds, _ in ended)

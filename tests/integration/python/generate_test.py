@@ -119,7 +119,7 @@ class GenerateTest(harness.ClusterTest):
             self.assertEqual(completion.finish.seed, 100 + i)
 
     def test_n_computes_its_prompt_once(self):
-        prompt = [3 + i % 700 for i in range(101)]  # six full blocks of 16
+        prompt = [1500 + i for i in range(101)]  # six full blocks of 16
         completions = self.unary(prompt, n=3, max_tokens=2)
         self.assertEqual([c.finish.usage.cached_tokens for c in completions], [0, 96, 96])
         (again,) = self.unary(prompt, max_tokens=2)

@@ -173,16 +173,19 @@ class Cluster(contextlib.AbstractContextManager):
         return self.admin.GetStatus(admin_pb2.GetStatusRequest(), timeout=PATIENCE)
 
     def wait_for_state(self, state, timeout=PATIENCE):
+        seen = None
+
         def reached():
-            if not self.coordinator.alive():
-                raise AssertionError("the coordinator ended:\n" + self.logs())
-            status = self.status()
-            return status if status.state == state else None
+            nonlocal seen
+            seen = self.status()
+            return seen if seen.state == state else None
 
         try:
             return eventually(reached, admin_pb2.ServingState.Name(state), timeout)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\nstate is {self.status()}\n{self.logs()}") from error
+        except (AssertionError, grpc.RpcError) as error:
+            if isinstance(error, grpc.RpcError):
+                self.coordinator.popen.wait(PATIENCE)  # it is ending, and its last words say why
+            raise AssertionError(f"{error}\n{seen}\n{self.logs()}") from error
 
     def wait_for_workers(self, count):
         def joined():

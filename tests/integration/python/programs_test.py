@@ -122,6 +122,11 @@ class BrokenCheckpointTest(harness.ClusterTest):
         self.assertIn("iB", error.details())
         self.assertEqual(self.cluster.status().model, "llama-gqa")
 
+    def test_step_smaller_than_a_batch(self):
+        with self.assert_fails(INVALID, "--step-tokens 4", "--batch 16"):
+            self.cluster.load(harness.GOLDEN_MODELS / "llama-gqa", batch_sequences=16,
+                              step_tokens=4)
+
     def test_manual_plan_that_makes_no_sense(self):
         layers = types_pb2.PlanOptions.LayerRange(worker="nobody", first_layer=0, num_layers=3)
         with self.assertRaises(grpc.RpcError) as caught:
@@ -146,11 +151,15 @@ class StartTest(unittest.TestCase):
             self.assertIn("--listen", out)
 
     def test_bad_flags(self):
-        for program in ("layercake-coordinator", "layercake-worker"):
-            code, out = self.run_program(program, "--no-such-flag")
+        worker = ("layercake-worker", "--coordinator", "127.0.0.1:1")
+        for program in (("layercake-coordinator",), worker):
+            code, out = self.run_program(*program, "--no-such-flag")
             self.assertEqual(code, 2, out)
             self.assertIn("no-such-flag", out)
-        code, out = self.run_program("layercake-worker", "--memory", "lots")
+        code, out = self.run_program("layercake-worker")
+        self.assertEqual(code, 2, out)
+        self.assertIn("--coordinator", out)
+        code, out = self.run_program(*worker, "--memory", "lots")
         self.assertEqual(code, 2, out)
         self.assertIn("lots", out)
 
