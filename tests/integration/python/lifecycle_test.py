@@ -7,7 +7,7 @@ import grpc
 import harness
 import models
 from google.protobuf import duration_pb2
-from harness import admin_pb2, details_of, eventually, gather, inference_pb2
+from harness import admin_pb2, details_of, eventually, gather, inference_pb2, types_pb2
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -184,6 +184,21 @@ class LoadingTest(harness.ClusterTest):
         self.assertEqual(sum(s.num_layers for s in plan.stages), 3)
         self.assertTrue(all(s.reason for s in plan.stages))
         self.assertEqual(self.cluster.status().state, admin_pb2.SERVING_STATE_EMPTY)
+
+    def test_each_worker_of_a_host_has_its_cap_for_itself(self):
+        small = self.cluster.start_worker("small", memory="96MiB")
+        try:
+            self.cluster.wait_for_workers(2)
+            layers = [types_pb2.PlanOptions.LayerRange(worker=w, first_layer=i, num_layers=n)
+                      for w, i, n in (("w0", 0, 2), ("small", 2, 1))]
+            request = admin_pb2.PlanModelRequest(model_dir=str(harness.GOLDEN_MODELS / "llama-gqa"))
+            request.options.policy = types_pb2.PlanOptions.POLICY_MANUAL
+            request.options.manual.extend(layers)
+            stages = self.cluster.admin.PlanModel(request).plan.stages
+            self.assertEqual([s.available_bytes >> 20 for s in stages], [512, 96])
+        finally:
+            small.kill()
+            self.cluster.wait_for_workers(1)
 
     def test_two_loads_at_once(self):
         """One wins; the other waits its turn or is told that another runs."""
