@@ -147,7 +147,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> StageHost::OpenCheckpoint(
 
 absl::Status StageHost::CheckMemory(const Checkpoint& checkpoint, const StageShape& shape) const {
   const StageBytes needed = CountStageBytes(checkpoint.config(), shape);
-  const int64_t free_bytes = FreeBytes();
+  const int64_t free_bytes = FreeBytes(/*stage_bytes=*/0);
   if (needed.total() <= free_bytes) return absl::OkStatus();
   const std::string cap =
       options_.memory_cap_bytes == 0
@@ -161,12 +161,12 @@ absl::Status StageHost::CheckMemory(const Checkpoint& checkpoint, const StageSha
       "; lower --context or --batch, raise --memory, or give it fewer layers with --split"));
 }
 
-int64_t StageHost::FreeBytes() const {
+int64_t StageHost::FreeBytes(int64_t stage_bytes) const {
   int64_t free_bytes = device_.Memory().free_bytes;
   if (options_.memory_cap_bytes > 0) {
-    free_bytes = std::min(free_bytes, options_.memory_cap_bytes);
+    free_bytes = std::min(free_bytes, options_.memory_cap_bytes - stage_bytes);
   }
-  return free_bytes;
+  return std::max<int64_t>(0, free_bytes);
 }
 
 std::unique_ptr<StageHost::Loaded> StageHost::TakeOut(const absl::Status& why) {
@@ -247,7 +247,7 @@ StageStats StageHost::Stats() const {
     stats.num_steps = loaded_->stage->num_steps();
     stats.step_running = loaded_->stage->step_running();
   }
-  stats.free_bytes = device_.Memory().free_bytes;
+  stats.free_bytes = FreeBytes(stats.stage_bytes);
   return stats;
 }
 

@@ -30,7 +30,7 @@ struct StageHostOptions {
 
 // What heartbeats report.
 struct StageStats {
-  int64_t free_bytes = 0;   // of the device, whatever the cap
+  int64_t free_bytes = 0;   // of the device, within the cap
   int64_t stage_bytes = 0;  // what the stage takes
   uint64_t num_steps = 0;
   std::optional<absl::Duration> step_running;
@@ -90,7 +90,7 @@ class StageHost {
       const v1::LoadStageRequest& request) const;
   // Stops the run and takes the stage out; the caller frees it without the lock.
   std::unique_ptr<Loaded> TakeOut(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
-  int64_t FreeBytes() const;
+  int64_t FreeBytes(int64_t stage_bytes) const;
 
   const StageHostOptions options_;
   Device& device_;
