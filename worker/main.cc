@@ -130,7 +130,8 @@ int Serve(const WorkerFlags& flags, Device& device, const Profile& profile, Stop
   client.Stop();
   join_thread.join();
   host.Stop();
-  (*server)->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  // Time for the last statuses to leave; peers that keep their calls open are cut off.
+  (*server)->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(250));
   return joined.ok() ? kExitOk : Fail(joined, kExitRefused);
 }
 

@@ -1,8 +1,12 @@
 #include "common/base/logging.h"
 
+#include <cstdlib>
+
 namespace layercake {
 
 void InitLogging(const char* program) {
+  // What gRPC would log on its own, our messages say in words; its variable still turns it on.
+  setenv("GRPC_VERBOSITY", "NONE", /*overwrite=*/0);
   FLAGS_logtostderr = true;
   google::InitGoogleLogging(program);
 }

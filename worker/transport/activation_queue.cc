@@ -41,9 +41,9 @@ absl::Status ActivationQueue::Receive(uint64_t step_id, const TensorView& to) {
   }
   const int64_t bytes = to.rows * to.cols * DTypeBytes(to.dtype);
   if (static_cast<int64_t>(next.hidden.size()) != bytes) {
-    return absl::DataLossError(absl::StrCat("the activations of step ", step_id, " have ",
-                                            next.hidden.size(), " bytes; ", to.rows, " tokens of ",
-                                            to.cols, " values make ", bytes));
+    return absl::DataLossError(absl::StrCat("what came as the activations of step ", step_id,
+                                            " has ", next.hidden.size(), " bytes; ", to.rows,
+                                            " tokens of ", to.cols, " values make ", bytes));
   }
   device_.CopyFromHost(to, next.hidden.data(), bytes);
   return absl::OkStatus();
