@@ -58,6 +58,8 @@ absl::StatusOr<MarkedText> CaptureBlock(const Block& block, Context& context);
 struct ArgumentNodes {
   std::vector<ExpressionPtr> positional;
   std::vector<std::pair<std::string, ExpressionPtr>> named;
+  ExpressionPtr more_positional;  // *list, or null
+  ExpressionPtr more_named;       // **dict, or null
   absl::StatusOr<Arguments> Evaluate(Context& context) const;
 };
 

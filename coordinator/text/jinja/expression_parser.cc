@@ -323,6 +323,14 @@ absl::StatusOr<ArgumentNodes> ExpressionParser::ParseArguments() {
     if (!first) LC_RETURN_IF_ERROR(tokens_.ExpectOperator(","));
     if (tokens_.IsOperator(")")) break;
     first = false;
+    if (tokens_.IsOperator("*") || tokens_.IsOperator("**")) {
+      ExpressionPtr& more =
+          tokens_.IsOperator("*") ? arguments.more_positional : arguments.more_named;
+      if (more != nullptr) return tokens_.Unexpected("')'");
+      tokens_.Next();
+      LC_ASSIGN_OR_RETURN(more, Parse());
+      continue;
+    }
     const Token& next = tokens_.Look();
     if (tokens_.Is(Token::Kind::kName) && next.kind == Token::Kind::kOperator && next.text == "=") {
       std::string name = tokens_.current().text;
@@ -331,7 +339,8 @@ absl::StatusOr<ArgumentNodes> ExpressionParser::ParseArguments() {
       LC_ASSIGN_OR_RETURN(ExpressionPtr value, Parse());
       arguments.named.emplace_back(std::move(name), std::move(value));
     } else {
-      if (!arguments.named.empty()) return tokens_.Unexpected("a named argument");
+      if (!arguments.named.empty() || arguments.more_positional != nullptr)
+        return tokens_.Unexpected("a named argument");
       LC_ASSIGN_OR_RETURN(ExpressionPtr value, Parse());
       arguments.positional.push_back(std::move(value));
     }

@@ -33,6 +33,18 @@ absl::StatusOr<Arguments> ArgumentNodes::Evaluate(Context& context) const {
     LC_ASSIGN_OR_RETURN(Value value, node->Evaluate(context));
     arguments.named.emplace_back(name, std::move(value));
   }
+  if (more_positional != nullptr) {
+    LC_ASSIGN_OR_RETURN(const Value list, more_positional->Evaluate(context));
+    LC_ASSIGN_OR_RETURN(const List items, Iterate(list, context));
+    arguments.positional.insert(arguments.positional.end(), items.begin(), items.end());
+  }
+  if (more_named != nullptr) {
+    LC_ASSIGN_OR_RETURN(const Value dict, more_named->Evaluate(context));
+    if (!dict.is_dict()) return absl::InvalidArgumentError("** needs a dict");
+    for (const auto& [key, value] : dict.dict().items()) {
+      arguments.named.emplace_back(key.ToText().text(), value);
+    }
+  }
   return arguments;
 }
 

@@ -84,6 +84,7 @@ Value SortKey(const Value& value, bool case_sensitive) {
 absl::Status SortBy(std::vector<std::pair<Value, Value>>* keyed, bool reverse) {
   absl::Status status;
   std::stable_sort(keyed->begin(), keyed->end(), [&](const auto& a, const auto& b) {
+    if (a.first == b.first) return false;  // even where the type has no order
     const auto order = reverse ? Order(b.first, a.first) : Order(a.first, b.first);
     if (!order.ok()) status = order.status();
     return order.ok() && *order < 0;

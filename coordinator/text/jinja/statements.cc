@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -134,12 +135,10 @@ absl::StatusOr<Value> CaptureFiltered(const Block& body, const std::vector<Filte
   return value;
 }
 
-Value MacroValue(const Macro& macro) {
+Value FunctionValue(const std::string& name, decltype(Callable::call) call) {
   auto function = std::make_shared<Callable>();
-  function->name = macro.name;
-  function->call = [&macro](Context& context, const Arguments& arguments) {
-    return macro.Call(context, arguments);
-  };
+  function->name = name;
+  function->call = std::move(call);
   return Value(Value::Holder(Value::Function(std::move(function))));
 }
 
@@ -172,7 +171,8 @@ Ended WithStatement::DoExecute(Context& context) const {
   return ExecuteBlock(body_, context);
 }
 
-absl::StatusOr<Value> Macro::Call(Context& context, const Arguments& arguments) const {
+absl::StatusOr<Value> Macro::Call(Context& context, const Arguments& arguments,
+                                  const Scope& outer) const {
   const Context::Level level(context);
   LC_RETURN_IF_ERROR(level.status());
   if (arguments.positional.size() > parameters.size()) {
@@ -180,9 +180,9 @@ absl::StatusOr<Value> Macro::Call(Context& context, const Arguments& arguments) 
                                                    " arguments, not ",
                                                    arguments.positional.size()));
   }
-  Scope scope(&context.globals());
-  Scope* outer = context.SwapScope(&scope);
-  const auto restore = absl::MakeCleanup([&] { context.SwapScope(outer); });
+  Scope scope(&outer);
+  Scope* caller = context.SwapScope(&scope);
+  const auto restore = absl::MakeCleanup([&] { context.SwapScope(caller); });
   for (const auto& [key, value] : arguments.named) scope.Set(key, value);
   for (size_t i = 0; i < parameters.size(); ++i) {
     const auto& [key, fallback] = parameters[i];
@@ -203,12 +203,23 @@ absl::StatusOr<Value> Macro::Call(Context& context, const Arguments& arguments) 
 }
 
 Ended MacroStatement::DoExecute(Context& context) const {
-  context.scope()->Set(macro_->name, MacroValue(*macro_));
+  const auto call = [macro = macro_.get()](Context& where, const Arguments& arguments) {
+    return macro->Call(where, arguments, where.globals());
+  };
+  context.scope()->Set(macro_->name, FunctionValue(macro_->name, call));
   return Flow::kNormal;
 }
 
 Ended CallStatement::DoExecute(Context& context) const {
-  const Value caller = MacroValue(*caller_);
+  // A macro may keep its caller() for later, when the scope around it is gone.
+  const auto outer = std::make_shared<const Scope*>(context.scope());
+  const auto forget = absl::MakeCleanup([&] { *outer = nullptr; });
+  const auto call = [outer, macro = caller_.get()](
+                        Context& where, const Arguments& arguments) -> absl::StatusOr<Value> {
+    if (*outer == nullptr) return absl::InvalidArgumentError("caller() after its macro has ended");
+    return macro->Call(where, arguments, **outer);
+  };
+  const Value caller = FunctionValue("caller", call);
   LC_ASSIGN_OR_RETURN(const Value value, call_->Call(context, &caller));
   LC_RETURN_IF_ERROR(context.Write(value.ToText()));
   return Flow::kNormal;

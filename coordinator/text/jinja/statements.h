@@ -136,14 +136,17 @@ class WithStatement : public Statement {
   const Block body_;
 };
 
-// A macro's parameters and body. In the body only they and the template's own top level are seen.
+// A macro's parameters and body.
 struct Macro {
   std::string name;
   std::vector<std::pair<std::string, ExpressionPtr>> parameters;  // a default may be null
   Block body;
-  absl::StatusOr<Value> Call(Context& context, const Arguments& arguments) const;
+  // `outer` is what the body sees besides the parameters.
+  absl::StatusOr<Value> Call(Context& context, const Arguments& arguments,
+                             const Scope& outer) const;
 };
 
+// The body of a macro sees the template's top level only.
 class MacroStatement : public Statement {
  public:
   MacroStatement(int line, std::unique_ptr<const Macro> macro)
@@ -156,7 +159,8 @@ class MacroStatement : public Statement {
   const std::unique_ptr<const Macro> macro_;
 };
 
-// {% call(parameters) macro(...) %} body {% endcall %}: the body is the macro's caller().
+// {% call(parameters) macro(...) %} body {% endcall %}: the body is the macro's caller(), and sees
+// what can be seen where it stands. It can be called only until the macro ends.
 class CallStatement : public Statement {
  public:
   CallStatement(int line, std::unique_ptr<const CallExpression> call,

@@ -73,6 +73,7 @@ bool Is(const Value& value) {
 }
 
 bool IsDefined(const Value& value) { return !value.is_undefined(); }
+bool IsCallable(const Value& value) { return value.is_function() || value.is_undefined(); }
 bool IsTrue(const Value& value) { return value.is_bool() && value.Truthy(); }
 bool IsFalse(const Value& value) { return value.is_bool() && !value.Truthy(); }
 bool IsIterable(const Value& value) {
@@ -109,7 +110,7 @@ constexpr std::array<NamedTest, 39> kTests = {{
     {"mapping", &Holds<&Is<&Value::is_dict>>},
     {"sequence", &Holds<&IsIterable>},
     {"iterable", &Holds<&IsIterable>},
-    {"callable", &Holds<&Is<&Value::is_function>>},
+    {"callable", &Holds<&IsCallable>},
     {"lower", &Holds<&IsCase<Case::kLower>>},
     {"upper", &Holds<&IsCase<Case::kUpper>>},
     {"escaped", &Holds<&IsEscaped>},

@@ -89,7 +89,7 @@ std::vector<MarkedText> SplitWords(const MarkedText& text, int64_t max_splits) {
     if (!space && begin == bytes.size()) {
       begin = pos;
       if (max_splits >= 0 && static_cast<int64_t>(pieces.size()) == max_splits) {
-        pieces.push_back(Strip(text.Substr(begin, bytes.size()), std::nullopt, Side::kRight));
+        pieces.push_back(text.Substr(begin, bytes.size()));
         return pieces;
       }
     } else if (space && begin < bytes.size()) {

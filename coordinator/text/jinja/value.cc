@@ -13,7 +13,7 @@ namespace {
 std::string IndexKey(const Value& key) {
   if (key.is_text()) return absl::StrCat("s", key.str());
   if (key.is_number()) return absl::StrCat("n", key.number());
-  return key.is_none() ? "0" : "";
+  return key.is_none() ? "0" : key.is_undefined() ? "u" : "";
 }
 
 // repr(float): the shortest digits that read back the same.
