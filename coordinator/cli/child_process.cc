@@ -23,10 +23,7 @@ constexpr absl::Duration kPoll = absl::Milliseconds(50);
 std::vector<char*> Environment() {
   std::vector<char*> environment;
   for (char** entry = environ; *entry != nullptr; ++entry) {
-    if (absl::StartsWith(*entry, "LAYERCAKE_") &&
-        !absl::StartsWith(*entry, "LAYERCAKE_LOG_LEVEL=")) {
-      continue;
-    }
+    if (absl::StartsWith(*entry, "LAYERCAKE_")) continue;
     environment.push_back(*entry);
   }
   environment.push_back(nullptr);

@@ -3,12 +3,12 @@
 #include <map>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
 #include "common/base/text_table.h"
+#include "coordinator/cli/output.h"
 
 namespace layercake {
 namespace {
@@ -22,7 +22,7 @@ std::string Ending(const v1::Finish& finish) {
     case v1::STOP_REASON_STOP_ID:
       return absl::StrCat("ended at token ", finish.stop_id());
     case v1::STOP_REASON_STOP_STRING:
-      return absl::StrCat("ended at \"", absl::Utf8SafeCEscape(finish.stop()), "\"");
+      return absl::StrCat("ended at ", Quote(finish.stop()));
     default:
       return "ended";
   }
@@ -30,10 +30,6 @@ std::string Ending(const v1::Finish& finish) {
 
 double Milliseconds(const google::protobuf::Duration& duration) {
   return static_cast<double>(duration.seconds()) * 1e3 + duration.nanos() / 1e6;
-}
-
-std::string TokenText(const v1::TokenLogprob& token) {
-  return absl::StrCat("\"", absl::Utf8SafeCHexEscape(token.token()), "\"");
 }
 
 }  // namespace
@@ -100,10 +96,10 @@ std::string FormatLogprobs(const v1::GenerateResponse& response) {
     for (const v1::Logprobs& logprobs : completion.logprobs()) {
       any = true;
       const auto rival = [](std::string* out, const v1::TokenLogprob& token) {
-        absl::StrAppend(out, TokenText(token), " ", absl::StrFormat("%.4f", token.logprob()));
+        absl::StrAppend(out, Quote(token.token()), " ", absl::StrFormat("%.4f", token.logprob()));
       };
       table.AddRow({absl::StrCat(completion.index() + 1),
-                    absl::StrCat(logprobs.chosen().token_id()), TokenText(logprobs.chosen()),
+                    absl::StrCat(logprobs.chosen().token_id()), Quote(logprobs.chosen().token()),
                     absl::StrFormat("%.4f", logprobs.chosen().logprob()),
                     absl::StrJoin(logprobs.top(), "  ", rival)});
     }

@@ -31,9 +31,10 @@ const Value& OfWorker(const std::vector<Value>& values, int index) {
 }  // namespace
 
 ChildSpec CoordinatorSpec(const LocalClusterOptions& options) {
-  ChildSpec spec{.name = "the coordinator",
-                 .argv = {options.program_dir + "/layercake-coordinator", "--listen",
-                          options.listen, "--port-file", options.port_file}};
+  ChildSpec spec{
+      .name = "the coordinator",
+      .argv = {options.program_dir + "/layercake-coordinator", "--listen", options.listen,
+               "--port-file", options.port_file, "--log-level", options.log_level}};
   if (options.max_queue > 0) {
     spec.argv.insert(spec.argv.end(), {"--max-queue", absl::StrCat(options.max_queue)});
   }
@@ -54,7 +55,7 @@ absl::StatusOr<std::vector<ChildSpec>> WorkerSpecs(const LocalClusterOptions& op
     ChildSpec spec{.name = absl::StrCat("worker ", name),
                    .argv = {options.program_dir + "/layercake-worker", "--coordinator", coordinator,
                             "--name", name, "--listen", "127.0.0.1:0", "--device", "cpu",
-                            "--threads", absl::StrCat(threads)}};
+                            "--threads", absl::StrCat(threads), "--log-level", options.log_level}};
     if (!options.memory.empty()) {
       const std::string& memory = OfWorker(options.memory, i);
       const absl::StatusOr<int64_t> bytes = ParseBytes(memory);

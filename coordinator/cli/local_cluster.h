@@ -20,6 +20,7 @@ struct LocalClusterOptions {
   std::vector<std::string> memory;  // caps, one per worker or one for all; empty: none
   std::vector<int> threads;         // likewise; empty: the cores divided
   int num_cores = 1;
+  std::string log_level = "warning";  // of the programs started
 };
 
 ChildSpec CoordinatorSpec(const LocalClusterOptions& options);

@@ -3,8 +3,12 @@
 #include <google/protobuf/util/json_util.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
+#include <utf8proc.h>
 
 #include <filesystem>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
 
 namespace layercake {
 
@@ -17,6 +21,19 @@ std::string ToJson(const google::protobuf::Message& message) {
   if (!status.ok()) return "{}\n";
   if (json.empty() || json.back() != '\n') json += "\n";
   return json;
+}
+
+std::string Quote(absl::string_view bytes) {
+  bool utf8 = true;
+  for (size_t at = 0; at < bytes.size() && utf8;) {
+    utf8proc_int32_t character = 0;
+    const utf8proc_ssize_t length =
+        utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(bytes.data() + at),
+                         static_cast<utf8proc_ssize_t>(bytes.size() - at), &character);
+    utf8 = length > 0;
+    if (utf8) at += static_cast<size_t>(length);
+  }
+  return absl::StrCat("\"", utf8 ? absl::Utf8SafeCHexEscape(bytes) : absl::CHexEscape(bytes), "\"");
 }
 
 bool IsTerminal(int file_descriptor) { return isatty(file_descriptor) == 1; }

@@ -7,10 +7,16 @@
 #include <ostream>
 #include <string>
 
+#include "absl/strings/string_view.h"
+
 namespace layercake {
 
 // `message` as protobuf JSON, default values included, ending in a newline.
 std::string ToJson(const google::protobuf::Message& message);
+
+// `bytes` in double quotes, control characters escaped, and all but ASCII too where it is no UTF-8
+// (half a character, say).
+std::string Quote(absl::string_view bytes);
 
 bool IsTerminal(int file_descriptor);
 // Columns of the terminal on stdout; 100 where there is none.

@@ -210,7 +210,11 @@ Command AddServeCommand(CLI::App& app, const CommonFlags& /*common*/) {
   serve->add_option("--max-queue", cluster.max_queue, "completions that may wait; more are refused")
       ->check(CLI::PositiveNumber);
   AddPlanFlags(*serve, flags->request.mutable_options());
-  return {.app = serve, .run = [flags] { return Serve(*flags); }};
+  const CLI::Option* log_level = app.get_option("--log-level");
+  return {.app = serve, .run = [flags, log_level] {
+            if (log_level->count() > 0) flags->cluster.log_level = log_level->results().front();
+            return Serve(*flags);
+          }};
 }
 
 }  // namespace layercake

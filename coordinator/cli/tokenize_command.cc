@@ -3,7 +3,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/base/text_table.h"
@@ -62,9 +61,7 @@ absl::Status Tokenize(const CommonFlags& common, const TokenizeFlags& flags) {
   TextTable table({{"id", TextTable::Align::kRight}, {"token"}});
   for (int i = 0; i < response.token_ids_size(); ++i) {
     table.AddRow({absl::StrCat(response.token_ids(i)),
-                  i < response.tokens_size()
-                      ? absl::StrCat("\"", absl::Utf8SafeCHexEscape(response.tokens(i)), "\"")
-                      : ""});
+                  i < response.tokens_size() ? Quote(response.tokens(i)) : ""});
   }
   std::cout << table.Format() << response.token_ids_size() << " tokens" << std::endl;
   return absl::OkStatus();

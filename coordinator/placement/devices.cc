@@ -91,14 +91,46 @@ UsableDevice MakeUsable(const PlannerDevice& device, const v1::PlanOptions& opti
   if (asked == caps.end()) asked = caps.find("");
   if (asked != caps.end()) cap = cap == 0 ? asked->second : std::min(cap, asked->second);
   const uint64_t free = device.device.free_bytes();
-  usable.capped = cap > 0 && cap < free;
-  usable.available_bytes = static_cast<int64_t>(usable.capped ? cap : free);
-  usable.may_fill = usable.capped || device.device.kind() == v1::DEVICE_KIND_CUDA;
+  usable.available_bytes = static_cast<int64_t>(cap > 0 ? std::min(cap, free) : free);
+  // A worker with a cap of its own reports no more than that as free.
+  usable.may_fill = (cap > 0 && cap <= free) || device.device.kind() == v1::DEVICE_KIND_CUDA;
   return usable;
 }
 
-// CPU workers of one host report the same free memory: shared out so that small caps are kept in
-// full and the others divide what is left equally.
+// Divides `left` bytes over `members`: small ones get all they ask for, the others equal parts of
+// the rest. Returns what is left.
+int64_t ShareOut(int64_t left, std::vector<size_t> members, std::vector<UsableDevice>& devices) {
+  std::stable_sort(members.begin(), members.end(), [&devices](size_t a, size_t b) {
+    return devices[a].available_bytes < devices[b].available_bytes;
+  });
+  for (size_t k = 0; k < members.size(); ++k) {
+    UsableDevice& device = devices[members[k]];
+    const int64_t share = left / static_cast<int64_t>(members.size() - k);
+    device.available_bytes = std::min(device.available_bytes, share);
+    left -= device.available_bytes;
+  }
+  return left;
+}
+
+// Free memory of the host as the least of what its workers report. A worker with a cap of its own
+// reports no more than that, so where all have one, the host's total is all that is known.
+int64_t HostFreeBytes(std::span<const PlannerDevice* const> sources,
+                      const std::vector<size_t>& members) {
+  constexpr uint64_t kUnknown = std::numeric_limits<int64_t>::max();
+  uint64_t free = kUnknown;
+  uint64_t total = 0;
+  for (const size_t i : members) {
+    const v1::Device& device = sources[i]->device;
+    total = std::max<uint64_t>(total, device.total_bytes());
+    if (device.cap_bytes() > 0 && device.free_bytes() <= device.cap_bytes()) continue;
+    free = std::min<uint64_t>(free, device.free_bytes());
+  }
+  if (free == kUnknown && total > 0) free = std::min(total, kUnknown);
+  return static_cast<int64_t>(free);
+}
+
+// CPU workers of one host have its memory in common. What operators granted comes first; workers
+// without a cap divide the rest.
 void ShareHostMemory(std::span<const PlannerDevice* const> sources,
                      std::vector<UsableDevice>& devices) {
   std::map<std::string, std::vector<size_t>> hosts;
@@ -106,23 +138,11 @@ void ShareHostMemory(std::span<const PlannerDevice* const> sources,
     if (sources[i]->device.kind() == v1::DEVICE_KIND_CUDA || sources[i]->host.empty()) continue;
     hosts[sources[i]->host].push_back(i);
   }
-  for (auto& [host, members] : hosts) {
-    int64_t left = std::numeric_limits<int64_t>::max();
-    for (const size_t i : members) {
-      left = std::min(left, static_cast<int64_t>(sources[i]->device.free_bytes()));
-    }
-    std::stable_sort(members.begin(), members.end(), [&devices](size_t a, size_t b) {
-      return devices[a].available_bytes < devices[b].available_bytes;
-    });
-    for (size_t k = 0; k < members.size(); ++k) {
-      UsableDevice& device = devices[members[k]];
-      const int64_t share = left / static_cast<int64_t>(members.size() - k);
-      if (device.available_bytes > share) {
-        device.available_bytes = share;
-        device.capped = false;
-      }
-      left -= device.available_bytes;
-    }
+  for (const auto& [host, members] : hosts) {
+    std::vector<size_t> granted;
+    std::vector<size_t> others;
+    for (const size_t i : members) (devices[i].may_fill ? granted : others).push_back(i);
+    ShareOut(ShareOut(HostFreeBytes(sources, members), granted, devices), others, devices);
   }
 }
 

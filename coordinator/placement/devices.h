@@ -19,7 +19,6 @@ struct UsableDevice {
   std::string name;
   int64_t available_bytes = 0;  // min(free, caps), and its share of a host's memory
   int64_t reserve_bytes = 0;    // of those, left alone
-  bool capped = false;          // a cap of the operator's, not the device, sets available_bytes
   // All of it may go to KV: a GPU's memory, or what the operator granted. A host's free memory is
   // others' too, so a CPU worker without a cap takes only what the batch needs.
   bool may_fill = false;

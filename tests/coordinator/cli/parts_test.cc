@@ -8,6 +8,7 @@
 #include "coordinator/cli/device_flag.h"
 #include "coordinator/cli/load_progress.h"
 #include "coordinator/cli/local_cluster.h"
+#include "coordinator/cli/output.h"
 #include "tests/testing/status_matchers.h"
 
 namespace layercake {
@@ -24,15 +25,15 @@ TEST(LocalClusterTest, OneWorkerWithAllCoresByDefault) {
   ASSERT_EQ(workers.size(), 1u);
   EXPECT_EQ(Line(workers[0]),
             "/bin/layercake-worker --coordinator 127.0.0.1:1 --name cpu-0 --listen 127.0.0.1:0 "
-            "--device cpu --threads 4");
+            "--device cpu --threads 4 --log-level warning");
 }
 
 TEST(LocalClusterTest, MemoryListSaysHowManyWorkersAndCoresAreDivided) {
   LC_ASSERT_OK_AND_ASSIGN(const auto workers,
                           WorkerSpecs({.memory = {"3GiB", "1GiB"}, .num_cores = 3}, "h:1"));
   ASSERT_EQ(workers.size(), 2u);
-  EXPECT_THAT(Line(workers[0]), HasSubstr("--threads 2 --memory 3GiB"));
-  EXPECT_THAT(Line(workers[1]), HasSubstr("--threads 1 --memory 1GiB"));
+  EXPECT_THAT(Line(workers[0]), HasSubstr("--threads 2 --log-level warning --memory 3GiB"));
+  EXPECT_THAT(Line(workers[1]), HasSubstr("--threads 1 --log-level warning --memory 1GiB"));
 }
 
 TEST(LocalClusterTest, MoreWorkersThanCoresStillGetAThreadEach) {
@@ -41,7 +42,7 @@ TEST(LocalClusterTest, MoreWorkersThanCoresStillGetAThreadEach) {
       WorkerSpecs({.cpu_workers = 3, .memory = {"1GiB"}, .num_cores = 1}, "h:1"));
   ASSERT_EQ(workers.size(), 3u);
   for (const ChildSpec& worker : workers) {
-    EXPECT_THAT(Line(worker), HasSubstr("--threads 1 --memory 1GiB"));
+    EXPECT_THAT(Line(worker), HasSubstr("--threads 1 --log-level warning --memory 1GiB"));
   }
 }
 
@@ -116,6 +117,11 @@ TEST(ChatSessionTest, OtherLines) {
   EXPECT_EQ(session.Take("/exit").kind, Kind::kExit);
   EXPECT_THAT(session.Take("/dance").text, HasSubstr("no command /dance"));
   EXPECT_EQ(session.request().messages_size(), 0);
+}
+
+TEST(OutputTest, QuotesTextAndBrokenCharacters) {
+  EXPECT_EQ(Quote("h\xc3\xa9\n\""), "\"h\xc3\xa9\\n\\\"\"");
+  EXPECT_EQ(Quote("\xc3"), "\"\\xc3\"");
 }
 
 TEST(LoadProgressTest, BarPerStage) {

@@ -180,16 +180,41 @@ TEST(PlannerTest, ManualIsTakenAsGivenOrRefusedByDevice) {
                              HasSubstr("--policy auto"))));
 }
 
-TEST(PlannerTest, CpuWorkersOfOneHostShareItsMemory) {
-  std::vector<PlannerDevice> devices = {Cpu("cpu-0", 8 * kMiB), Cpu("cpu-1", 8 * kMiB)};
+// What each of `devices`, CPU workers of one host, has available when all hold layers.
+std::vector<uint64_t> Available(std::vector<PlannerDevice> devices) {
   for (PlannerDevice& device : devices) device.host = "here";
-  devices[0].device.set_cap_bytes(3 * kMiB);
   v1::PlanOptions options;
   options.set_policy(v1::PlanOptions::POLICY_BALANCED);
-  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(TinyModel(4), devices, options, "m"));
-  ASSERT_EQ(plan.stages_size(), 2);
-  EXPECT_EQ(plan.stages(0).available_bytes(), 3 * kMiB);
-  EXPECT_EQ(plan.stages(1).available_bytes(), 5 * kMiB);
+  const absl::StatusOr<v1::Plan> plan = MakePlan(TinyModel(4), devices, options, "m");
+  std::vector<uint64_t> available;
+  if (!plan.ok()) return available;
+  for (const v1::StagePlan& stage : plan->stages()) available.push_back(stage.available_bytes());
+  return available;
+}
+
+PlannerDevice CappedCpu(const std::string& name, double cap, double reported_free, double total) {
+  PlannerDevice device = Cpu(name, reported_free);
+  device.device.set_cap_bytes(static_cast<uint64_t>(cap));
+  device.device.set_total_bytes(static_cast<uint64_t>(total));
+  return device;
+}
+
+TEST(PlannerTest, CpuWorkersOfOneHostShareItsMemoryAndCapsComeFirst) {
+  EXPECT_THAT(Available({Cpu("a", 8 * kMiB), Cpu("b", 8 * kMiB)}), ElementsAre(4 * kMiB, 4 * kMiB));
+  EXPECT_THAT(Available({CappedCpu("a", 3 * kMiB, 8 * kMiB, kGiB), Cpu("b", 8 * kMiB)}),
+              ElementsAre(3 * kMiB, 5 * kMiB));
+  EXPECT_THAT(Available({CappedCpu("a", 5 * kMiB, 5 * kMiB, kGiB), Cpu("b", 8 * kMiB)}),
+              ElementsAre(5 * kMiB, 3 * kMiB));
+}
+
+TEST(PlannerTest, WorkersThatReportOnlyTheirCapsGetThemInFull) {
+  EXPECT_THAT(Available({CappedCpu("a", 6 * kMiB, 6 * kMiB, kGiB),
+                         CappedCpu("b", 3 * kMiB, 3 * kMiB, kGiB)}),
+              ElementsAre(6 * kMiB, 3 * kMiB));
+  // But not more than the host has.
+  EXPECT_THAT(Available({CappedCpu("a", 6 * kMiB, 6 * kMiB, 8 * kMiB),
+                         CappedCpu("b", 3 * kMiB, 3 * kMiB, 8 * kMiB)}),
+              ElementsAre(5 * kMiB, 3 * kMiB));
 }
 
 TEST(PlannerTest, HostMemoryWithoutACapIsNotFilledWithKv) {
