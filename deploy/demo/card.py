@@ -21,8 +21,8 @@ clone can serve something real, over several stages, without fetching a model.
 
 ## Data
 
-The Authorized (King James) Version of the Bible, as Debian's package `bible-kjv-text` carries it: {train_mb:.2f} MB, {train_tokens} tokens,
-of which {held_chapters} whole chapters ({held_tokens} tokens) were held out. The translation dates from 1611 and its copyright has expired; the package's
+The Authorized (King James) Version of the Bible, as Debian's package `bible-kjv-text` carries it: {train_mb:.2f} MB, {train_tokens} tokens
+to train on; {held_chapters} whole chapters ({held_tokens} tokens) more were held out. The translation dates from 1611 and its copyright has expired; the package's
 copyright file says so. ({chat_share:.0%} of the training tokens are conversations made from the same verses by
 `corpus.py`; the handful of sentences that are not quotations were written for this project.)
 
@@ -44,7 +44,8 @@ The held-out figures are of the bf16 weights in this directory, computed in floa
 
 It knows nothing but one book, and that badly: the English is recognisable, the sense is not to be relied on. Verses it
 seems to quote are mostly its own invention. It follows no instructions beyond the few patterns it was shown (tell me
-about, who was, continue, a story, a psalm, advice, greetings), does not know the present, and speaks with the voice and the
+about, who was, continue, a story, a psalm, advice, greetings), often passes over the very word it was asked about, falls into
+loops when decoded greedily (sample: temperature 0.7, top-p 0.9), does not know the present, and speaks with the voice and the
 violence of its source. Use it to see a server work, for nothing else.
 """
 
