@@ -108,6 +108,7 @@ class Service {
 
   int Run() {
     const int code = RunUntilStopped();
+    if (code == kExitOk && IsTerminal(STDERR_FILENO)) std::cerr << "\nStopping." << std::endl;
     loader_.reset();
     supervisor_.Stop(kGrace);
     return code;

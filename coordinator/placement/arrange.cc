@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
+#include "common/base/status_macros.h"
 
 namespace layercake {
 namespace {
@@ -185,6 +186,20 @@ bool FitsInAnyOrder(const CostModel& cost, const std::vector<UsableDevice>& devi
   return false;
 }
 
+std::string LayerNames(int64_t first, int64_t end) {
+  return first + 1 == end ? absl::StrCat("layer ", first)
+                          : absl::StrCat("layers ", first, "-", end - 1);
+}
+
+absl::StatusOr<int> DeviceOf(const v1::PlanOptions::LayerRange& range,
+                             const std::vector<UsableDevice>& devices) {
+  for (size_t i = 0; i < devices.size(); ++i) {
+    if (devices[i].name == range.worker()) return static_cast<int>(i);
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("--layers names \"", range.worker(), "\", which is no worker here or excluded"));
+}
+
 }  // namespace
 
 int64_t BlocksThatFit(const CostModel& cost, const UsableDevice& device, int first, int count) {
@@ -230,46 +245,35 @@ absl::StatusOr<Pipeline> ManualPipeline(const CostModel& cost, const DeviceSelec
   Pipeline pipeline;
   int64_t next = 0;
   std::vector<bool> used(selection.devices.size(), false);
-  const auto layers = [](int64_t first, int64_t end) {
-    return first + 1 == end ? absl::StrCat("layer ", first)
-                            : absl::StrCat("layers ", first, "-", end - 1);
-  };
   for (const auto& range : ranges) {
-    const auto found = std::find_if(
-        selection.devices.begin(), selection.devices.end(),
-        [&range](const UsableDevice& device) { return device.name == range.worker(); });
-    if (found == selection.devices.end()) {
-      return absl::InvalidArgumentError(absl::StrCat("--layers names \"", range.worker(),
-                                                     "\", which is no worker here or excluded"));
-    }
+    LC_ASSIGN_OR_RETURN(const int device, DeviceOf(range, selection.devices));
     const int64_t first = range.first_layer();
     const int64_t end = first + range.num_layers();
     if (first < 0 || range.num_layers() < 1 || end > num_layers) {
       return absl::InvalidArgumentError(
-          absl::StrCat("--layers gives ", range.worker(), " ", layers(first, end),
+          absl::StrCat("--layers gives ", range.worker(), " ", LayerNames(first, end),
                        ", but the model has layers 0-", num_layers - 1));
     }
-    const int device = static_cast<int>(found - selection.devices.begin());
     if (used[device]) {
       return absl::InvalidArgumentError(absl::StrCat("--layers names ", range.worker(),
                                                      " twice; a worker has one run of layers"));
     }
-    if (first != next) {
+    if (first < next) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "--layers gives ", LayerNames(first, std::min(next, end)), " to two workers"));
+    }
+    if (first > next) {
       return absl::InvalidArgumentError(
-          first < next ? absl::StrCat("--layers gives ", layers(first, std::min(next, end)),
-                                      " to two workers")
-                       : absl::StrCat("--layers gives ", layers(next, first), " to no worker"));
+          absl::StrCat("--layers gives ", LayerNames(next, first), " to no worker"));
     }
     used[device] = true;
     pipeline.stages.push_back(
         {.device = device, .first = static_cast<int>(first), .count = range.num_layers()});
     next = end;
   }
-  if (next != num_layers) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--layers gives ", layers(next, num_layers), " to no worker"));
-  }
-  return pipeline;
+  if (next == num_layers) return pipeline;
+  return absl::InvalidArgumentError(
+      absl::StrCat("--layers gives ", LayerNames(next, num_layers), " to no worker"));
 }
 
 int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& devices,

@@ -62,7 +62,13 @@ absl::Status CheckNames(const std::set<std::string>& known,
   return absl::OkStatus();
 }
 
-absl::Status CheckOptions(const std::set<std::string>& known, const v1::PlanOptions& options) {
+absl::Status CheckOptions(std::span<const PlannerDevice> devices, const v1::PlanOptions& options) {
+  std::set<std::string> known;
+  for (const PlannerDevice& device : devices) {
+    if (!known.insert(device.name).second) {
+      return absl::InvalidArgumentError(absl::StrCat("two workers are called ", device.name));
+    }
+  }
   LC_RETURN_IF_ERROR(CheckNames(known, options.order(), "--order"));
   LC_RETURN_IF_ERROR(CheckNames(known, options.exclude(), "--exclude"));
   for (const std::string& name : options.exclude()) {
@@ -194,6 +200,30 @@ absl::Status ApplySplit(const v1::PlanOptions& options, DeviceSelection& selecti
   return absl::OkStatus();
 }
 
+// The devices that the options let take part, in order; the others go to `excluded`.
+std::vector<const PlannerDevice*> Wanted(std::span<const PlannerDevice> devices,
+                                         const v1::PlanOptions& options,
+                                         std::vector<v1::ExcludedDevice>& excluded) {
+  std::map<std::string, int> rank;
+  for (const std::string& name : options.order()) rank.emplace(name, static_cast<int>(rank.size()));
+  const std::set<std::string> refused(options.exclude().begin(), options.exclude().end());
+  std::vector<const PlannerDevice*> wanted;
+  for (const PlannerDevice& device : devices) {
+    if (!refused.contains(device.name) && (rank.empty() || rank.contains(device.name))) {
+      wanted.push_back(&device);
+      continue;
+    }
+    v1::ExcludedDevice& left_out = excluded.emplace_back();
+    left_out.set_worker(device.name);
+    left_out.set_reason(refused.contains(device.name) ? "named in --exclude"
+                                                      : "not named in --order");
+  }
+  std::sort(wanted.begin(), wanted.end(), [&rank](const PlannerDevice* a, const PlannerDevice* b) {
+    return rank.empty() ? NaturalLess(a->name, b->name) : rank.at(a->name) < rank.at(b->name);
+  });
+  return wanted;
+}
+
 }  // namespace
 
 absl::StatusOr<DeviceSelection> SelectDevices(std::span<const PlannerDevice> devices,
@@ -202,36 +232,12 @@ absl::StatusOr<DeviceSelection> SelectDevices(std::span<const PlannerDevice> dev
     return absl::FailedPreconditionError(
         "no workers to plan for; start layercake-worker on each device with --coordinator");
   }
-  std::set<std::string> known;
-  for (const PlannerDevice& device : devices) {
-    if (!known.insert(device.name).second) {
-      return absl::InvalidArgumentError(absl::StrCat("two workers are called ", device.name));
-    }
-  }
-  LC_RETURN_IF_ERROR(CheckOptions(known, options));
-
+  LC_RETURN_IF_ERROR(CheckOptions(devices, options));
   DeviceSelection selection;
-  std::vector<const PlannerDevice*> sources;
-  std::map<std::string, int> rank;
-  for (const std::string& name : options.order()) rank.emplace(name, static_cast<int>(rank.size()));
-  for (const PlannerDevice& device : devices) {
-    const auto& exclude = options.exclude();
-    const bool refused = std::find(exclude.begin(), exclude.end(), device.name) != exclude.end();
-    if (!refused && (rank.empty() || rank.contains(device.name))) {
-      sources.push_back(&device);
-      continue;
-    }
-    v1::ExcludedDevice& excluded = selection.excluded.emplace_back();
-    excluded.set_worker(device.name);
-    excluded.set_reason(refused ? "named in --exclude" : "not named in --order");
-  }
+  const std::vector<const PlannerDevice*> sources = Wanted(devices, options, selection.excluded);
   if (sources.empty()) {
     return absl::InvalidArgumentError("--exclude leaves no worker to plan for");
   }
-  std::sort(
-      sources.begin(), sources.end(), [&rank](const PlannerDevice* a, const PlannerDevice* b) {
-        return rank.empty() ? NaturalLess(a->name, b->name) : rank.at(a->name) < rank.at(b->name);
-      });
   for (const PlannerDevice* source : sources) {
     selection.devices.push_back(MakeUsable(*source, options));
   }

@@ -22,7 +22,14 @@ absl::StatusOr<PlanningProblem> WithoutCaps(const ModelConfig& model,
                                             std::span<const PlannerDevice> devices,
                                             const PlanningProblem& problem) {
   std::vector<PlannerDevice> uncapped(devices.begin(), devices.end());
-  for (PlannerDevice& device : uncapped) device.device.clear_cap_bytes();
+  for (PlannerDevice& device : uncapped) {
+    v1::Device& with = device.device;
+    // What is free beyond a cap of its own a worker does not report: the total is the best case.
+    if (with.cap_bytes() > 0 && with.free_bytes() <= with.cap_bytes()) {
+      with.set_free_bytes(std::max(with.free_bytes(), with.total_bytes()));
+    }
+    with.clear_cap_bytes();
+  }
   v1::PlanOptions options = problem.options;
   options.clear_max_memory_bytes();
   LC_ASSIGN_OR_RETURN(PlanningProblem lifted,

@@ -169,7 +169,9 @@ std::vector<std::string> WaysOut(const PlanningProblem& problem,
       changed.selection.orders = OrdersFor(changed.selection.devices, false);
     });
   }
-  if (Feasible(without_caps)) ways.push_back("lifting the memory caps");
+  if (Feasible(without_caps)) {
+    ways.push_back("higher memory caps (--memory, --max-memory), where that much is free");
+  }
   if (const std::string more = AnotherDevice(problem); !more.empty()) ways.push_back(more);
   return ways;
 }

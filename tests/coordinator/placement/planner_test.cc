@@ -235,11 +235,17 @@ TEST(PlannerTest, NamesAreOrderedAsPeopleCount) {
   EXPECT_THAT(Workers(plan), ElementsAre("cpu-1", "cpu-9", "cpu-10"));
 }
 
-TEST(PlannerTest, LiftingCapsIsNamedWhenItHelps) {
+TEST(PlannerTest, HigherCapsAreNamedWhenTheyHelp) {
   v1::PlanOptions options;
   (*options.mutable_max_memory_bytes())["gpu"] = 4'000'000'000;
   EXPECT_THAT(MakePlan(Llama3_8B(), std::vector{Gpu("gpu", 48e9)}, options, "m"),
-              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("lifting the memory caps")));
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("higher memory caps")));
+}
+
+TEST(PlannerTest, CapsOfTheWorkersOwnAreNamedTooWhenTheDeviceHasMore) {
+  const std::vector<PlannerDevice> devices = {CappedCpu("cpu", 200e3, 200e3, kGiB)};
+  EXPECT_THAT(MakePlan(TinyModel(4), devices, {}, "m"),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("higher memory caps")));
 }
 
 TEST(PlannerTest, ManyDevicesArePlannedToo) {
