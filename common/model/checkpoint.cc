@@ -21,6 +21,8 @@ using nlohmann::json;
 constexpr char kSingleFile[] = "model.safetensors";
 constexpr char kIndexFile[] = "model.safetensors.index.json";
 constexpr size_t kMaxIndexBytes = 100'000'000;
+constexpr size_t kSampledMatrices = 16;
+constexpr size_t kSampledBytes = 64;
 
 bool Exists(const std::string& path) {
   std::error_code error;
@@ -199,13 +201,28 @@ void Checkpoint::Summarise(absl::string_view config_json) {
   Fingerprint fingerprint;
   fingerprint.Add(config_json);
   std::set<DType> dtypes;
+  std::vector<absl::string_view> matrices;
   for (const auto& [name, tensor] : tensors_) {
     fingerprint.Add(absl::StrCat(name, " ", DTypeName(tensor.dtype), ShapeText(tensor.shape)));
-    if (tensor.shape.size() == 2) dtypes.insert(tensor.dtype);
+    if (tensor.shape.size() != 2) continue;
+    dtypes.insert(tensor.dtype);
+    matrices.push_back(tensor.data);
+  }
+  // Reading more would wait for a slow disk; reading none would take a finetune for its base.
+  const size_t count = std::min(matrices.size(), kSampledMatrices);
+  for (size_t i = 0; i < count; ++i) {
+    const absl::string_view data = matrices[i * matrices.size() / count];
+    fingerprint.Add(data.substr(data.size() / 2, kSampledBytes));
   }
   fingerprint_ = fingerprint.value();
   // Only f32 holds both f16's precision and bf16's range.
   if (!dtypes.empty()) config_.dtype = dtypes.size() == 1 ? *dtypes.begin() : DType::kF32;
+}
+
+std::string Checkpoint::identity() const {
+  return absl::StrJoin(files_, " ", [](std::string* out, const auto& file) {
+    absl::StrAppend(out, file->identity());
+  });
 }
 
 absl::StatusOr<TensorEntry> Checkpoint::Tensor(const std::string& name,

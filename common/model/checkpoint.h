@@ -44,8 +44,13 @@ class Checkpoint {
 
   // Of the tensors of readable dtypes; a tied table counts once.
   int64_t num_parameters() const;
-  // The same for the same config and tensor headers, whatever host the copy lies on.
+  // Of the config, the tensors' names, dtypes and shapes, and a few weights of sixteen matrices:
+  // the same for the same checkpoint whatever host the copy lies on, another one for a finetune of
+  // it.
   uint64_t fingerprint() const { return fingerprint_; }
+  // Which weight files these are, on this host; another string once they are replaced or written
+  // to.
+  std::string identity() const;
 
  private:
   Checkpoint() = default;

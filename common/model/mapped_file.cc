@@ -35,7 +35,9 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MappedFile::Open(const std::string& 
   close(fd);
   if (!status.ok()) return status;
   return std::unique_ptr<MappedFile>(
-      new MappedFile(static_cast<const char*>(data), static_cast<size_t>(info.st_size)));
+      new MappedFile(static_cast<const char*>(data), static_cast<size_t>(info.st_size),
+                     absl::StrCat(info.st_dev, ":", info.st_ino, ":", info.st_size, ":",
+                                  info.st_mtim.tv_sec, ".", info.st_mtim.tv_nsec)));
 }
 
 MappedFile::~MappedFile() { munmap(const_cast<char*>(data_), size_); }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -23,11 +24,15 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
 
   absl::string_view bytes() const { return {data_, size_}; }
+  // Which file this is, on this host; another one once it is replaced or written to.
+  const std::string& identity() const { return identity_; }
 
  private:
-  MappedFile(const char* data, size_t size) : data_(data), size_(size) {}
+  MappedFile(const char* data, size_t size, std::string identity)
+      : data_(data), size_(size), identity_(std::move(identity)) {}
   const char* data_;
   size_t size_;
+  const std::string identity_;
 };
 
 }  // namespace layercake

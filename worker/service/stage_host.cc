@@ -21,7 +21,7 @@ bool IsDirectory(const std::string& path) {
   return std::filesystem::is_directory(path, error);
 }
 
-bool SameWeights(const StageShape& a, const StageShape& b) {
+bool SameShape(const StageShape& a, const StageShape& b) {
   return a.range.first_layer == b.range.first_layer && a.range.num_layers == b.range.num_layers &&
          a.range.has_embedding == b.range.has_embedding && a.range.has_head == b.range.has_head &&
          a.limits.max_step_tokens == b.limits.max_step_tokens &&
@@ -83,6 +83,7 @@ absl::StatusOr<StageBytes> StageHost::Load(const v1::LoadStageRequest& request,
   LC_ASSIGN_OR_RETURN(auto stage, LoadStage(request, *checkpoint, progress));
   auto loaded = std::make_unique<Loaded>();
   loaded->request = request;
+  loaded->weights = checkpoint->identity();
   loaded->stage = std::move(stage);
   loaded->stage->StartEpoch(request.epoch());
   const LayerRange& range = loaded->stage->shape().range;
@@ -105,7 +106,7 @@ absl::StatusOr<std::unique_ptr<StageExecutor>> StageHost::LoadStage(
   const auto before = TakeOut(absl::AbortedError(
       absl::StrCat("the epoch is over: epoch ", request.epoch(), " is being loaded")));
   if (before != nullptr && before->request.fingerprint() == request.fingerprint() &&
-      SameWeights(before->stage->shape(), shape)) {
+      before->weights == checkpoint.identity() && SameShape(before->stage->shape(), shape)) {
     return std::move(before->stage);
   }
   if (before != nullptr) *before = Loaded();

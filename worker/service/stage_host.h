@@ -72,6 +72,7 @@ class StageHost {
   class Exclusive;
   struct Loaded {
     v1::LoadStageRequest request;
+    std::string weights;  // Checkpoint::identity()
     std::unique_ptr<StageExecutor> stage;
     // Shared with the call that pushes, which may end after the epoch.
     std::shared_ptr<ActivationQueue> source;

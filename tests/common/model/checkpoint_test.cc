@@ -1,5 +1,6 @@
 #include "common/model/checkpoint.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "tests/testing/safetensors_writer.h"
@@ -75,13 +76,21 @@ TEST_F(CheckpointTest, GenerationConfigIsReadWhenThere) {
   EXPECT_THAT(Open(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("generation_config.json")));
 }
 
-TEST_F(CheckpointTest, FingerprintFollowsConfigAndHeadersOnly) {
+TEST_F(CheckpointTest, FingerprintFollowsConfigHeadersAndWeights) {
   LC_ASSERT_OK_AND_ASSIGN(const auto first, OpenWith(Tensors()));
   TemporaryDirectory copy;
   copy.Write("config.json", kConfig);
   copy.Write("model.safetensors", SafetensorsFile(Tensors()));
   LC_ASSERT_OK_AND_ASSIGN(const auto second, Checkpoint::Open(copy.path()));
   EXPECT_EQ(first->fingerprint(), second->fingerprint());
+  EXPECT_NE(first->identity(), second->identity());
+  std::string finetuned = SafetensorsFile(Tensors());
+  std::fill(finetuned.end() - 700, finetuned.end(), '\1');
+  copy.Remove("model.safetensors");
+  copy.Write("model.safetensors", finetuned);
+  LC_ASSERT_OK_AND_ASSIGN(const auto other_weights, Checkpoint::Open(copy.path()));
+  EXPECT_NE(first->fingerprint(), other_weights->fingerprint());
+  EXPECT_NE(second->identity(), other_weights->identity());
   LC_ASSERT_OK_AND_ASSIGN(const auto other_dtype, OpenWith(Tensors("F16")));
   EXPECT_NE(first->fingerprint(), other_dtype->fingerprint());
   copy.Write("config.json", std::string(kConfig) + " ");
