@@ -59,7 +59,7 @@ class FaultTest(unittest.TestCase):
         self.assertEqual(len(ended), len(streams))
         for _, error in ended:
             self.assertEqual(error.code(), UNAVAILABLE, error.details())
-            self.assertIn("worker w", error.details())
+            self.assertIn("worker w1", error.details(), "the one that died is named")
             self.assertIn("RetryInfo", details_of(error))
             self.assertIn("ErrorInfo", details_of(error))
         return max(seconds for seconds, _ in ended)

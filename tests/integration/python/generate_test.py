@@ -191,8 +191,11 @@ class GenerateTest(harness.ClusterTest):
         self.assertEqual(completion.finish.usage.completion_tokens, first + 1)
 
     def test_ignore_eos_goes_on(self):
-        case = next(c for c in TEXT_CASES if c["stopped"])
-        (completion,) = self.unary(case["prompt"], ignore_eos=True, max_tokens=MAX_TOKENS)
+        case = next(c for c in CHAT_CASES if c["stopped"])
+        request = chat_request(case["prompt"], ignore_eos=True, max_tokens=MAX_TOKENS)
+        (completion,) = self.chat(request)
+        ended = len(case["output_ids"])
+        self.assertEqual(list(completion.token_ids[:ended]), case["output_ids"])
         self.assertEqual(len(completion.token_ids), MAX_TOKENS)
         self.assertEqual(completion.finish.reason, MAX_TOKENS_REACHED)
 
