@@ -1,0 +1,109 @@
+#pragma once
+
+// A worker's Stage service without a model, for tests of whoever calls it: loads at once, answers
+// every sampled slice with the step's id, and fails when the test says so.
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_context.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "common/base/logging.h"
+#include "common/base/mutex.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/status.h"
+#include "layercake/v1/stage.grpc.pb.h"
+
+namespace layercake {
+
+// Thread-safe. Listens on a free port of loopback from construction on.
+class FakeStage final : public v1::Stage::Service {
+ public:
+  FakeStage() {
+    grpc::ServerBuilder builder;
+    ConfigureServer(builder);
+    builder.RegisterService(this);
+    int port = 0;
+    auto server = StartServer(builder, "127.0.0.1:0", &port);
+    CHECK(server.ok()) << server.status();
+    server_ = *std::move(server);
+    address_ = absl::StrCat("127.0.0.1:", port);
+  }
+  ~FakeStage() override { Die(); }
+
+  const std::string& address() const { return address_; }
+
+  // The next Load calls fail with `status`, after half of the bytes.
+  void FailLoads(absl::Status status) {
+    MutexLock lock(mutex_);
+    load_status_ = std::move(status);
+  }
+  // Ends the process, as far as callers can tell.
+  void Die() { server_->Shutdown(std::chrono::system_clock::now()); }
+
+  std::vector<v1::LoadStageRequest> loads() const {
+    MutexLock lock(mutex_);
+    return loads_;
+  }
+  int unloads() const {
+    MutexLock lock(mutex_);
+    return unloads_;
+  }
+
+ private:
+  grpc::Status Load(grpc::ServerContext*, const v1::LoadStageRequest* request,
+                    grpc::ServerWriter<v1::LoadStageProgress>* writer) override {
+    absl::Status status;
+    {
+      MutexLock lock(mutex_);
+      loads_.push_back(*request);
+      status = load_status_;
+    }
+    v1::LoadStageProgress progress;
+    progress.set_total_bytes(100);
+    progress.set_loaded_bytes(50);
+    writer->Write(progress);
+    if (!status.ok()) return ToGrpcStatus(status);
+    progress.set_loaded_bytes(100);
+    progress.set_done(true);
+    writer->Write(progress);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Unload(grpc::ServerContext*, const v1::UnloadStageRequest*,
+                      v1::UnloadStageResponse*) override {
+    MutexLock lock(mutex_);
+    ++unloads_;
+    return grpc::Status::OK;
+  }
+
+  grpc::Status Execute(grpc::ServerContext*,
+                       grpc::ServerReaderWriter<v1::StepResult, v1::Step>* stream) override {
+    v1::Step step;
+    while (stream->Read(&step)) {
+      v1::StepResult result;
+      result.set_step_id(step.step_id());
+      for (const v1::Slice& slice : step.slices()) {
+        v1::SliceResult* out = result.add_slices();
+        if (slice.output() == v1::Slice::OUTPUT_SAMPLE) {
+          out->set_token_id(static_cast<int32_t>(step.step_id()));
+        }
+      }
+      if (!stream->Write(result)) break;
+    }
+    return grpc::Status::OK;
+  }
+
+  std::unique_ptr<grpc::Server> server_;
+  std::string address_;
+  mutable Mutex mutex_;
+  absl::Status load_status_ ABSL_GUARDED_BY(mutex_);
+  std::vector<v1::LoadStageRequest> loads_ ABSL_GUARDED_BY(mutex_);
+  int unloads_ ABSL_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace layercake
