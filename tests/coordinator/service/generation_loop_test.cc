@@ -1,0 +1,262 @@
+#include "coordinator/service/generation_loop.h"
+
+#include <deque>
+#include <map>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "common/rpc/status.h"
+#include "tests/testing/manual_clock.h"
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// Keeps the steps it was given until the test answers them.
+class ScriptedPipeline : public StepSink {
+ public:
+  void Submit(const v1::Step& step) override { steps.push_back(step); }
+  std::deque<v1::Step> steps;
+};
+
+// What a client saw.
+class RecordingSink : public ChunkSink {
+ public:
+  void Write(v1::GenerateChunk chunk) override {
+    ASSERT_FALSE(ended);
+    for (const int32_t id : chunk.token_ids()) tokens[chunk.index()].push_back(id);
+    for (const auto& logprobs : chunk.logprobs()) {
+      logprob_ids[chunk.index()].push_back(logprobs.chosen().token_id());
+    }
+    if (chunk.has_finish()) finishes[chunk.index()] = chunk.finish();
+  }
+  void End(const absl::Status& end_status) override {
+    ASSERT_FALSE(ended);
+    ended = true;
+    status = end_status;
+  }
+
+  std::map<int, std::vector<int32_t>> tokens;
+  std::map<int, std::vector<int32_t>> logprob_ids;
+  std::map<int, v1::Finish> finishes;
+  bool ended = false;
+  absl::Status status;
+};
+
+class GenerationLoopTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    LC_ASSERT_OK_AND_ASSIGN(
+        model_, ServedModel::Open(LAYERCAKE_SOURCE_DIR "/tests/golden/models/llama-gqa", "tiny"));
+    plan_.add_stages();
+    plan_.set_num_blocks(16);
+    plan_.set_block_size_tokens(4);
+    plan_.set_max_context_tokens(64);
+    plan_.set_max_batch_sequences(4);
+    plan_.set_max_step_tokens(16);
+  }
+
+  void Serve() { loop_.OnReady(7, model_, plan_, pipeline_); }
+
+  GenerationRequest Request(int prompt_tokens, int max_tokens) {
+    GenerationRequest request;
+    request.prompt_ids.resize(static_cast<size_t>(prompt_tokens));
+    std::iota(request.prompt_ids.begin(), request.prompt_ids.end(), 10);
+    request.sampling.set_repetition_penalty(1);
+    request.sampling.set_seed(42);
+    request.max_tokens = max_tokens;
+    request.ignore_eos = true;
+    return request;
+  }
+
+  // Answers the oldest step: every sampled token is `next_token_`, counting up.
+  absl::Status AnswerStep() {
+    const v1::Step step = pipeline_.steps.front();
+    pipeline_.steps.pop_front();
+    clock_.Advance(absl::Milliseconds(10));
+    v1::StepResult result;
+    result.set_step_id(step.step_id());
+    for (const v1::Slice& slice : step.slices()) {
+      v1::SliceResult* out = result.add_slices();
+      if (slice.output() == v1::Slice::OUTPUT_SAMPLE) out->set_token_id(next_token_++);
+      out->mutable_logprobs()->mutable_chosen()->set_token_id(out->token_id());
+      for (const int32_t id : slice.known_next_ids()) {
+        out->add_known()->mutable_chosen()->set_token_id(id);
+      }
+    }
+    return loop_.OnResult(result);
+  }
+
+  void RunAll() {
+    while (!pipeline_.steps.empty()) ASSERT_OK(AnswerStep());
+  }
+
+  v1::ClusterStatus Status() {
+    v1::ClusterStatus status;
+    loop_.FillStatus(&status);
+    return status;
+  }
+
+  ManualClock clock_;
+  ScriptedPipeline pipeline_;
+  v1::Plan plan_;
+  std::shared_ptr<const ServedModel> model_;
+  GenerationLoop loop_{&clock_, /*max_waiting=*/8};
+  RecordingSink sink_;
+  int32_t next_token_ = 100;
+};
+
+TEST_F(GenerationLoopTest, RefusesWhileNothingIsServed) {
+  const absl::Status status = loop_.Submit(Request(3, 1), model_, &sink_).status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(ErrorReason(status), "NO_MODEL");
+  EXPECT_THAT(loop_.Live(), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(GenerationLoopTest, GeneratesUntilMaxTokensAndReportsUsage) {
+  Serve();
+  ASSERT_OK(loop_.Submit(Request(5, 3), model_, &sink_));
+  EXPECT_EQ(pipeline_.steps.front().epoch(), 7u);
+  RunAll();
+  EXPECT_THAT(sink_.tokens[0], ElementsAre(100, 101, 102));
+  ASSERT_TRUE(sink_.ended);
+  EXPECT_OK(sink_.status);
+  const v1::Finish& finish = sink_.finishes[0];
+  EXPECT_EQ(finish.reason(), v1::STOP_REASON_MAX_TOKENS);
+  EXPECT_EQ(finish.usage().prompt_tokens(), 5);
+  EXPECT_EQ(finish.usage().completion_tokens(), 3);
+  EXPECT_EQ(finish.seed(), 42u);
+  EXPECT_EQ(finish.timings().total().nanos(), 30'000'000);
+  EXPECT_EQ(finish.timings().time_to_first_token().nanos(), 10'000'000);
+  EXPECT_DOUBLE_EQ(finish.timings().completion_tokens_per_second(), 100);
+  EXPECT_TRUE(loop_.IsIdle());
+  EXPECT_EQ(Status().free_blocks(), Status().total_blocks());
+}
+
+TEST_F(GenerationLoopTest, StopIdEndsItAndWinsOverMaxTokens) {
+  Serve();
+  GenerationRequest request = Request(5, 2);
+  request.stop_ids = {101};
+  ASSERT_OK(loop_.Submit(request, model_, &sink_));
+  RunAll();
+  EXPECT_THAT(sink_.tokens[0], ElementsAre(100, 101));
+  EXPECT_EQ(sink_.finishes[0].reason(), v1::STOP_REASON_STOP_ID);
+  EXPECT_EQ(sink_.finishes[0].stop_id(), 101);
+}
+
+TEST_F(GenerationLoopTest, CancelFreesBlocksAtOnceAndSilencesTheSink) {
+  Serve();
+  LC_ASSERT_OK_AND_ASSIGN(const uint64_t id, loop_.Submit(Request(12, 40), model_, &sink_));
+  ASSERT_OK(AnswerStep());
+  ASSERT_LT(Status().free_blocks(), Status().total_blocks());
+  const auto before = sink_.tokens;
+  loop_.Cancel(id);
+  loop_.Cancel(id);
+  EXPECT_EQ(Status().free_blocks(), Status().total_blocks());
+  RunAll();
+  EXPECT_EQ(sink_.tokens, before);
+  EXPECT_FALSE(sink_.ended);
+  EXPECT_TRUE(loop_.IsIdle());
+}
+
+TEST_F(GenerationLoopTest, CompletionsOfOnePromptHaveTheirOwnSeedsAndShareTheQueue) {
+  Serve();
+  GenerationRequest request = Request(8, 2);
+  request.n = 3;
+  ASSERT_OK(loop_.Submit(request, model_, &sink_));
+  std::map<uint64_t, int> seeds;
+  while (!pipeline_.steps.empty()) {
+    for (const v1::Slice& slice : pipeline_.steps.front().slices()) {
+      if (slice.has_sampling()) ++seeds[slice.sampling().seed()];
+    }
+    ASSERT_OK(AnswerStep());
+  }
+  EXPECT_THAT(seeds, ElementsAre(std::pair(42u, 2), std::pair(43u, 2), std::pair(44u, 2)));
+  EXPECT_EQ(sink_.finishes.size(), 3u);
+  EXPECT_EQ(sink_.finishes[2].seed(), 44u);
+  EXPECT_TRUE(sink_.ended);
+}
+
+TEST_F(GenerationLoopTest, EchoWithLogprobsCoversEveryPromptTokenOnce) {
+  Serve();
+  GenerationRequest request = Request(21, 2);  // more than one step's tokens
+  request.echo = true;
+  request.logprobs = true;
+  ASSERT_OK(loop_.Submit(request, model_, &sink_));
+  RunAll();
+  ASSERT_EQ(sink_.tokens[0].size(), 23u);
+  EXPECT_EQ(sink_.tokens[0], sink_.logprob_ids[0]);
+  EXPECT_EQ(sink_.tokens[0][20], 30);
+  EXPECT_EQ(sink_.tokens[0][21], 100);
+}
+
+TEST_F(GenerationLoopTest, PenaltiesTravelWithCountsOfWhatWasGenerated) {
+  Serve();
+  GenerationRequest request = Request(2, 3);
+  request.sampling.set_frequency_penalty(0.5);
+  ASSERT_OK(loop_.Submit(request, model_, &sink_));
+  ASSERT_OK(AnswerStep());
+  next_token_ = 100;
+  ASSERT_OK(AnswerStep());
+  const v1::Sampling& sampling = pipeline_.steps.front().slices(0).sampling();
+  EXPECT_THAT(sampling.history_ids(), ElementsAre(10, 11, 100));
+  EXPECT_THAT(sampling.history_counts(), ElementsAre(0, 0, 2));
+}
+
+TEST_F(GenerationLoopTest, AFullQueueIsRefusedWithRetryAndLeavesNothingBehind) {
+  Serve();
+  std::vector<RecordingSink> sinks(16);
+  size_t taken = 0;
+  absl::Status refused;
+  while (taken < sinks.size() && refused.ok()) {
+    refused = loop_.Submit(Request(30, 30), model_, &sinks[taken]).status();
+    if (refused.ok()) ++taken;
+  }
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(ErrorReason(refused), "QUEUE_FULL");
+  RunAll();
+  for (size_t i = 0; i < taken; ++i) EXPECT_TRUE(sinks[i].ended) << i;
+  EXPECT_TRUE(loop_.IsIdle());
+}
+
+TEST_F(GenerationLoopTest, TheEndOfAnEpochEndsItsRequestsWithTheReason) {
+  Serve();
+  ASSERT_OK(loop_.Submit(Request(5, 30), model_, &sink_));
+  ASSERT_OK(AnswerStep());
+  loop_.OnStopped(absl::UnavailableError("worker p106:0 was lost: its connection broke"));
+  ASSERT_TRUE(sink_.ended);
+  EXPECT_THAT(sink_.status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("p106:0")));
+  EXPECT_OK(loop_.OnResult(v1::StepResult()));
+}
+
+TEST_F(GenerationLoopTest, ANonsenseAnswerIsAnError) {
+  Serve();
+  ASSERT_OK(loop_.Submit(Request(5, 30), model_, &sink_));
+  v1::StepResult result;
+  result.set_step_id(99);
+  EXPECT_THAT(loop_.OnResult(result), StatusIs(absl::StatusCode::kInternal));
+}
+
+TEST_F(GenerationLoopTest, DrainingRefusesNewRequestsAndLetsOldOnesEnd) {
+  Serve();
+  std::vector<bool> serving;
+  loop_.OnServingChange([&](bool now) { serving.push_back(now); });
+  ASSERT_OK(loop_.Submit(Request(5, 2), model_, &sink_));
+  loop_.SetDraining(true);
+  RecordingSink late;
+  const absl::Status refused = loop_.Submit(Request(5, 2), model_, &late).status();
+  EXPECT_EQ(ErrorReason(refused), "DRAINING");
+  EXPECT_EQ(loop_.WaitIdle(absl::ZeroDuration(), [] { return false; }), 1);
+  RunAll();
+  EXPECT_EQ(loop_.WaitIdle(absl::InfiniteDuration(), [] { return false; }), 0);
+  loop_.SetDraining(false);
+  EXPECT_THAT(serving, ElementsAre(true, false, true));
+  EXPECT_OK(loop_.Submit(Request(5, 2), model_, &late));
+}
+
+}  // namespace
+}  // namespace layercake
