@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, serves the bundled model over two CPU workers of unequal memory,
+# and streams an answer. On a terminal it then goes on serving until Ctrl-C.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+deploy/install-deps.sh
+deploy/build.sh -DLAYERCAKE_TESTS=OFF -DLAYERCAKE_WERROR=OFF | tail -n 1
+
+address=${LAYERCAKE_ADDRESS:-127.0.0.1:50051}
+bin=$PWD/build/release/bin
+"$bin/layercake" serve deploy/demo/model --listen "$address" \
+  --cpu-workers 2 --memory 96MiB,48MiB &
+serve=$!
+trap 'kill -TERM "$serve" 2>/dev/null; wait "$serve" 2>/dev/null || true' EXIT
+
+until "$bin/layercake" --address "$address" status >/dev/null 2>&1 &&
+  "$bin/layercake" --address "$address" status -o json | grep -q SERVING_STATE_READY; do
+  kill -0 "$serve" 2>/dev/null || { wait "$serve" || exit $?; }
+  read -rt 0.2 <> <(:) || true
+done
+
+"$bin/layercake" --address "$address" run --stats --max-tokens 64 "In the beginning"
+cat <<TXT
+
+That was one model cut across two worker processes. While it serves:
+  build/release/bin/layercake status                        who holds which layers
+  build/release/bin/layercake chat                          talk to it
+  build/release/bin/layercake bench --concurrency 8         how fast it is
+  build/release/bin/layercake serve YOUR_MODEL_DIR          the same with a Hugging Face model of yours
+TXT
+if [[ -t 0 ]]; then
+  echo "Serving on $address until Ctrl-C."
+  wait "$serve"
+fi
