@@ -18,6 +18,7 @@
 #include "common/base/logging.h"
 #include "common/options/options.h"
 #include "common/rpc/channel.h"
+#include "common/rpc/duration.h"
 #include "common/rpc/protocol.h"
 #include "worker/profile/profile.h"
 #include "worker/service/join_client.h"
@@ -62,18 +63,13 @@ int Fail(const absl::Status& status, int code) {
   return code;
 }
 
-void SetDuration(absl::Duration duration, google::protobuf::Duration& message) {
-  message.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
-  message.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
-}
-
 v1::Heartbeat MakeHeartbeat(const StageHost& host) {
   const StageStats stats = host.Stats();
   v1::Heartbeat heartbeat;
   heartbeat.set_free_bytes(stats.free_bytes);
   heartbeat.set_stage_bytes(stats.stage_bytes);
   heartbeat.set_steps(stats.num_steps);
-  if (stats.step_running) SetDuration(*stats.step_running, *heartbeat.mutable_step_running());
+  if (stats.step_running) *heartbeat.mutable_step_running() = ToProto(*stats.step_running);
   return heartbeat;
 }
 

@@ -1,5 +1,7 @@
 #include "worker/service/step_messages.h"
 
+#include "common/rpc/duration.h"
+
 namespace layercake {
 namespace {
 
@@ -35,11 +37,6 @@ void FillLogprobs(const SampledToken& token, v1::Logprobs& message) {
   }
 }
 
-void SetDuration(absl::Duration duration, google::protobuf::Duration& message) {
-  message.set_seconds(absl::IDivDuration(duration, absl::Seconds(1), &duration));
-  message.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(duration)));
-}
-
 }  // namespace
 
 StepRequest ToStepRequest(const v1::Step& message) {
@@ -62,8 +59,8 @@ StepRequest ToStepRequest(const v1::Step& message) {
 v1::StepResult ToMessage(const StepOutput& output, const StepRequest& step) {
   v1::StepResult message;
   message.set_step_id(output.step_id);
-  SetDuration(output.compute_time, *message.mutable_compute_time());
-  SetDuration(output.wait_time, *message.mutable_wait_time());
+  *message.mutable_compute_time() = ToProto(output.compute_time);
+  *message.mutable_wait_time() = ToProto(output.wait_time);
   for (size_t i = 0; i < output.slices.size(); ++i) {
     v1::SliceResult& result = *message.add_slices();
     if (const auto& sampled = output.slices[i].sampled) {
