@@ -96,6 +96,8 @@ TEST_F(GenerationRequestTest, RefusesPromptsThatDoNotFit) {
 }
 
 TEST_F(GenerationRequestTest, StopStringsNeedATokenizer) {
+  LC_ASSERT_OK_AND_ASSIGN(
+      model_, ServedModel::Open(LAYERCAKE_SOURCE_DIR "/tests/golden/models/llama-bias", ""));
   v1::GenerateOptions options;
   options.add_stop("end");
   EXPECT_THAT(Resolve(options),
