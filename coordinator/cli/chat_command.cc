@@ -8,7 +8,7 @@
 #include "absl/strings/ascii.h"
 #include "common/base/status_macros.h"
 #include "common/options/options.h"
-#include "coordinator/cli/chat_session.h"
+#include "coordinator/cli/chat_loop.h"
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/connection.h"
 #include "coordinator/cli/generation.h"
@@ -26,19 +26,6 @@ struct ChatFlags {
   v1::ChatRequest request;
 };
 
-struct Turn {
-  v1::GenerateResponse response;
-  absl::Status status;
-};
-
-Turn Ask(const Connection& connection, const v1::ChatRequest& request,
-         grpc::ClientContext& context) {
-  const auto reader = connection.inference().Chat(&context, request);
-  Turn turn{.response = ShowStream(*reader, request.options().n(), std::cout)};
-  turn.status = connection.Explain(reader->Finish());
-  return turn;
-}
-
 absl::Status AskOnce(const CommonFlags& common, const ChatFlags& flags, std::string text) {
   v1::ChatRequest request = flags.request;
   v1::ChatMessage* message = request.add_messages();
@@ -53,42 +40,20 @@ absl::Status AskOnce(const CommonFlags& common, const ChatFlags& flags, std::str
     std::cout << ToJson(response) << std::flush;
     return absl::OkStatus();
   }
-  const Turn turn = Ask(connection, request, context);
-  LC_RETURN_IF_ERROR(turn.status);
-  std::cout << FormatLogprobs(turn.response) << std::flush;
-  if (flags.stats || IsTerminal(STDERR_FILENO)) {
-    std::cerr << FormatStats(turn.response) << std::flush;
-  }
+  const auto reader = connection.inference().Chat(&context, request);
+  const v1::GenerateResponse response = ShowStream(*reader, request.options().n(), std::cout);
+  LC_RETURN_IF_ERROR(connection.Explain(reader->Finish()));
+  std::cout << FormatLogprobs(response) << std::flush;
+  if (flags.stats || IsTerminal(STDERR_FILENO)) std::cerr << FormatStats(response) << std::flush;
   return absl::OkStatus();
 }
 
-int Converse(const CommonFlags& common, const ChatFlags& flags) {
+int ConverseOnTerminal(const CommonFlags& common, const ChatFlags& flags) {
   InterruptWatcher interrupts;
   const Connection connection(common.address);
-  ChatSession session(flags.request);
   std::cout << "Chatting at " << common.address << "; /help lists commands, /exit leaves.\n";
-  std::string line;
-  while (std::cout << "> " << std::flush && std::getline(std::cin, line)) {
-    const ChatSession::Action action = session.Take(line);
-    if (action.kind == ChatSession::Action::Kind::kExit) return kExitOk;
-    if (action.kind == ChatSession::Action::Kind::kShow) std::cout << action.text;
-    if (action.kind != ChatSession::Action::Kind::kSend) continue;
-    grpc::ClientContext context;
-    Turn turn;
-    {
-      const InterruptWatcher::Scope scope(interrupts, context);
-      turn = Ask(connection, session.request(), context);
-    }
-    const bool answered = turn.response.completions_size() > 0;
-    if (answered) {
-      session.Answer(turn.response.completions(0).text());
-    } else {
-      session.Forget();
-    }
-    if (!turn.status.ok() && !absl::IsCancelled(turn.status)) PrintError(std::cerr, turn.status);
-    if (flags.stats) std::cerr << FormatStats(turn.response);
-  }
-  std::cout << std::endl;
+  Converse(connection, ChatSession(flags.request),
+           {.in = std::cin, .out = std::cout, .err = std::cerr}, &interrupts, flags.stats);
   return kExitOk;
 }
 
@@ -99,7 +64,7 @@ int Chat(const CommonFlags& common, ChatFlags& flags) {
     message->set_content(flags.system);
   }
   if (!flags.message.empty()) return Report(AskOnce(common, flags, flags.message));
-  if (IsTerminal(STDIN_FILENO)) return Converse(common, flags);
+  if (IsTerminal(STDIN_FILENO)) return ConverseOnTerminal(common, flags);
   const std::string text((std::istreambuf_iterator<char>(std::cin)),
                          std::istreambuf_iterator<char>());
   return Report(AskOnce(common, flags, std::string(absl::StripAsciiWhitespace(text))));

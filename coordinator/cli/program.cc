@@ -1,4 +1,3 @@
-#include <csignal>
 #include <vector>
 
 #include "common/options/options.h"
@@ -27,8 +26,6 @@ int RunCommandLine(int argc, const char* const* argv) {
       AddTokenizeCommand(*app, common), AddBenchCommand(*app, common)};
   for (const Command& command : commands) command.app->fallthrough();
   if (const auto code = ParseCommandLine(*app, argc, argv)) return *code;
-  // A reader that went away (`layercake run ... | head`) is an error to write to, not a death.
-  std::signal(SIGPIPE, SIG_IGN);
   for (const Command& command : commands) {
     if (command.app->parsed()) return command.run();
   }

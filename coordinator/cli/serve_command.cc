@@ -176,6 +176,8 @@ int Serve(ServeFlags flags) {
   // Before any thread starts, so that all leave these signals to this one.
   const sigset_t signals = ServeSignals();
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  // A log that nobody reads any more is no reason to stop serving.
+  signal(SIGPIPE, SIG_IGN);
   flags.request.set_model_dir(ModelPath(flags.request.model_dir()));
   flags.cluster.program_dir = ProgramDirectory();
   flags.cluster.num_cores = NumCores();

@@ -10,6 +10,7 @@
 #include <iostream>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -133,14 +134,16 @@ class FakeAdmin final : public v1::Admin::Service {
     writer->Write(last);
     return grpc::Status::OK;
   }
-  grpc::Status Drain(grpc::ServerContext*, const v1::DrainRequest* request,
+  grpc::Status Drain(grpc::ServerContext* context, const v1::DrainRequest* request,
                      v1::DrainResponse* response) override {
+    while (wait_for_cancel && !context->IsCancelled()) std::this_thread::yield();
     drain_request = *request;
     response->set_remaining_sequences(remaining_sequences);
     return grpc::Status::OK;
   }
 
   int remaining_sequences = 0;
+  bool wait_for_cancel = false;
   v1::PlanModelRequest plan_request;
   v1::LoadModelRequest load_request;
   v1::DrainRequest drain_request;
