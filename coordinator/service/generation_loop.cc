@@ -104,8 +104,9 @@ absl::StatusOr<uint64_t> GenerationLoop::Submit(GenerationRequest request,
     sequence.needs_prompt_logits = entry->completions.back()->wants_prompt_logprobs();
     absl::Status status = placed_->scheduler.Add(std::move(sequence));
     if (!status.ok()) {
+      const bool queue_full = placed_->scheduler.queue_full();
       for (int k = 0; k < i; ++k) placed_->scheduler.Finish(id + static_cast<uint64_t>(k));
-      if (!placed_->scheduler.queue_full()) return status;
+      if (!queue_full) return status;
       return RetrySoon(std::move(status), "QUEUE_FULL");
     }
   }
