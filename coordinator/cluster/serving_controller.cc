@@ -270,10 +270,9 @@ absl::Status ServingController::Place(const Target& target, Job* job) {
     MutexLock lock(mutex_);
     target_ = target;
     placement_->pipeline = std::move(pipeline);
-    state_ = v1::SERVING_STATE_READY;
-    detail_.clear();
   }
   listener_.OnReady(placement_->epoch, target.model, plan, *placement_->pipeline);
+  SetState(v1::SERVING_STATE_READY, "");
   LOG(INFO) << target.model->name << " is served by " << plan.stages_size() << " worker(s), epoch "
             << placement_->epoch;
   return absl::OkStatus();
@@ -285,6 +284,9 @@ void ServingController::Retire(const absl::Status& reason) {
     MutexLock lock(mutex_);
     if (placement_ == nullptr) return;
     placement = std::move(placement_);
+    // Nobody must see a state that is ready without a placement.
+    state_ = v1::SERVING_STATE_DEGRADED;
+    detail_ = std::string(reason.message());
   }
   listener_.OnStopped(reason);
   placement->pipeline = nullptr;  // no callback of its epoch after this
@@ -331,7 +333,13 @@ void ServingController::Maintain() {
     absl::Status health = PlacementHealth();
     if (health.ok()) {
       MutexLock lock(mutex_);
-      health = broken_;
+      // A dying worker breaks its neighbours' streams too, perhaps sooner than its own: wait a
+      // moment for the registry to say whose death it was.
+      for (int i = 0; i < 5 && !broken_.ok() && PlacementHealth().ok(); ++i) {
+        changed_.WaitFor(mutex_, absl::Milliseconds(10));
+      }
+      health = PlacementHealth();
+      if (health.ok()) health = broken_;
     }
     if (health.ok() && !CanGrow()) return;
     if (!health.ok()) {
