@@ -213,7 +213,7 @@ TEST(SchedulerSimulationTest, EveryStepReadsItsOwnHistoryAndEverySequenceEnds) {
   int64_t num_finished = 0;
   int64_t num_cached_tokens = 0;
   int64_t num_preemptions = 0;
-  for (int seed = 0; seed < 3000; ++seed) {
+  for (int seed = 0; seed < 2000; ++seed) {
     SCOPED_TRACE(testing::Message() << "seed " << seed);
     Simulation simulation(seed);
     simulation.Run();
@@ -223,8 +223,8 @@ TEST(SchedulerSimulationTest, EveryStepReadsItsOwnHistoryAndEverySequenceEnds) {
     num_preemptions += simulation.num_preemptions();
   }
   // The lives were eventful, or the test says little.
-  EXPECT_GT(num_finished, 20000);
-  EXPECT_GT(num_cached_tokens, 20000);
+  EXPECT_GT(num_finished, 15000);
+  EXPECT_GT(num_cached_tokens, 15000);
   EXPECT_GT(num_preemptions, 1000);
 }
 
