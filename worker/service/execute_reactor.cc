@@ -69,30 +69,36 @@ void ExecuteReactor::WriteResult(v1::StepResult result) {
 }
 
 void ExecuteReactor::OnWriteDone(bool ok) {
-  MutexLock lock(mutex_);
-  if (ok) {
-    results_.pop_front();
-  } else {
-    results_.clear();
+  {
+    MutexLock lock(mutex_);
+    if (ok) {
+      results_.pop_front();
+    } else {
+      results_.clear();
+    }
+    if (!results_.empty()) {
+      StartWrite(&results_.front());
+      return;
+    }
+    if (!DecideToFinish()) return;
   }
-  if (!results_.empty()) {
-    StartWrite(&results_.front());
-  } else {
-    FinishIfWritten();
-  }
+  Finish(ToGrpcStatus(run_status_));
 }
 
 void ExecuteReactor::EndRun(const absl::Status& status) {
-  MutexLock lock(mutex_);
-  run_ended_ = true;
-  run_status_ = status;
-  FinishIfWritten();
+  {
+    MutexLock lock(mutex_);
+    run_ended_ = true;
+    run_status_ = status;
+    if (!DecideToFinish()) return;
+  }
+  // Without the lock: this is the run's thread, and once finished the reactor may be gone.
+  Finish(ToGrpcStatus(status));
 }
 
-void ExecuteReactor::FinishIfWritten() {
-  if (!run_ended_ || !results_.empty()) return;
-  finished_ = true;
-  Finish(ToGrpcStatus(run_status_));
+bool ExecuteReactor::DecideToFinish() {
+  finished_ = run_ended_ && results_.empty();
+  return finished_;
 }
 
 void ExecuteReactor::OnCancel() {

@@ -33,7 +33,8 @@ class ExecuteReactor final : public grpc::ServerBidiReactor<v1::Step, v1::StepRe
   bool BeginRun(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
   void WriteResult(v1::StepResult result) ABSL_LOCKS_EXCLUDED(mutex_);
   void EndRun(const absl::Status& status) ABSL_LOCKS_EXCLUDED(mutex_);
-  void FinishIfWritten() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether the call is to be finished now: said once.
+  bool DecideToFinish() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   StageHost& host_;
   const grpc::CallbackServerContext& context_;
@@ -43,7 +44,7 @@ class ExecuteReactor final : public grpc::ServerBidiReactor<v1::Step, v1::StepRe
   bool cancelled_ ABSL_GUARDED_BY(mutex_) = false;
   bool finished_ ABSL_GUARDED_BY(mutex_) = false;
   bool run_ended_ ABSL_GUARDED_BY(mutex_) = false;
-  absl::Status run_status_ ABSL_GUARDED_BY(mutex_);
+  absl::Status run_status_;  // set with run_ended_, then left alone
   std::deque<v1::StepResult> results_ ABSL_GUARDED_BY(mutex_);  // the first is being written
 };
 
