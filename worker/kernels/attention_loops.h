@@ -18,6 +18,7 @@ namespace layercake {
 template <class V, class T>
 struct AttentionLoops {
   static constexpr int kChunk = 256;
+  static constexpr int kStretch = 64;  // positions; divides kChunk
   static constexpr int kMaxRows = 6;
   static constexpr int kMaxVectors = 4;
 
@@ -239,22 +240,52 @@ struct AttentionLoops {
     return count;
   }
 
-  // One chunk, one tile of rows.
-  static void Attend(const AttentionArgs& args, Row* rows, int count, const Run* runs, int num_runs,
-                     int64_t chunk, int64_t chunk_end) {
-    const int64_t head_dim = args.kv->shape.head_dim;
-    Score(rows, count, runs, num_runs, head_dim, args.kv->shape.block_size_tokens);
-    int common = kChunk;
-    int ends[kMaxRows];
-    for (int r = 0; r < count; ++r) {
-      const int64_t end = rows[r].limit < chunk_end ? rows[r].limit : chunk_end;
-      ends[r] = static_cast<int>(end - chunk);
-      common = ends[r] < common ? ends[r] : common;
-      Softmax(rows[r], ends[r], chunk == 0, args.scale, head_dim);
+  // Calls f(rows, count) for tiles of at most kMaxRows of the rows.
+  template <class F>
+  static void ForTiles(Row* rows, int num_rows, F f) {
+    const int tiles = (num_rows + kMaxRows - 1) / kMaxRows;
+    for (int tile = 0; tile < tiles; ++tile) {
+      const int begin = num_rows * tile / tiles;
+      f(rows + begin, num_rows * (tile + 1) / tiles - begin);
     }
-    // Later positions must not touch a row even with weight 0: their values may not be numbers.
-    AddValues(rows, count, runs, 0, common, head_dim);
-    for (int r = 0; r < count; ++r) AddValues(rows + r, 1, runs, common, ends[r], head_dim);
+  }
+
+  // One chunk for all rows that reach it. Keys, then values, are taken a stretch at a time, so that
+  // they stay in the first-level cache while one tile after another uses them.
+  static void Attend(const AttentionArgs& args, Row* rows, int num_rows, const Run* runs,
+                     int num_runs, int64_t chunk, int64_t chunk_end) {
+    const int64_t head_dim = args.kv->shape.head_dim;
+    for (int run = 0; run < num_runs; run += kStretch / 16) {
+      const int count = num_runs - run < kStretch / 16 ? num_runs - run : kStretch / 16;
+      ForTiles(rows, num_rows, [&](Row* tile, int size) {
+        Score(tile, size, runs + run, count, head_dim, args.kv->shape.block_size_tokens);
+      });
+    }
+    for (int r = 0; r < num_rows; ++r) {
+      Softmax(rows[r], End(rows[r], chunk, chunk_end), chunk == 0, args.scale, head_dim);
+    }
+    for (int begin = 0; begin < chunk_end - chunk; begin += kStretch) {
+      ForTiles(rows, num_rows, [&](Row* tile, int size) {
+        // Later positions must not touch a row even with weight 0: their values may not be numbers.
+        int common = begin + kStretch;
+        for (int r = 0; r < size; ++r) {
+          const int end = End(tile[r], chunk, chunk_end);
+          common = end < common ? end : common;
+        }
+        AddValues(tile, size, runs, begin, common, head_dim);
+        for (int r = 0; r < size; ++r) {
+          const int end = End(tile[r], chunk, chunk_end);
+          const int from = common > begin ? common : begin;
+          AddValues(tile + r, 1, runs, from, end < begin + kStretch ? end : begin + kStretch,
+                    head_dim);
+        }
+      });
+    }
+  }
+
+  // How many of the chunk's positions the row attends to.
+  static int End(const Row& row, int64_t chunk, int64_t chunk_end) {
+    return static_cast<int>((row.limit < chunk_end ? row.limit : chunk_end) - chunk);
   }
 
   static void Rows(const AttentionArgs& args, int64_t token_begin, int64_t token_end,
@@ -286,13 +317,7 @@ struct AttentionLoops {
       const int64_t chunk_end = chunk + kChunk < last ? chunk + kChunk : last;
       while (rows[first].limit <= chunk) ++first;
       const int num_runs = FindRuns(args, chunk, chunk_end, runs);
-      const int active = num_rows - first;
-      const int tiles = (active + kMaxRows - 1) / kMaxRows;
-      for (int tile = 0; tile < tiles; ++tile) {
-        const int begin = active * tile / tiles;
-        const int end = active * (tile + 1) / tiles;
-        Attend(args, rows + first + begin, end - begin, runs, num_runs, chunk, chunk_end);
-      }
+      Attend(args, rows + first, num_rows - first, runs, num_runs, chunk, chunk_end);
     }
     for (int r = 0; r < num_rows; ++r) {
       Scale(rows[r].out, 1 / rows[r].sum, args.kv->shape.head_dim, false);

@@ -11,7 +11,7 @@ namespace layercake {
 // x = n ln 2 + r with r in [-ln 2 / 2, ln 2 / 2], and a polynomial for exp(r).
 // Source: coefficients of Cephes expf, Moshier 1989.
 template <class V>
-V Exp(V x) {
+[[gnu::always_inline]] inline V Exp(V x) {
   x = V::Min(V::Broadcast(88.0f), V::Max(V::Broadcast(-87.3f), x));
   const V n = V::Round(x * V::Broadcast(0x1.715476p+0f));
   V r = V::Fma(n, V::Broadcast(-0x1.62e4p-1f), x);

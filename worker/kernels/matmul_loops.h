@@ -21,8 +21,11 @@ struct MatMulLoops {
   static constexpr int kMaxRows = 6;
   // Inputs that are widened at a time for many rows: a panel of them as f32 fills 32 KiB.
   static constexpr int64_t kBlockInputs = 128;
-  // How far ahead of the tile weights are fetched.
-  static constexpr int64_t kPrefetchBytes = 4096;
+  // How far ahead of a tile that reads memory its weights are fetched: beyond what out-of-order
+  // execution reaches by itself, and soon enough to be still in the first-level cache.
+  static constexpr int64_t kPrefetchBytes = 2048;
+
+  static constexpr int64_t kMaxFetchingTiles = 8;
 
   // As many columns per tile as leave registers for the weights and one input.
   static constexpr int TileVectors(int rows) {
@@ -32,6 +35,10 @@ struct MatMulLoops {
     return 1;
   }
 
+  // What a tile fetches ahead per input: nothing; the weights that it will itself read shortly,
+  // into the first-level cache; or one or two lines of the next block, into the second-level cache.
+  enum class Fetch { kNone, kNear, kFar, kTwoFar };
+
   struct Span {  // `count` inputs of one tile
     const float* x;
     int64_t x_stride;
@@ -40,10 +47,12 @@ struct MatMulLoops {
     int64_t init_stride;  // 0 for a bias
     float* out;
     int64_t out_stride;
-    int columns;  // of the panel that exist
+    int columns;                  // of the panel that exist
+    const char* fetch = nullptr;  // where the bytes to fetch ahead begin
+    int64_t fetch_step = 64;      // bytes from one fetch to the next
   };
 
-  template <int kRows, int kVectors, bool kPrefetch, class W>
+  template <int kRows, int kVectors, Fetch kFetch, class W>
   static void Tile(const Span& span, const W* weights, int first_column) {
     V sums[kRows][kVectors];
     const int columns = span.columns - first_column;
@@ -58,13 +67,7 @@ struct MatMulLoops {
       V loaded[kVectors];
 #pragma GCC unroll 4
       for (int j = 0; j < kVectors; ++j) loaded[j] = V::Load(w + j * 16);
-      if constexpr (kPrefetch) {
-        const char* ahead = reinterpret_cast<const char*>(w) + kPrefetchBytes;
-#pragma GCC unroll 4
-        for (int line = 0; line < kPanel * static_cast<int>(sizeof(W)); line += 64) {
-          V::Prefetch(ahead + line);
-        }
-      }
+      FetchAhead<kFetch, W>(span, k);
 #pragma GCC unroll 8
       for (int r = 0; r < kRows; ++r) {
         const V input = V::Broadcast(x[r * span.x_stride + k]);
@@ -88,6 +91,19 @@ struct MatMulLoops {
     }
   }
 
+  template <Fetch kFetch, class W>
+  static void FetchAhead(const Span& span, int64_t k) {
+    if constexpr (kFetch == Fetch::kNear) {
+#pragma GCC unroll 4
+      for (int byte = 0; byte < kPanel * static_cast<int>(sizeof(W)); byte += 64) {
+        V::Prefetch(span.fetch + k * kPanel * static_cast<int>(sizeof(W)) + byte);
+      }
+    } else if constexpr (kFetch != Fetch::kNone) {
+      V::PrefetchFar(span.fetch + k * span.fetch_step);
+      if (kFetch == Fetch::kTwoFar) V::PrefetchFar(span.fetch + k * span.fetch_step + 64);
+    }
+  }
+
   static V Init(const Span& span, int row, int column) {
     if (span.init == nullptr) return V::Broadcast(0);
     const float* p = span.init + row * span.init_stride + column;
@@ -97,30 +113,30 @@ struct MatMulLoops {
   }
 
   // All columns of a panel. Only the first strip of a tile fetches ahead: it brings whole lines.
-  template <int kRows, bool kPrefetch, class W>
+  template <int kRows, Fetch kFetch, class W>
   static void Strips(const Span& span, const W* weights) {
     constexpr int kVectors = TileVectors(kRows);
-    Tile<kRows, kVectors, kPrefetch>(span, weights, 0);
+    Tile<kRows, kVectors, kFetch>(span, weights, 0);
     for (int column = kVectors * 16; column < kPanel; column += kVectors * 16) {
-      Tile<kRows, kVectors, false>(span, weights, column);
+      Tile<kRows, kVectors, Fetch::kNone>(span, weights, column);
     }
   }
 
-  template <bool kPrefetch, class W>
+  template <Fetch kFetch, class W>
   static void AnyRows(const Span& span, const W* weights, int64_t rows) {
     switch (rows) {
       case 1:
-        return Strips<1, kPrefetch>(span, weights);
+        return Strips<1, kFetch>(span, weights);
       case 2:
-        return Strips<2, kPrefetch>(span, weights);
+        return Strips<2, kFetch>(span, weights);
       case 3:
-        return Strips<3, kPrefetch>(span, weights);
+        return Strips<3, kFetch>(span, weights);
       case 4:
-        return Strips<4, kPrefetch>(span, weights);
+        return Strips<4, kFetch>(span, weights);
       case 5:
-        return Strips<5, kPrefetch>(span, weights);
+        return Strips<5, kFetch>(span, weights);
       default:
-        return Strips<6, kPrefetch>(span, weights);
+        return Strips<6, kFetch>(span, weights);
     }
   }
 
@@ -145,32 +161,39 @@ struct MatMulLoops {
   }
 
   // Many rows of one panel: weights are widened once per block, then every tile of rows uses them
-  // from the first-level cache while it fetches its share of the next block.
+  // from the first-level cache, while the first tiles fetch the next block.
   template <class W>
   static void ManyRows(const MatMulArgs& args, int64_t panel, const W* weights) {
     alignas(64) float wide[kBlockInputs * kPanel];
     const int64_t tiles = (args.rows + kMaxRows - 1) / kMaxRows;
+    // Evenly over the tiles, or the fetches would wait for each other and the tile for them.
+    const int64_t fetching = tiles < kMaxFetchingTiles ? tiles : kMaxFetchingTiles;
+    const int64_t fetch_step = kPanel * static_cast<int64_t>(sizeof(W)) / fetching;
     for (int64_t k = 0; k < args.inputs; k += kBlockInputs) {
       const int64_t count = args.inputs - k < kBlockInputs ? args.inputs - k : kBlockInputs;
       const W* block = weights + k * kPanel;
       const char* next = reinterpret_cast<const char*>(block + count * kPanel);
-      const int64_t lines = kBlockInputs * kPanel * static_cast<int64_t>(sizeof(W)) / 64;
       const float* values = Widen(block, count * kPanel, wide);
       int64_t row = 0;
       for (int64_t tile = 0; tile < tiles; ++tile) {
         const int64_t row_end = args.rows * (tile + 1) / tiles;
-        for (int64_t line = lines * tile / tiles; line < lines * (tile + 1) / tiles; ++line) {
-          V::Prefetch(next + line * 64);
-        }
         Span span = PanelSpan(args, panel);
         span.x += row * span.x_stride + k;
         span.out += row * span.out_stride;
         span.count = count;
+        span.fetch = next + tile * count * fetch_step;
+        span.fetch_step = fetch_step;
         if (k > 0) {
           span.init = span.out;
           span.init_stride = span.out_stride;
         }
-        AnyRows<false>(span, values, row_end - row);
+        if (tile >= fetching) {
+          AnyRows<Fetch::kNone>(span, values, row_end - row);
+        } else if (fetch_step <= 64) {
+          AnyRows<Fetch::kFar>(span, values, row_end - row);
+        } else {
+          AnyRows<Fetch::kTwoFar>(span, values, row_end - row);
+        }
         row = row_end;
       }
     }
@@ -181,7 +204,9 @@ struct MatMulLoops {
     for (int64_t panel = begin; panel < end; ++panel) {
       const W* weights = static_cast<const W*>(args.weights) + panel * kPanel * args.inputs;
       if (args.rows <= kMaxRows) {
-        AnyRows<true>(PanelSpan(args, panel), weights, args.rows);
+        Span span = PanelSpan(args, panel);
+        span.fetch = reinterpret_cast<const char*>(weights) + kPrefetchBytes;
+        AnyRows<Fetch::kNear>(span, weights, args.rows);
       } else {
         ManyRows(args, panel, weights);
       }

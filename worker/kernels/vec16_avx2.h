@@ -87,6 +87,7 @@ struct Vec16Avx2 {
     return _mm_cvtss_f32(_mm_max_ss(z, _mm_movehdup_ps(z)));
   }
   static void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  static void PrefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
  private:
   static __m128i Load8(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }

@@ -59,6 +59,7 @@ struct Vec16Avx512 {
   }
   float MaxLane() const { return _mm512_reduce_max_ps(v); }
   static void Prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  static void PrefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
  private:
   static __mmask16 Mask(int n) { return static_cast<__mmask16>((1u << n) - 1); }

@@ -87,7 +87,9 @@ struct Vec16Generic {
     for (int i = 1; i < 16; ++i) max = max > v[i] ? max : v[i];
     return max;
   }
+  // Into the first-level and the second-level cache.
   static void Prefetch(const void*) {}
+  static void PrefetchFar(const void*) {}
 
  private:
   template <typename F>

@@ -1,0 +1,156 @@
+// A checkpoint's forward pass on this machine, in one process and one stage: tokens per second of
+// prompts and of generation, and time to load.
+//
+//   decoder_bench MODEL_DIR [--threads N] [--kv f32|f16] [--processor-time]
+//
+// Tokens are arbitrary, weights may be: speed depends on shapes alone. Best of three runs each.
+// With
+// --processor-time and one thread, on a machine that others use: what it would do alone.
+
+#include <sys/resource.h>
+#include <time.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <limits>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "common/base/logging.h"
+#include "common/model/checkpoint.h"
+#include "worker/device/device.h"
+#include "worker/engine/kv_cache.h"
+#include "worker/engine/sampler.h"
+#include "worker/model/decoder.h"
+
+namespace layercake {
+namespace {
+
+constexpr int64_t kMaxContext = 2304;
+constexpr int64_t kMaxSequences = 16;
+
+struct Model {
+  std::unique_ptr<Checkpoint> checkpoint;
+  std::unique_ptr<Device> device;
+  std::unique_ptr<Decoder> decoder;
+  std::unique_ptr<KvCache> kv;
+  StageLimits limits;
+  clockid_t clock = CLOCK_MONOTONIC;
+};
+
+template <typename T>
+T OrDie(absl::StatusOr<T> value) {
+  CHECK(value.ok()) << value.status();
+  return *std::move(value);
+}
+
+double Now(clockid_t clock) {
+  timespec now;
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+double Best(const Model& model, const std::function<void()>& run) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < 3; ++i) {
+    const double start = Now(model.clock);
+    run();
+    best = std::min(best, Now(model.clock) - start);
+  }
+  return best;
+}
+
+// One step of `sequences` slices of `tokens` each, at `position`; greedy tokens of all.
+void Step(Model& model, int64_t sequences, int64_t position, int64_t tokens) {
+  const int64_t blocks_each = kMaxContext / model.limits.block_size_tokens;
+  const int64_t shared = model.kv->num_blocks() / blocks_each;
+  std::vector<std::vector<int32_t>> blocks(sequences);
+  std::vector<SliceView> slices;
+  std::vector<int32_t> ids(sequences * tokens), rows;
+  for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>(17 * i % 1000);
+  for (int64_t s = 0; s < sequences; ++s) {
+    blocks[s].resize(blocks_each);
+    std::iota(blocks[s].begin(), blocks[s].end(), s % shared * blocks_each);
+    slices.push_back({position, tokens, blocks[s]});
+    rows.push_back(static_cast<int32_t>((s + 1) * tokens - 1));
+  }
+  CHECK(model.decoder->Embed(ids).ok());
+  CHECK(model.decoder->Forward(slices, model.kv->layers()).ok());
+  const TensorView logits = OrDie(model.decoder->Logits(rows));
+  for (int64_t s = 0; s < sequences; ++s) {
+    OrDie(Sample({logits.Row(s), static_cast<size_t>(logits.cols)}, {.temperature = 0}, position));
+  }
+}
+
+void Prompt(Model& model, int64_t length) {
+  const int64_t chunk = model.limits.max_step_tokens;
+  for (int64_t p = 0; p < length; p += chunk) Step(model, 1, p, std::min(chunk, length - p));
+}
+
+void Report(Model& model) {
+  for (const int64_t length : {512, 2048}) {
+    const double seconds = Best(model, [&] { Prompt(model, length); });
+    std::printf("prompt %5ld              %9.1f tokens/s\n", static_cast<long>(length),
+                static_cast<double>(length) / seconds);
+  }
+  const double bytes = static_cast<double>(model.decoder->weight_bytes() -
+                                           EmbeddingWeightBytes(model.checkpoint->config()));
+  for (const int64_t sequences : {1, 4, 8, 16}) {
+    const double seconds = Best(model,
+                                [&] {
+                                  for (int64_t i = 0; i < 8; ++i) Step(model, sequences, 64 + i, 1);
+                                }) /
+                           8;
+    std::printf("generate %3ld sequence(s)   %9.1f tokens/s   %5.1f GB/s of weights\n",
+                static_cast<long>(sequences), static_cast<double>(sequences) / seconds,
+                bytes / seconds / 1e9);
+  }
+  const double seconds = Best(model,
+                              [&] {
+                                for (int64_t i = 0; i < 8; ++i) Step(model, 1, 2048 + i, 1);
+                              }) /
+                         8;
+  std::printf("generate at context 2048  %9.1f tokens/s\n", 1 / seconds);
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Measures a checkpoint's forward pass");
+  std::string directory, kv_type = "f16";
+  int threads = 1;
+  app.add_option("MODEL_DIR", directory)->required();
+  app.add_option("--threads", threads);
+  app.add_option("--kv", kv_type)->check(CLI::IsMember({"f32", "f16"}));
+  bool processor_time = false;
+  app.add_flag("--processor-time", processor_time);
+  CLI11_PARSE(app, argc, argv);
+  Model model;
+  if (processor_time) model.clock = CLOCK_PROCESS_CPUTIME_ID;
+  model.limits.max_context_tokens = kMaxContext;
+  model.limits.max_batch_sequences = kMaxSequences;
+  model.limits.kv_dtype = kv_type == "f32" ? DType::kF32 : DType::kF16;
+  model.device = OrDie(Device::CreateCpu(threads));
+  const double start = Now(model.clock);
+  model.checkpoint = OrDie(Checkpoint::Open(directory));
+  const ModelConfig& config = model.checkpoint->config();
+  model.decoder =
+      OrDie(Decoder::Load(*model.checkpoint, {0, config.num_layers, true, true}, model.limits,
+                          *model.device, [](int64_t, int64_t) { return true; }));
+  model.kv =
+      OrDie(KvCache::Create(config, config.num_layers, model.limits,
+                            2 * kMaxContext / model.limits.block_size_tokens, *model.device));
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  std::printf("load %.2f s, peak memory %.2f GB, weights %.2f GB\n", Now(model.clock) - start,
+              usage.ru_maxrss / 1048576.0,
+              static_cast<double>(model.decoder->weight_bytes()) / 1e9);
+  Report(model);
+  return 0;
+}
+
+}  // namespace
+}  // namespace layercake
+
+int main(int argc, char** argv) { return layercake::Main(argc, argv); }
