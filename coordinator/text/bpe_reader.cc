@@ -39,8 +39,8 @@ absl::Status BpeModel::ReadVocab(const Json& json) {
   for (const auto& [piece, id] : vocab->items()) {
     const int64_t value = id.is_number_integer() ? id.get<int64_t>() : -1;
     if (value < 0 || value > kMaxId) {
-      return absl::DataLossError(absl::StrCat("model: the id of piece '", piece, "' is ", id.dump(),
-                                              ", not an integer of 0 to ", kMaxId));
+      return absl::DataLossError(absl::StrCat("model: the id of piece '", piece, "' is ",
+                                              Describe(id), ", not an integer of 0 to ", kMaxId));
     }
     vocab_.emplace(piece, static_cast<int32_t>(value));
   }

@@ -50,6 +50,11 @@ absl::StatusOr<Json> ReadOptionalJson(const std::string& path) {
   return ParseJson(text, path);
 }
 
+std::string Describe(const Json& json) {
+  if (json.is_structured()) return absl::StrCat("an ", json.type_name());
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 const Json* FindMember(const Json& object, absl::string_view name) {
   if (!object.is_object()) return nullptr;
   const auto it = object.find(name);

@@ -25,6 +25,9 @@ absl::StatusOr<std::string> ReadTextFile(const std::string& path, int64_t max_by
 // A file of JSON; null when there is no such file. Errors: DataLoss.
 absl::StatusOr<Json> ReadOptionalJson(const std::string& path);
 
+// A scalar as JSON, anything else by its type: for messages, however deep `json` nests.
+std::string Describe(const Json& json);
+
 // nullptr when absent. REQUIRES: nothing; a non-object has no members.
 const Json* FindMember(const Json& object, absl::string_view name);
 

@@ -14,7 +14,7 @@ constexpr absl::string_view kTemplate = "post_processor TemplateProcessing";
 absl::StatusOr<int32_t> ReadId(const Json& json) {
   const int64_t id = json.is_number_integer() ? json.get<int64_t>() : -1;
   if (id < 0 || id > INT32_MAX) {
-    return absl::DataLossError(absl::StrCat("post_processor: '", json.dump(), "' is not an id"));
+    return absl::DataLossError(absl::StrCat("post_processor: '", Describe(json), "' is not an id"));
   }
   return static_cast<int32_t>(id);
 }

@@ -118,13 +118,15 @@ absl::Status Tokenizer::ReadCompanions(const std::string& directory) {
 absl::Status Tokenizer::ReadEosIds(const Json& json, absl::string_view where) {
   const Json* ids = FindMember(json, "eos_token_id");
   if (ids == nullptr) return absl::OkStatus();
-  const Json list = ids->is_array() ? *ids : Json::array({*ids});
-  for (const Json& id : list) {
-    if (!id.is_number_integer() || id.get<int64_t>() < 0 || id.get<int64_t>() > INT32_MAX) {
+  const size_t count = ids->is_array() ? ids->size() : 1;
+  for (size_t i = 0; i < count; ++i) {
+    const Json& id = ids->is_array() ? (*ids)[i] : *ids;
+    const int64_t value = id.is_number_integer() ? id.get<int64_t>() : -1;
+    if (value < 0 || value > INT32_MAX) {
       return absl::DataLossError(
-          absl::StrCat(where, ": eos_token_id ", ids->dump(), " is not a token id"));
+          absl::StrCat(where, ": eos_token_id ", Describe(id), " is not a token id"));
     }
-    eos_ids_.push_back(id.get<int32_t>());
+    eos_ids_.push_back(static_cast<int32_t>(value));
   }
   return absl::OkStatus();
 }
