@@ -18,10 +18,10 @@
 namespace layercake::jinja {
 
 struct Limits {
-  int64_t steps = 5'000'000;         // expressions and statements evaluated, list items made
-  int64_t bytes = int64_t{1} << 30;  // of all texts made along the way
-  int64_t output_bytes = 64 << 20;   // of the rendering
-  int depth = 300;                   // of expressions, statements and macro calls in each other
+  int64_t steps = 5'000'000;        // expressions and statements evaluated, list items made
+  int64_t bytes = 512 << 20;        // of all texts made along the way
+  int64_t output_bytes = 16 << 20;  // of the rendering
+  int depth = 300;                  // of expressions, statements and macro calls in each other
 };
 
 // Variables of one block; names not in it are looked for in `parent`.

@@ -14,6 +14,8 @@ namespace layercake::jinja {
 namespace {
 
 constexpr int kMaxNesting = 100;
+// Of operators or members in a row; each makes the tree one level deeper.
+constexpr int kMaxChain = 200;
 using Parsed = ExpressionParser::Parsed;
 
 template <typename Node, typename... Args>
@@ -22,6 +24,11 @@ Parsed Make(Args&&... args) {
 }
 
 }  // namespace
+
+absl::Status ExpressionParser::CheckChain(int length) const {
+  if (length <= kMaxChain) return absl::OkStatus();
+  return ErrorAt(tokens_.line(), absl::StrCat("more than ", kMaxChain, " operators in a row"));
+}
 
 Parsed ExpressionParser::Parse(bool with_conditional) {
   ++depth_;
@@ -51,7 +58,8 @@ Parsed ExpressionParser::ParseTuple(bool with_conditional) {
 
 Parsed ExpressionParser::ParseConditional() {
   LC_ASSIGN_OR_RETURN(ExpressionPtr value, ParseOr());
-  while (tokens_.IsName("if")) {
+  for (int chain = 1; tokens_.IsName("if"); ++chain) {
+    LC_RETURN_IF_ERROR(CheckChain(chain));
     const int line = tokens_.line();
     tokens_.Next();
     LC_ASSIGN_OR_RETURN(ExpressionPtr condition, ParseOr());
@@ -67,7 +75,8 @@ Parsed ExpressionParser::ParseConditional() {
 
 Parsed ExpressionParser::ParseOr() {
   LC_ASSIGN_OR_RETURN(ExpressionPtr left, ParseAnd());
-  while (tokens_.IsName("or")) {
+  for (int chain = 1; tokens_.IsName("or"); ++chain) {
+    LC_RETURN_IF_ERROR(CheckChain(chain));
     const int line = tokens_.line();
     tokens_.Next();
     LC_ASSIGN_OR_RETURN(ExpressionPtr right, ParseAnd());
@@ -78,7 +87,8 @@ Parsed ExpressionParser::ParseOr() {
 
 Parsed ExpressionParser::ParseAnd() {
   LC_ASSIGN_OR_RETURN(ExpressionPtr left, ParseNot());
-  while (tokens_.IsName("and")) {
+  for (int chain = 1; tokens_.IsName("and"); ++chain) {
+    LC_RETURN_IF_ERROR(CheckChain(chain));
     const int line = tokens_.line();
     tokens_.Next();
     LC_ASSIGN_OR_RETURN(ExpressionPtr right, ParseNot());
@@ -128,7 +138,8 @@ Parsed ExpressionParser::ParseComparison() {
 Parsed ExpressionParser::ParseBinary(std::initializer_list<absl::string_view> operators,
                                      Parsed (ExpressionParser::*operand)()) {
   LC_ASSIGN_OR_RETURN(ExpressionPtr left, (this->*operand)());
-  while (true) {
+  for (int chain = 1;; ++chain) {
+    LC_RETURN_IF_ERROR(CheckChain(chain));
     std::string op;
     for (const absl::string_view known : operators) {
       if (tokens_.IsOperator(known)) op = std::string(known);
@@ -264,7 +275,8 @@ Parsed ExpressionParser::ParseDict() {
 }
 
 Parsed ExpressionParser::ParsePostfix(ExpressionPtr value) {
-  while (true) {
+  for (int chain = 1;; ++chain) {
+    LC_RETURN_IF_ERROR(CheckChain(chain));
     if (tokens_.IsOperator(".")) {
       LC_ASSIGN_OR_RETURN(value, ParseMember(std::move(value)));
     } else if (tokens_.IsOperator("[")) {
@@ -350,7 +362,8 @@ absl::StatusOr<ArgumentNodes> ExpressionParser::ParseArguments() {
 }
 
 Parsed ExpressionParser::ParseFilterOrTest(ExpressionPtr value) {
-  while (true) {
+  for (int chain = 1;; ++chain) {
+    LC_RETURN_IF_ERROR(CheckChain(chain));
     const int line = tokens_.line();
     if (tokens_.SkipOperator("|")) {
       LC_ASSIGN_OR_RETURN(FilterNode filter, ParseFilter());

@@ -54,7 +54,9 @@ class ExpressionParser {
   Parsed ParseBinary(std::initializer_list<absl::string_view> operators,
                      Parsed (ExpressionParser::*operand)());
   Parsed ParseUnaryOperand() { return ParseUnary(); }
-  // Begins a condition's test without arguments, as in `x is divisibleby 3`.
+  // Errors: InvalidArgument (so many operators in a row).
+  absl::Status CheckChain(int length) const;
+  // Whether a test's only argument follows, as in `x is divisibleby 3`.
   bool AtTestArgument() const;
 
   TokenStream& tokens_;
