@@ -9,17 +9,18 @@ deploy/build.sh -DLAYERCAKE_TESTS=OFF -DLAYERCAKE_WERROR=OFF | tail -n 1
 address=${LAYERCAKE_ADDRESS:-127.0.0.1:50051}
 bin=$PWD/build/release/bin
 "$bin/layercake" serve deploy/demo/model --listen "$address" \
-  --cpu-workers 2 --memory 96MiB,48MiB &
+  --cpu-workers 2 --memory 24MiB,12MiB &
 serve=$!
 trap 'kill -TERM "$serve" 2>/dev/null; wait "$serve" 2>/dev/null || true' EXIT
 
-until "$bin/layercake" --address "$address" status >/dev/null 2>&1 &&
-  "$bin/layercake" --address "$address" status -o json | grep -q SERVING_STATE_READY; do
+until "$bin/layercake" status --address "$address" -o json 2>/dev/null |
+  grep -q SERVING_STATE_READY; do
   kill -0 "$serve" 2>/dev/null || { wait "$serve" || exit $?; }
-  read -rt 0.2 <> <(:) || true
+  sleep 0.2
 done
 
-"$bin/layercake" --address "$address" run --stats --max-tokens 64 "In the beginning"
+echo
+"$bin/layercake" run --address "$address" --stats --echo --max-tokens 64 "In the beginning"
 cat <<TXT
 
 That was one model cut across two worker processes. While it serves:
