@@ -59,9 +59,12 @@ grpc::Status JoinService::Join(
     while (stream->Read(&message) && registry_.Beat(*session, message.heartbeat())) {
     }
   }
+  {
+    MutexLock lock(mutex_);
+    streams_.erase(*session);
+    if (stopping_) return ToGrpcStatus(absl::UnavailableError("the coordinator is stopping"));
+  }
   registry_.Lose(*session, "its connection broke");
-  MutexLock lock(mutex_);
-  streams_.erase(*session);
   return ToGrpcStatus(absl::UnavailableError("the worker was taken out of the cluster"));
 }
 

@@ -344,7 +344,7 @@ void ServingController::Maintain() {
     if (health.ok() && !CanGrow()) return;
     if (!health.ok()) {
       lost = true;
-      LOG(WARNING) << "epoch " << placement_->epoch << " ends: " << health;
+      LOG(INFO) << "epoch " << placement_->epoch << " ends: " << health;
       Retire(absl::UnavailableError(health.message()));
       SetState(v1::SERVING_STATE_DEGRADED, std::string(health.message()));
       retry_at_ = clock_->Now();

@@ -70,8 +70,13 @@ bool WorkerRegistry::Beat(uint64_t session, const v1::Heartbeat& heartbeat) {
     worker->last_seen = clock_->Now();
     worker->heartbeat = heartbeat;
   }
-  if (heartbeat.failure().empty()) return true;
-  Lose(session, absl::StrCat("its device failed: ", heartbeat.failure()));
+  if (heartbeat.leaving()) {
+    Lose(session, "it was stopped");
+  } else if (!heartbeat.failure().empty()) {
+    Lose(session, absl::StrCat("its device failed: ", heartbeat.failure()));
+  } else {
+    return true;
+  }
   return false;
 }
 
@@ -82,7 +87,11 @@ void WorkerRegistry::Lose(uint64_t session, absl::string_view reason) {
     if (worker == nullptr) return;
     worker->alive = false;
     worker->lost_reason = std::string(reason);
-    LOG(WARNING) << "worker " << worker->hello.name() << " is lost: " << reason;
+    if (worker->heartbeat.leaving()) {
+      LOG(INFO) << "worker " << worker->hello.name() << " left";
+    } else {
+      LOG(WARNING) << "worker " << worker->hello.name() << " is lost: " << reason;
+    }
   }
   NotifyChange();
 }

@@ -49,7 +49,7 @@ absl::Status JoinClient::Run() {
                                                       " refused this worker: ", status.message()));
     }
     const std::string words(status.message());
-    if (words != last_words) {
+    if (words != last_words && !stopped()) {
       LOG(WARNING) << (welcomed ? "lost the coordinator at " : "cannot join the coordinator at ")
                    << options_.coordinator << ", trying again: " << words;
     }
@@ -76,6 +76,12 @@ absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed) {
     if (*welcomed) {
       LOG(INFO) << "joined the coordinator at " << options_.coordinator << " as "
                 << message.hello().name();
+      {
+        // From here on Stop is answered by a last heartbeat; a coordinator that hangs does not hold
+        // it up for longer than keepalive takes.
+        MutexLock lock(mutex_);
+        context_ = nullptr;
+      }
       Beat(*stream, FromMessage(answer.welcome().heartbeat_interval()));
     }
     context.TryCancel();
@@ -89,9 +95,18 @@ absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed) {
 void JoinClient::Beat(Stream& stream, absl::Duration interval) {
   interval = std::clamp(interval, kShortestInterval, kLongestInterval);
   v1::WorkerMessage message;
+  bool goes_on = true;
   do {
     *message.mutable_heartbeat() = reports_.heartbeat();
-  } while (stream.Write(message) && Wait(interval));
+    message.mutable_heartbeat()->set_leaving(!goes_on);
+    if (!stream.Write(message) || !goes_on) return;
+    goes_on = Wait(interval);
+  } while (true);
+}
+
+bool JoinClient::stopped() {
+  MutexLock lock(mutex_);
+  return stopped_;
 }
 
 bool JoinClient::Wait(absl::Duration duration) {

@@ -52,13 +52,14 @@ class JoinClient {
   void Beat(Stream& stream, absl::Duration interval);
   // Returns false when stopped.
   bool Wait(absl::Duration duration) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool stopped() ABSL_LOCKS_EXCLUDED(mutex_);
 
   const JoinOptions options_;
   const JoinReports reports_;
   Mutex mutex_;
   CondVar changed_;
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
-  grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;  // of the stay in hand
+  grpc::ClientContext* context_ ABSL_GUARDED_BY(mutex_) = nullptr;  // until welcomed
 };
 
 }  // namespace layercake

@@ -94,6 +94,15 @@ TEST_F(WorkerRegistryTest, AReportedFailureLosesTheWorkerWithItsWords) {
   EXPECT_THAT(registry_.Snapshot()[0].lost_reason, HasSubstr("illegal memory access"));
 }
 
+TEST_F(WorkerRegistryTest, AWorkerThatLeavesIsGoneAtOnce) {
+  LC_ASSERT_OK_AND_ASSIGN(const uint64_t session, registry_.Join(MakeHello("a")));
+  v1::Heartbeat heartbeat;
+  heartbeat.set_leaving(true);
+  EXPECT_FALSE(registry_.Beat(session, heartbeat));
+  EXPECT_EQ(registry_.num_alive(), 0);
+  EXPECT_EQ(registry_.Snapshot()[0].lost_reason, "it was stopped");
+}
+
 TEST_F(WorkerRegistryTest, LosingTwiceTellsOnce) {
   LC_ASSERT_OK_AND_ASSIGN(const uint64_t session, registry_.Join(MakeHello("a")));
   registry_.Lose(session, "first");
