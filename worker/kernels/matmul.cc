@@ -8,10 +8,19 @@
 namespace layercake {
 namespace {
 
-// Rows per piece where there are fewer panels than would keep every thread busy; a whole number
-// of tiles.
-constexpr int64_t kRowsPerPiece = 48;
+// A piece is one panel by some rows: a whole number of tiles, and so few that their inputs stay in
+// the second-level cache from panel to panel, but enough to make widening the weights cheap. Fewer
+// where there would not be pieces enough to keep every thread busy.
+constexpr int64_t kMinRows = 48;
+constexpr int64_t kMaxInputBytes = 1 << 20;
 constexpr int64_t kPiecesPerThread = 4;
+
+int64_t RowsPerPiece(int64_t rows, int64_t inputs, int64_t panels, int threads) {
+  const int64_t fitting = kMaxInputBytes / (inputs * static_cast<int64_t>(sizeof(float)));
+  const int64_t most = std::max<int64_t>(kMinRows, fitting / kMinRows * kMinRows);
+  if (threads > 1 && panels < kPiecesPerThread * threads) return std::min(rows, kMinRows);
+  return std::min(rows, most);
+}
 
 }  // namespace
 
@@ -23,9 +32,7 @@ void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
   CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   const int64_t panels = weights.num_panels();
-  const bool split_rows = panels < kPiecesPerThread * device.num_threads() &&
-                          device.num_threads() > 1 && x.rows > kRowsPerPiece;
-  const int64_t rows_per_piece = split_rows ? kRowsPerPiece : x.rows;
+  const int64_t rows_per_piece = RowsPerPiece(x.rows, x.cols, panels, device.num_threads());
   const int64_t row_pieces = (x.rows + rows_per_piece - 1) / rows_per_piece;
   device.pool().ParallelFor(panels * row_pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {
