@@ -139,10 +139,13 @@ int32_t DrawToken(std::span<float> logits, float max, const SamplingSettings& s,
   if (s.temperature == 0 || s.top_k == 1 || softmax.scale == kInfinity) {
     return static_cast<int32_t>(std::find(logits.begin(), logits.end(), max) - logits.begin());
   }
+  const double uniform = UniformAt(s.seed, static_cast<uint64_t>(position));
+  const auto token = DrawFromLikeliest(logits, softmax, s.top_k, s.min_p, s.top_p, uniform);
+  if (token.has_value()) return *token;
   if (s.top_k > 0) KeepTopK(logits, s.top_k);
   if (s.min_p > 0) KeepMinP(logits, softmax, s.min_p);
   if (s.top_p < 1) KeepTopP(logits, softmax, s.top_p);
-  return Draw(logits, softmax, UniformAt(s.seed, static_cast<uint64_t>(position)));
+  return Draw(logits, softmax, uniform);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 // that stay keep theirs.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
 namespace layercake {
@@ -31,5 +32,11 @@ void KeepTopP(std::span<float> logits, const Softmax& softmax, double share);
 
 // The token at which the running sum of weights passes `uniform` (in [0, 1)) of their total.
 int32_t Draw(std::span<const float> logits, const Softmax& softmax, double uniform);
+
+// The three filters (top_k 0, min_p 0, top_p 1: not used) and the draw together, by way of a short
+// list of the likeliest tokens: several times faster than one after another, and the same
+// distribution. Nothing where the list turns out to be too short to say. `logits` stay as they are.
+std::optional<int32_t> DrawFromLikeliest(std::span<const float> logits, const Softmax& softmax,
+                                         int64_t top_k, float min_p, double top_p, double uniform);
 
 }  // namespace layercake

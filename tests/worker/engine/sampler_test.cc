@@ -72,18 +72,19 @@ int32_t SampleId(std::vector<float> logits, const SamplingSettings& settings, in
 }
 
 // Chi-square of many draws against the literal distribution.
-void ExpectDistribution(const SamplingSettings& settings, unsigned seed) {
-  constexpr int kDraws = 20000;
-  const std::vector<float> logits = NormalLogits(seed, 60);
+void ExpectDistribution(const SamplingSettings& settings, unsigned seed, size_t vocab_size) {
+  SCOPED_TRACE(std::to_string(seed) + " of " + std::to_string(vocab_size));
+  const int draws = vocab_size > 1000 ? 6000 : 20000;
+  const std::vector<float> logits = NormalLogits(seed, vocab_size);
   const std::vector<double> expected = Distribution(logits, settings);
   std::vector<int> counts(logits.size(), 0);
-  for (int position = 0; position < kDraws; ++position) {
+  for (int position = 0; position < draws; ++position) {
     ++counts[SampleId(logits, settings, position)];
   }
   double chi_square = 0, rare = 0;
   int freedom = -1, rare_count = 0;
   for (size_t id = 0; id < logits.size(); ++id) {
-    const double mean = expected[id] * kDraws;
+    const double mean = expected[id] * draws;
     if (mean == 0) {
       EXPECT_EQ(counts[id], 0) << id;
     } else if (mean < 8) {
@@ -102,31 +103,41 @@ void ExpectDistribution(const SamplingSettings& settings, unsigned seed) {
   EXPECT_LT(chi_square, freedom + 5 * std::sqrt(2.0 * std::max(freedom, 1)));
 }
 
+// Small vocabularies, and large ones in which the tokens that stay are few or many.
 TEST(SamplerTest, DrawsFromTheDocumentedDistribution) {
   const std::vector<int32_t> ids = {0, 5, 9, 12, 33}, counts = {0, 1, 4, 0, 2}, banned = {7, 8};
-  ExpectDistribution({.seed = 1}, 1);
-  ExpectDistribution({.temperature = 0.3f, .seed = 2}, 2);
-  ExpectDistribution({.temperature = 2.5f, .seed = 3}, 3);
-  ExpectDistribution({.top_k = 7, .seed = 4}, 4);
-  ExpectDistribution({.top_p = 0.8f, .seed = 5}, 5);
-  ExpectDistribution({.min_p = 0.1f, .seed = 6}, 6);
-  ExpectDistribution({.temperature = 1.7f, .top_k = 20, .top_p = 0.9f, .min_p = 0.05f, .seed = 7},
-                     7);
-  ExpectDistribution({.repetition_penalty = 1.8f,
-                      .presence_penalty = 0.7f,
-                      .frequency_penalty = 0.4f,
-                      .seed = 8,
-                      .history_ids = ids,
-                      .history_counts = counts},
-                     8);
-  ExpectDistribution({.repetition_penalty = 0.6f,
-                      .presence_penalty = -1,
-                      .frequency_penalty = -0.5f,
-                      .seed = 9,
-                      .history_ids = ids,
-                      .history_counts = counts,
-                      .banned_ids = banned},
-                     9);
+  const std::vector<SamplingSettings> all = {
+      {.seed = 1},
+      {.temperature = 0.3f, .seed = 2},
+      {.temperature = 2.5f, .seed = 3},
+      {.top_k = 7, .seed = 4},
+      {.top_k = 400, .seed = 5},
+      {.top_p = 0.8f, .seed = 6},
+      {.temperature = 0.5f, .top_p = 0.8f, .seed = 7},
+      {.min_p = 0.1f, .seed = 8},
+      {.min_p = 0.001f, .seed = 9},
+      {.temperature = 1.7f, .top_k = 20, .top_p = 0.9f, .min_p = 0.05f, .seed = 10},
+      {.temperature = 1.7f, .top_k = 600, .top_p = 0.9f, .min_p = 0.01f, .seed = 11},
+      {.top_p = 0.95f, .min_p = 0.2f, .seed = 12},
+      {.repetition_penalty = 1.8f,
+       .presence_penalty = 0.7f,
+       .frequency_penalty = 0.4f,
+       .seed = 13,
+       .history_ids = ids,
+       .history_counts = counts},
+      {.repetition_penalty = 0.6f,
+       .presence_penalty = -1,
+       .frequency_penalty = -0.5f,
+       .seed = 14,
+       .history_ids = ids,
+       .history_counts = counts,
+       .banned_ids = banned},
+  };
+  for (const SamplingSettings& settings : all) {
+    for (const size_t vocab_size : {60, 1500}) {
+      ExpectDistribution(settings, static_cast<unsigned>(settings.seed), vocab_size);
+    }
+  }
 }
 
 TEST(SamplerTest, GreedyTakesTheLargestAndTheLowestOfEquals) {

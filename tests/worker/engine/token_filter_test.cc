@@ -125,5 +125,38 @@ TEST(DrawTest, EndsAreTheFirstAndLastThatCanBeDrawn) {
   EXPECT_EQ(Draw(logits, {1, 1}, 1 - 0x1p-53), 600);
 }
 
+// Few tokens stay, one way or another: drawn alike by both ways, up to the order of the draw.
+TEST(DrawFromLikeliestTest, KnowsWhenTheListSuffices) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal(0, 1);
+  std::vector<float> logits(5000);
+  for (float& logit : logits) logit = normal(random);
+  const float max = *std::max_element(logits.begin(), logits.end());
+  const Softmax flat = {max, 1}, steep = {max, 20};
+  EXPECT_FALSE(DrawFromLikeliest(logits, flat, 0, 0, 1, 0.5).has_value());
+  EXPECT_FALSE(DrawFromLikeliest(logits, flat, 0, 0, 0.9, 0.5).has_value());
+  EXPECT_FALSE(DrawFromLikeliest(logits, flat, 1000, 0, 1, 0.5).has_value());
+  EXPECT_FALSE(DrawFromLikeliest(logits, flat, 0, 0.01f, 1, 0.5).has_value());
+  EXPECT_TRUE(DrawFromLikeliest(logits, flat, 50, 0, 1, 0.5).has_value());
+  EXPECT_TRUE(DrawFromLikeliest(logits, flat, 0, 0.5f, 1, 0.5).has_value());
+  EXPECT_TRUE(DrawFromLikeliest(logits, steep, 0, 0, 0.9, 0.5).has_value());
+  EXPECT_FALSE(DrawFromLikeliest(logits, steep, 1000, 0, 0.9, 0.5).has_value());
+}
+
+TEST(DrawFromLikeliestTest, DrawsFromTheLikeliestOn) {
+  // Weights 4, 3, 2, 1, of ids 2, 0, 3, 1, and a tie for the last place.
+  const std::vector<float> logits = {std::log(3.0f), 0, std::log(4.0f), std::log(2.0f), 0};
+  const Softmax softmax = {std::log(4.0f), 1};
+  const auto draw = [&](double uniform) {
+    return *DrawFromLikeliest(logits, softmax, 4, 0, 1, uniform);
+  };
+  EXPECT_EQ(draw(0), 2);
+  EXPECT_EQ(draw(0.39), 2);
+  EXPECT_EQ(draw(0.41), 0);
+  EXPECT_EQ(draw(0.71), 3);
+  EXPECT_EQ(draw(0.91), 1);
+  EXPECT_EQ(draw(1 - 0x1p-53), 1);
+}
+
 }  // namespace
 }  // namespace layercake
