@@ -11,8 +11,10 @@ target_compile_options(layercake_flags INTERFACE
   -Wall -Wextra -Wpedantic -Wno-missing-field-initializers -ffp-contract=off
   $<$<BOOL:${LAYERCAKE_WERROR}>:-Werror>)
 if(LAYERCAKE_SANITIZE)
+  # GCC's own checks cry wolf on code it has instrumented.
   target_compile_options(layercake_flags INTERFACE
-    -fsanitize=${LAYERCAKE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    -fsanitize=${LAYERCAKE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   target_link_options(layercake_flags INTERFACE -fsanitize=${LAYERCAKE_SANITIZE})
 endif()
 
