@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deploy/install-deps.sh
-deploy/build.sh -DLAYERCAKE_TESTS=OFF -DLAYERCAKE_WERROR=OFF | tail -n 1
+deploy/build.sh -DLAYERCAKE_TESTS=OFF -DLAYERCAKE_WERROR=OFF
 
 address=${LAYERCAKE_ADDRESS:-127.0.0.1:50051}
 bin=$PWD/build/release/bin
