@@ -44,13 +44,13 @@ absl::StatusOr<v1::Plan> PlanOffline(const PlanFlags& flags) {
   if (!absl::EndsWith(flags.model, ".json")) path /= "config.json";
   LC_ASSIGN_OR_RETURN(const std::string config, ReadFile(path));
   LC_ASSIGN_OR_RETURN(const ModelConfig model, ParseModelConfig(config));
-  std::vector<PlannerDevice> devices;
+  Fleet fleet;
   for (const std::string& text : flags.devices) {
-    LC_ASSIGN_OR_RETURN(devices.emplace_back(), ParseDeviceFlag(text));
+    LC_ASSIGN_OR_RETURN(fleet.devices.emplace_back(), ParseDeviceFlag(text));
   }
   std::error_code error;
   const std::filesystem::path directory = std::filesystem::absolute(path, error).parent_path();
-  return MakePlan(model, devices, flags.options, directory.filename().string());
+  return MakePlan(model, fleet, flags.options, directory.filename().string());
 }
 
 absl::StatusOr<v1::Plan> PlanLive(const CommonFlags& common, const PlanFlags& flags) {

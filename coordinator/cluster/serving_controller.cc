@@ -89,7 +89,7 @@ absl::StatusOr<v1::Plan> ServingController::Plan(const std::string& model_dir,
 
 absl::StatusOr<v1::Plan> ServingController::PlanOverLiveWorkers(
     const ServedModel& model, const v1::PlanOptions& options) const {
-  std::vector<PlannerDevice> devices;
+  Fleet fleet;
   for (const WorkerInfo& worker : registry_.Snapshot()) {
     if (!worker.alive) continue;
     PlannerDevice device;
@@ -99,13 +99,13 @@ absl::StatusOr<v1::Plan> ServingController::PlanOverLiveWorkers(
     // What its stage takes now will be free before the next one is loaded.
     device.device.set_free_bytes(worker.heartbeat.free_bytes() + worker.heartbeat.stage_bytes());
     device.profile = worker.hello.profile();
-    devices.push_back(std::move(device));
+    fleet.devices.push_back(std::move(device));
   }
-  if (devices.empty()) {
+  if (fleet.devices.empty()) {
     return absl::UnavailableError(
         "no worker has joined; start layercake-worker --coordinator with this address");
   }
-  return MakePlan(model.checkpoint->config(), devices, options, model.name);
+  return MakePlan(model.checkpoint->config(), fleet, options, model.name);
 }
 
 absl::Status ServingController::Load(

@@ -18,11 +18,10 @@ namespace {
 // A context found by the planner is worth serving from here on; asked for, any is.
 constexpr int64_t kLeastAutoContextTokens = 256;
 
-absl::StatusOr<PlanningProblem> WithoutCaps(const ModelConfig& model,
-                                            std::span<const PlannerDevice> devices,
+absl::StatusOr<PlanningProblem> WithoutCaps(const ModelConfig& model, const Fleet& fleet,
                                             const PlanningProblem& problem) {
-  std::vector<PlannerDevice> uncapped(devices.begin(), devices.end());
-  for (PlannerDevice& device : uncapped) {
+  Fleet uncapped = fleet;
+  for (PlannerDevice& device : uncapped.devices) {
     v1::Device& with = device.device;
     // What is free beyond a cap of its own a worker does not report: the total is the best case.
     if (with.cap_bytes() > 0 && with.free_bytes() <= with.cap_bytes()) {
@@ -39,8 +38,7 @@ absl::StatusOr<PlanningProblem> WithoutCaps(const ModelConfig& model,
 }
 
 // Sets the context to the largest that fits if the operator left it to us.
-absl::Status SettleContext(const ModelConfig& model, std::span<const PlannerDevice> devices,
-                           PlanningProblem& problem) {
+absl::Status SettleContext(const ModelConfig& model, const Fleet& fleet, PlanningProblem& problem) {
   if (Feasible(problem)) return absl::OkStatus();
   if (problem.context_is_auto()) {
     const int64_t least = std::min(kLeastAutoContextTokens, problem.limits.max_context_tokens);
@@ -51,7 +49,7 @@ absl::Status SettleContext(const ModelConfig& model, std::span<const PlannerDevi
     }
     problem.limits.max_context_tokens = least;
   }
-  LC_ASSIGN_OR_RETURN(const PlanningProblem lifted, WithoutCaps(model, devices, problem));
+  LC_ASSIGN_OR_RETURN(const PlanningProblem lifted, WithoutCaps(model, fleet, problem));
   return DoesNotFit(problem, lifted);
 }
 
@@ -129,10 +127,10 @@ v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost, const P
 
 }  // namespace
 
-absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& model, std::span<const PlannerDevice> devices,
+absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& model, const Fleet& fleet,
                                   const v1::PlanOptions& options, absl::string_view model_name) {
-  LC_ASSIGN_OR_RETURN(PlanningProblem problem, MakeProblem(model, devices, options, model_name));
-  LC_RETURN_IF_ERROR(SettleContext(model, devices, problem));
+  LC_ASSIGN_OR_RETURN(PlanningProblem problem, MakeProblem(model, fleet, options, model_name));
+  LC_RETURN_IF_ERROR(SettleContext(model, fleet, problem));
   const CostModel cost = problem.cost();
   if (problem.manual()) {
     LC_ASSIGN_OR_RETURN(const Pipeline pipeline, ManualPipeline(cost, problem.selection, options));

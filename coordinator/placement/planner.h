@@ -4,8 +4,9 @@
 // measured speed. Pure: no I/O, no clock, no threads; the same input gives the same plan, in
 // whatever order the devices are listed.
 
-#include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -22,7 +23,18 @@ struct PlannerDevice {
   v1::DeviceProfile profile;  // zeros: unknown, and a modest guess is made
 };
 
-// Plans `model` (called `model_name` in the plan) on `devices` as `options` asks.
+// All that could serve the model, and how the devices reach each other. Links that are not listed
+// are guessed: modestly within a host, more so between hosts.
+struct Fleet {
+  Fleet() = default;
+  Fleet(std::vector<PlannerDevice> devices, std::vector<v1::Link> links = {})  // NOLINT: implicit
+      : devices(std::move(devices)), links(std::move(links)) {}
+
+  std::vector<PlannerDevice> devices;
+  std::vector<v1::Link> links;
+};
+
+// Plans `model` (called `model_name` in the plan) on `fleet` as `options` asks.
 //
 // Every stage's weights, KV, workspace and reserve fit min(free, cap, --max-memory) of its device;
 // there is room in the KV blocks for at least one sequence of the plan's context, on every stage.
@@ -34,7 +46,7 @@ struct PlannerDevice {
 //                       manual assignment that is no partition of the layers.
 //   ResourceExhausted   it does not fit: by how many bytes, where, and which change would help.
 //   FailedPrecondition  no devices at all.
-absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& model, std::span<const PlannerDevice> devices,
+absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& model, const Fleet& fleet,
                                   const v1::PlanOptions& options, absl::string_view model_name);
 
 }  // namespace layercake

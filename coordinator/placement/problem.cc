@@ -67,13 +67,12 @@ StageLimits LimitsFor(const ModelConfig& model, const v1::PlanOptions& options) 
 
 }  // namespace
 
-absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model,
-                                            std::span<const PlannerDevice> devices,
+absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model, const Fleet& fleet,
                                             const v1::PlanOptions& options,
                                             absl::string_view model_name) {
   LC_RETURN_IF_ERROR(CheckNumbers(model, options));
   LC_RETURN_IF_ERROR(CheckManual(options));
-  LC_ASSIGN_OR_RETURN(DeviceSelection selection, SelectDevices(devices, options));
+  LC_ASSIGN_OR_RETURN(DeviceSelection selection, SelectDevices(fleet.devices, options));
   PlanningProblem problem{.model = model,
                           .model_name = std::string(model_name),
                           .options = options,

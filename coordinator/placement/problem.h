@@ -30,8 +30,7 @@ struct PlanningProblem {
 
 // Checks options, selects devices, and sets limits with the whole context asked for (the model's
 // own if none is). Errors: as MakePlan's InvalidArgument and FailedPrecondition.
-absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model,
-                                            std::span<const PlannerDevice> devices,
+absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model, const Fleet& fleet,
                                             const v1::PlanOptions& options,
                                             absl::string_view model_name);
 
