@@ -8,13 +8,15 @@ target_include_directories(layercake_flags INTERFACE ${PROJECT_SOURCE_DIR})
 # Contraction would let the compiler fuse differently in vector bodies and tails, and so break
 # "same answer however it is cut"; kernels ask for fused multiply-add explicitly.
 target_compile_options(layercake_flags INTERFACE
-  -Wall -Wextra -Wpedantic -Wno-missing-field-initializers -ffp-contract=off
-  $<$<BOOL:${LAYERCAKE_WERROR}>:-Werror>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wno-missing-field-initializers;-ffp-contract=off>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LAYERCAKE_WERROR}>>:-Werror>
+  $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers;--fmad=false>
+  $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LAYERCAKE_WERROR}>>:-Werror=all-warnings;-Xcompiler=-Werror>)
 if(LAYERCAKE_SANITIZE)
   # GCC's own checks cry wolf on code it has instrumented.
-  target_compile_options(layercake_flags INTERFACE
-    -fsanitize=${LAYERCAKE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer
-    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
+  target_compile_options(layercake_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:
+    -fsanitize=${LAYERCAKE_SANITIZE};-fno-sanitize-recover=all;-fno-omit-frame-pointer
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>>)
   target_link_options(layercake_flags INTERFACE -fsanitize=${LAYERCAKE_SANITIZE})
 endif()
 
