@@ -132,6 +132,9 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& 
   LC_ASSIGN_OR_RETURN(const auto config_file, MappedFile::Open(directory + "/config.json"));
   auto config = ParseModelConfig(config_file->bytes());
   if (!config.ok()) return In(directory, config.status());
+  if (const absl::Status status = CheckRunnable(*config); !status.ok()) {
+    return In(directory, status);
+  }
   checkpoint->config_ = *std::move(config);
   if (const std::string path = directory + "/generation_config.json"; Exists(path)) {
     LC_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(path));

@@ -1,24 +1,101 @@
 #include "common/model/costs.h"
 
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "common/model/layer_shape.h"
+
 namespace layercake {
 namespace {
 
 constexpr int64_t kF32Bytes = 4;
+constexpr int64_t kGroupNumberBytes = 4;
 
-int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+int64_t DivideUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
+
+int64_t RoundUp(int64_t value, int64_t unit) { return DivideUp(value, unit) * unit; }
 
 int64_t Allocation(int64_t bytes) { return RoundUp(bytes, kAllocationBytes); }
 
-int64_t QkvOutputs(const ModelConfig& config) {
-  return (config.num_heads + 2 * config.num_kv_heads) * config.head_dim;
-}
+int64_t F32Bytes(int64_t rows, int64_t cols) { return Allocation(rows * cols * kF32Bytes); }
 
 // Kernels read biases a panel at a time.
 int64_t BiasBytes(int64_t outputs) { return RoundUp(outputs, kPanelOutputs) * kF32Bytes; }
 
-int64_t NormBytes(const ModelConfig& config) { return Allocation(config.hidden_dim * kF32Bytes); }
+int64_t MatrixBytes(const ModelConfig& config, int64_t layer, const MatrixShape& matrix) {
+  const int64_t bytes =
+      IsQuantized(config, layer, matrix)
+          ? QuantizedMatrixBytes(matrix.outputs, matrix.inputs, *config.quantization)
+          : PackedMatrixBytes(matrix.outputs, matrix.inputs, config.dtype);
+  return bytes + (matrix.bias ? BiasBytes(matrix.outputs) : 0);
+}
 
-int64_t F32Bytes(int64_t rows, int64_t cols) { return Allocation(rows * cols * kF32Bytes); }
+double Weights(const std::vector<MatrixShape>& matrices) {
+  double weights = 0;
+  for (const MatrixShape& matrix : matrices) {
+    weights += static_cast<double>(matrix.outputs) * static_cast<double>(matrix.inputs);
+  }
+  return weights;
+}
+
+// Of one layer, with `experts` of its experts.
+double LayerParameters(const LayerShape& shape, int64_t experts) {
+  double parameters =
+      Weights(shape.matrices) + static_cast<double>(experts) * Weights(shape.expert);
+  for (const MatrixShape& matrix : shape.matrices) {
+    if (matrix.bias) parameters += static_cast<double>(matrix.outputs);
+  }
+  for (const int64_t length : shape.vectors) parameters += static_cast<double>(length);
+  return parameters;
+}
+
+double Parameters(const ModelConfig& config, int64_t experts) {
+  const double table =
+      static_cast<double>(config.vocab_size) * static_cast<double>(config.hidden_dim);
+  double parameters =
+      (config.tied_embeddings ? 1 : 2) * table + static_cast<double>(config.hidden_dim);
+  for (int64_t layer = 0; layer < config.num_layers; ++layer) {
+    parameters += LayerParameters(ShapeOfLayer(config, layer), experts);
+  }
+  return parameters;
+}
+
+// f32 numbers per token that attention takes beside the residual stream.
+std::vector<int64_t> AttentionWidths(const ModelConfig& config) {
+  const int64_t heads = config.num_heads;
+  if (!config.latent_attention) {
+    // Queries, keys and values; attention's output; a cosine and a sine per rotated pair.
+    return {(heads + 2 * config.num_kv_heads) * config.head_dim, heads * config.head_dim,
+            config.head_dim};
+  }
+  const LatentAttention& latent = *config.latent_attention;
+  // Compressed queries and keys; queries; queries and outputs in the compressed space; outputs.
+  return {latent.query_rank + latent.kv_rank + latent.rope_dim,
+          heads * (latent.nope_dim + latent.rope_dim),
+          heads * (latent.kv_rank + latent.rope_dim),
+          heads * latent.kv_rank,
+          heads * latent.value_dim,
+          latent.rope_dim};
+}
+
+// f32 numbers per token of the feed-forward part: both halves of the gated product, and for experts
+// routing scores and each chosen expert's halves and output, which are added in a fixed order.
+int64_t FeedForwardBytes(const ModelConfig& config, const LayerRange& range, int64_t tokens) {
+  int64_t bytes = config.experts ? 0 : F32Bytes(tokens, 2 * config.intermediate_dim);
+  for (int64_t i = 0; config.experts && i < range.num_layers; ++i) {
+    if (!HasExperts(config, range.first_layer + i)) {
+      bytes = std::max(bytes, F32Bytes(tokens, 2 * config.intermediate_dim));
+      continue;
+    }
+    const MixtureOfExperts& experts = *config.experts;
+    const int64_t rows = tokens * experts.experts_per_token;
+    bytes = std::max(
+        bytes, F32Bytes(tokens, experts.num_experts) + F32Bytes(rows, 2 * experts.expert_dim) +
+                   F32Bytes(rows, config.hidden_dim) + F32Bytes(tokens, 2 * experts.shared_dim));
+  }
+  return bytes;
+}
 
 }  // namespace
 
@@ -26,52 +103,80 @@ int64_t PackedMatrixBytes(int64_t outputs, int64_t inputs, DType dtype) {
   return Allocation(RoundUp(outputs, kPanelOutputs) * inputs * DTypeBytes(dtype));
 }
 
-int64_t LayerWeightBytes(const ModelConfig& config) {
-  const int64_t qkv = QkvOutputs(config);
-  const int64_t heads = config.num_heads * config.head_dim;
-  const int64_t hidden = config.hidden_dim;
-  const int64_t intermediate = config.intermediate_dim;
-  int64_t bytes = 2 * NormBytes(config);
-  bytes += PackedMatrixBytes(qkv, hidden, config.dtype);
-  bytes += PackedMatrixBytes(hidden, heads, config.dtype);
-  bytes += PackedMatrixBytes(2 * intermediate, hidden, config.dtype);
-  bytes += PackedMatrixBytes(hidden, intermediate, config.dtype);
-  if (config.qkv_bias) bytes += BiasBytes(qkv);
-  if (config.output_bias) bytes += BiasBytes(hidden);
-  if (config.mlp_bias) bytes += BiasBytes(2 * intermediate) + BiasBytes(hidden);
+int64_t QuantizedMatrixBytes(int64_t outputs, int64_t inputs, const Quantization& quantization) {
+  const int64_t padded = RoundUp(outputs, kPanelOutputs);
+  const int64_t groups =
+      quantization.group_inputs == 0 ? 1 : DivideUp(inputs, quantization.group_inputs);
+  const int64_t scales = groups * DivideUp(padded, quantization.group_outputs);
+  int64_t bytes = Allocation(padded * inputs * quantization.bits / 8) +
+                  Allocation(scales * quantization.scale_bytes);
+  if (quantization.zeros) bytes += Allocation(DivideUp(scales * quantization.bits, 8));
+  if (quantization.act_order) bytes += Allocation(inputs * kGroupNumberBytes);
+  return bytes;
+}
+
+int64_t LayerWeightBytes(const ModelConfig& config, int64_t layer) {
+  if (config.tensor_bytes) return config.tensor_bytes->layers[static_cast<size_t>(layer)];
+  const LayerShape shape = ShapeOfLayer(config, layer);
+  int64_t bytes = LayerExpertBytes(config, layer);
+  for (const MatrixShape& matrix : shape.matrices) bytes += MatrixBytes(config, layer, matrix);
+  for (const int64_t length : shape.vectors) bytes += F32Bytes(1, length);
+  return bytes;
+}
+
+int64_t LayerExpertBytes(const ModelConfig& config, int64_t layer) {
+  int64_t bytes = 0;
+  for (const MatrixShape& matrix : ShapeOfLayer(config, layer).expert) {
+    bytes += MatrixBytes(config, layer, matrix) * config.experts->num_experts;
+  }
   return bytes;
 }
 
 int64_t EmbeddingWeightBytes(const ModelConfig& config) {
+  if (config.tensor_bytes) return config.tensor_bytes->embedding;
   return Allocation(config.vocab_size * config.hidden_dim * DTypeBytes(config.dtype));
 }
 
 int64_t HeadWeightBytes(const ModelConfig& config) {
-  return NormBytes(config) + PackedMatrixBytes(config.vocab_size, config.hidden_dim, config.dtype);
+  if (config.tensor_bytes) return config.tensor_bytes->head;
+  const int64_t matrix =
+      config.quantization && config.quantization->head
+          ? QuantizedMatrixBytes(config.vocab_size, config.hidden_dim, *config.quantization)
+          : PackedMatrixBytes(config.vocab_size, config.hidden_dim, config.dtype);
+  return F32Bytes(1, config.hidden_dim) + matrix;
 }
 
 int64_t StageWeightBytes(const ModelConfig& config, const LayerRange& range) {
-  int64_t bytes = range.num_layers * LayerWeightBytes(config);
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < range.num_layers; ++i) {
+    bytes += LayerWeightBytes(config, range.first_layer + i);
+  }
   if (range.has_embedding) bytes += EmbeddingWeightBytes(config);
   if (range.has_head) bytes += HeadWeightBytes(config);
   return bytes;
 }
 
+double ExpertShareRead(const ModelConfig& config, int64_t num_tokens) {
+  if (!config.experts) return 1;
+  const double per_token = static_cast<double>(config.experts->experts_per_token) /
+                           static_cast<double>(config.experts->num_experts);
+  return 1 - std::pow(1 - per_token, static_cast<double>(num_tokens));
+}
+
 int64_t LayerBlockBytes(const ModelConfig& config, const StageLimits& limits) {
-  return Allocation(2 * limits.block_size_tokens * config.num_kv_heads * config.head_dim *
-                    DTypeBytes(limits.kv_dtype));
+  const int64_t numbers = config.latent_attention
+                              ? config.latent_attention->kv_rank + config.latent_attention->rope_dim
+                              : 2 * config.num_kv_heads * config.head_dim;
+  return Allocation(limits.block_size_tokens * numbers * DTypeBytes(limits.kv_dtype));
 }
 
 int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
                        const StageLimits& limits) {
   const int64_t tokens = limits.max_step_tokens;
-  // The residual stream and its normalised copy; queries, keys and values; attention's output; both
-  // halves of the gated product; a cosine and a sine per rotated pair.
+  // The residual stream and its normalised copy.
   int64_t bytes = 2 * F32Bytes(tokens, config.hidden_dim);
-  bytes += F32Bytes(tokens, QkvOutputs(config));
-  bytes += F32Bytes(tokens, config.num_heads * config.head_dim);
-  bytes += F32Bytes(tokens, 2 * config.intermediate_dim);
-  bytes += F32Bytes(tokens, config.head_dim);
+  for (const int64_t width : AttentionWidths(config)) bytes += F32Bytes(tokens, width);
+  bytes += FeedForwardBytes(config, range, tokens);
   if (range.has_head) {
     bytes += F32Bytes(limits.max_batch_sequences, config.hidden_dim);
     bytes += F32Bytes(limits.max_batch_sequences, config.vocab_size);
@@ -79,16 +184,23 @@ int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
   return bytes;
 }
 
-double LayerFlops(const ModelConfig& config) {
-  const double hidden = static_cast<double>(config.hidden_dim);
-  const double qkv = static_cast<double>(QkvOutputs(config));
-  const double heads = static_cast<double>(config.num_heads * config.head_dim);
-  const double intermediate = static_cast<double>(config.intermediate_dim);
-  return 2 * hidden * (qkv + heads + 3 * intermediate);
+double LayerFlops(const ModelConfig& config, int64_t layer) {
+  const LayerShape shape = ShapeOfLayer(config, layer);
+  const double experts =
+      config.experts ? static_cast<double>(config.experts->experts_per_token) : 0;
+  return 2 * (Weights(shape.matrices) + experts * Weights(shape.expert));
 }
 
 double HeadFlops(const ModelConfig& config) {
   return 2 * static_cast<double>(config.hidden_dim) * static_cast<double>(config.vocab_size);
+}
+
+double NumParameters(const ModelConfig& config) {
+  return Parameters(config, config.experts ? config.experts->num_experts : 0);
+}
+
+double NumActiveParameters(const ModelConfig& config) {
+  return Parameters(config, config.experts ? config.experts->experts_per_token : 0);
 }
 
 }  // namespace layercake

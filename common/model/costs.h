@@ -15,6 +15,9 @@ inline constexpr int64_t kPanelOutputs = 64;
 inline constexpr int64_t kAllocationBytes = 64;
 
 int64_t PackedMatrixBytes(int64_t outputs, int64_t inputs, DType dtype);
+// Panels as above of `bits` per weight, a scale per group, a zero as wide as a weight beside it and
+// a group number (i32) per input where the format has them.
+int64_t QuantizedMatrixBytes(int64_t outputs, int64_t inputs, const Quantization& quantization);
 
 // The limits a stage is sized for.
 struct StageLimits {
@@ -32,14 +35,21 @@ struct LayerRange {
   bool has_head = false;
 };
 
-// Packed weight bytes of one decoder layer; of the embedding table; of final norm and output head.
-// A tied table costs both ends, once on each: as rows to look up and as a packed matrix.
-int64_t LayerWeightBytes(const ModelConfig& config);
+// Packed weight bytes of one decoder layer, its experts included; of those experts alone; of the
+// embedding table; of final norm and output head. A tied table costs both ends, once on each: as
+// rows to look up and as a packed matrix. Where `config` has tensor_bytes, they are what is said.
+int64_t LayerWeightBytes(const ModelConfig& config, int64_t layer);
+int64_t LayerExpertBytes(const ModelConfig& config, int64_t layer);
 int64_t EmbeddingWeightBytes(const ModelConfig& config);
 int64_t HeadWeightBytes(const ModelConfig& config);
 int64_t StageWeightBytes(const ModelConfig& config, const LayerRange& range);
 
-// Bytes of one block of KV on one layer: [block_size_tokens] keys and values of every kv head.
+// Share of a layer's experts that a step of `num_tokens` tokens needs, were each token's drawn
+// evenly: 1 - (1 - experts_per_token / num_experts)^num_tokens. 1 without experts.
+double ExpertShareRead(const ModelConfig& config, int64_t num_tokens);
+
+// Bytes of one block of KV on one layer: [block_size_tokens] keys and values of every kv head, or
+// compressed vectors of latent attention.
 int64_t LayerBlockBytes(const ModelConfig& config, const StageLimits& limits);
 
 // Activations, attention scratch and, with the head, logits of one step.
@@ -47,8 +57,13 @@ int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
                        const StageLimits& limits);
 
 // Multiply-adds times two for one token through one layer (attention over the context not
-// counted) and through the head.
-double LayerFlops(const ModelConfig& config);
+// counted, experts as many as one token takes) and through the head.
+double LayerFlops(const ModelConfig& config, int64_t layer);
 double HeadFlops(const ModelConfig& config);
+
+// Weights of the whole model as its authors count them, a tied table once; and of those, what one
+// token passes.
+double NumParameters(const ModelConfig& config);
+double NumActiveParameters(const ModelConfig& config);
 
 }  // namespace layercake

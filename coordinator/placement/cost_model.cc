@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/logging.h"
+#include "common/model/layer_shape.h"
 
 namespace layercake {
 namespace {
@@ -29,43 +30,69 @@ DeviceSpeed SpeedOf(const v1::Device& device, const v1::DeviceProfile& profile) 
 CostModel::CostModel(const ModelConfig& model, const StageLimits& limits)
     : model_(model),
       limits_(limits),
-      layer_weight_bytes_(LayerWeightBytes(model)),
+      before_(static_cast<size_t>(model.num_layers) + 1),
       embedding_weight_bytes_(EmbeddingWeightBytes(model)),
       head_weight_bytes_(HeadWeightBytes(model)),
       layer_block_bytes_(LayerBlockBytes(model, limits)),
-      layer_flops_(LayerFlops(model)),
-      head_flops_(HeadFlops(model)),
+      head_flops_(layercake::HeadFlops(model)),
       context_blocks_(DivideUp(limits.max_context_tokens, limits.block_size_tokens)),
       sequence_blocks_(DivideUp(std::min(limits.max_context_tokens, kPlanningContextTokens),
                                 limits.block_size_tokens)) {
   CHECK_GT(limits.max_context_tokens, 0);
-}
-
-LayerRange CostModel::RangeOf(int first, int count) const {
-  return {.first_layer = first,
-          .num_layers = count,
-          .has_embedding = first == 0,
-          .has_head = first + count == num_layers()};
+  for (int64_t layer = 0; layer < model.num_layers; ++layer) {
+    const Sums& before = before_[static_cast<size_t>(layer)];
+    before_[static_cast<size_t>(layer) + 1] = {
+        .weight_bytes = before.weight_bytes + LayerWeightBytes(model, layer),
+        .expert_bytes = before.expert_bytes + LayerExpertBytes(model, layer),
+        .flops = before.flops + layercake::LayerFlops(model, layer),
+        .expert_layers = before.expert_layers + (HasExperts(model, layer) ? 1 : 0)};
+    const int kind = HasExperts(model, layer) ? 2 : 1;
+    for (const bool head : {false, true}) {
+      workspace_bytes_[kind][head] =
+          layercake::WorkspaceBytes(model, {layer, 1, false, head}, limits);
+    }
+  }
+  for (const bool head : {false, true}) {
+    workspace_bytes_[3][head] = std::max(workspace_bytes_[1][head], workspace_bytes_[2][head]);
+  }
 }
 
 int64_t CostModel::WeightBytes(int first, int count) const {
-  return layer_weight_bytes_ * count + (first == 0 ? embedding_weight_bytes_ : 0) +
-         (first + count == num_layers() ? head_weight_bytes_ : 0);
+  return before_[first + count].weight_bytes - before_[first].weight_bytes +
+         (first == 0 ? embedding_weight_bytes_ : 0) +
+         (HasHead(first, count) ? head_weight_bytes_ : 0);
+}
+
+double CostModel::StreamedBytes(int first, int count, int64_t num_tokens) const {
+  const Sums& from = before_[first];
+  const Sums& to = before_[first + count];
+  const double layers = static_cast<double>(to.weight_bytes - from.weight_bytes);
+  const double experts = static_cast<double>(to.expert_bytes - from.expert_bytes);
+  const double head = static_cast<double>(HasHead(first, count) ? head_weight_bytes_ : 0);
+  return layers - experts * (1 - ExpertShareRead(model_, num_tokens)) + head;
+}
+
+double CostModel::LayerFlops(int first, int count) const {
+  return before_[first + count].flops - before_[first].flops;
+}
+
+double CostModel::HeadFlops(int first, int count) const {
+  return HasHead(first, count) ? head_flops_ : 0;
 }
 
 int64_t CostModel::WorkspaceBytes(int first, int count) const {
-  return layercake::WorkspaceBytes(model_, RangeOf(first, count), limits_);
+  const int experts = before_[first + count].expert_layers - before_[first].expert_layers;
+  const int kind = (experts < count ? 1 : 0) + (experts > 0 ? 2 : 0);
+  return workspace_bytes_[kind][HasHead(first, count) ? 1 : 0];
 }
 
 int64_t CostModel::BlockBytes(int /*first*/, int count) const { return layer_block_bytes_ * count; }
 
 double CostModel::DecodeSeconds(const DeviceSpeed& speed, int first, int count,
                                 int64_t sequences) const {
-  const bool has_head = first + count == num_layers();
-  const double streamed = static_cast<double>(layer_weight_bytes_ * count) +
-                          static_cast<double>(has_head ? head_weight_bytes_ : 0);
+  const double streamed = StreamedBytes(first, count, sequences);
   const double flops =
-      static_cast<double>(sequences) * (layer_flops_ * count + (has_head ? head_flops_ : 0));
+      static_cast<double>(sequences) * (LayerFlops(first, count) + HeadFlops(first, count));
   const double kv = static_cast<double>(sequences * sequence_blocks_) *
                     static_cast<double>(BlockBytes(first, count));
   return kStageOverheadSeconds +
@@ -74,11 +101,9 @@ double CostModel::DecodeSeconds(const DeviceSpeed& speed, int first, int count,
 }
 
 double CostModel::PrefillSeconds(const DeviceSpeed& speed, int first, int count) const {
-  const bool has_head = first + count == num_layers();
-  const double streamed = static_cast<double>(layer_weight_bytes_ * count) +
-                          static_cast<double>(has_head ? head_weight_bytes_ : 0);
-  const double flops = static_cast<double>(limits_.max_step_tokens) * layer_flops_ * count +
-                       (has_head ? head_flops_ : 0);
+  const double streamed = StreamedBytes(first, count, limits_.max_step_tokens);
+  const double flops = static_cast<double>(limits_.max_step_tokens) * LayerFlops(first, count) +
+                       HeadFlops(first, count);
   return kStageOverheadSeconds +
          std::max(streamed / speed.bytes_per_second, flops / speed.flops_per_second);
 }

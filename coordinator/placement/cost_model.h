@@ -4,6 +4,7 @@
 // device's measured speed. The formulas are in this room's README.
 
 #include <cstdint>
+#include <vector>
 
 #include "common/model/config.h"
 #include "common/model/costs.h"
@@ -33,7 +34,14 @@ class CostModel {
   const StageLimits& limits() const { return limits_; }
   int num_layers() const { return static_cast<int>(model_.num_layers); }
 
+  // Resident: all that the stage holds.
   int64_t WeightBytes(int first, int count) const;
+  // Read by one step of `num_tokens` tokens: no embedding table, and of a layer's experts those
+  // that so many tokens are expected to choose.
+  double StreamedBytes(int first, int count, int64_t num_tokens) const;
+  // Of one token through the layers (attention over the context not counted); of one row of logits.
+  double LayerFlops(int first, int count) const;
+  double HeadFlops(int first, int count) const;
   int64_t WorkspaceBytes(int first, int count) const;
   // Of one KV block over all the stage's layers.
   int64_t BlockBytes(int first, int count) const;
@@ -49,16 +57,24 @@ class CostModel {
   double PrefillSeconds(const DeviceSpeed& speed, int first, int count) const;
 
  private:
-  LayerRange RangeOf(int first, int count) const;
+  // Sums over the layers before one: [num_layers + 1], so that any run of them is a difference.
+  struct Sums {
+    int64_t weight_bytes = 0;
+    int64_t expert_bytes = 0;
+    double flops = 0;
+    int expert_layers = 0;
+  };
+  bool HasHead(int first, int count) const { return first + count == num_layers(); }
 
   ModelConfig model_;
   StageLimits limits_;
-  int64_t layer_weight_bytes_;
+  std::vector<Sums> before_;
   int64_t embedding_weight_bytes_;
   int64_t head_weight_bytes_;
   int64_t layer_block_bytes_;
-  double layer_flops_;
   double head_flops_;
+  // By which kinds of layers a stage has (1 dense, 2 experts, 3 both), and whether the head.
+  int64_t workspace_bytes_[4][2] = {};
   int64_t context_blocks_;
   int64_t sequence_blocks_;
 };

@@ -120,7 +120,8 @@ TEST(ParseModelConfigTest, ASlidingWindowThatNeverBindsIsNoHindrance) {
         R"("use_sliding_window": true, "sliding_window": null, "max_window_layers": 0)",
         R"("use_sliding_window": true, "sliding_window": 16, "max_window_layers": 0,
            "layer_types": ["full_attention", "full_attention", "full_attention"])"}) {
-    EXPECT_OK(ParseModelConfig(Config(extra, "qwen2"))) << extra;
+    LC_ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(Config(extra, "qwen2")));
+    EXPECT_OK(CheckRunnable(config)) << extra;
   }
 }
 
@@ -131,16 +132,15 @@ TEST(ParseModelConfigTest, WhatIsNotKnownIsNamed) {
   } kCases[] = {
       {Config("", "mamba"), "\"mamba\""},
       {Config(R"("architectures": ["LlamaModel"])"), "LlamaModel"},
-      {Config(R"("hidden_act": "gelu")"), "\"gelu\""},
       {Config(R"("dtype": "float8_e4m3fn")"), "float8_e4m3fn"},
-      {Config(R"("quantization_config": {"quant_method": "gptq"})"), "quantized"},
-      {Config(R"("rope_scaling": {"type": "longrope", "factor": 2})"), "\"longrope\""},
-      {Config(R"("rope_parameters": {"full_attention": {"rope_theta": 1e4}})"), "full_attention"},
-      {Config(R"("rope_scaling": {"type": "yarn", "factor": 2, "truncate": false})"), "truncate"},
-      {Config(R"("partial_rotary_factor": 0.5)"), "partial_rotary_factor 0.5"},
-      {Config(R"("use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1)",
-              "qwen2"),
-       "2 of 3 layers use a window of 16"},
+      {Config(R"("quantization_config": {"quant_method": "bitsandbytes"})"), "bitsandbytes"},
+      {Config(R"("quantization_config": {"quant_method": "fp8"})"), "weight_block_size"},
+      {Config(R"("quantization_config": {"quant_method": "compressed-tensors",
+                 "format": "float-quantized"})"),
+       "float-quantized"},
+      {Config(R"("quantization_config": {"quant_method": "awq",
+                 "modules_to_not_convert": ["re:(?i)gate"]})"),
+       "re:(?i)gate"},
   };
   for (const auto& unknown : kCases) {
     EXPECT_THAT(ParseModelConfig(unknown.config),
@@ -149,6 +149,31 @@ TEST(ParseModelConfigTest, WhatIsNotKnownIsNamed) {
   EXPECT_THAT(ParseModelConfig(Config("", "mamba")),
               StatusIs(absl::StatusCode::kUnimplemented,
                        AllOf(HasSubstr("LlamaForCausalLM"), HasSubstr("Qwen2ForCausalLM"))));
+}
+
+TEST(CheckRunnableTest, WhatCanOnlyBePlannedIsNamed) {
+  const struct {
+    std::string config;
+    const char* words;
+  } kCases[] = {
+      {Config("", "mistral"), "not mistral yet"},
+      {Config(R"("hidden_act": "gelu")"), "\"gelu\""},
+      {Config(R"("quantization_config": {"quant_method": "gptq"})"), "quantized (gptq)"},
+      {Config(R"("rope_scaling": {"type": "longrope", "factor": 2})"), "\"longrope\""},
+      {Config(R"("rope_parameters": {"full_attention": {"rope_theta": 1e4}})"), "full_attention"},
+      {Config(R"("rope_scaling": {"type": "yarn", "factor": 2, "truncate": false})"), "truncate"},
+      {Config(R"("partial_rotary_factor": 0.5)"), "partial_rotary_factor 0.5"},
+      {Config(R"("use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1)",
+              "qwen2"),
+       "2 of 3 layers use a window of 16"},
+  };
+  for (const auto& planned : kCases) {
+    LC_ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(planned.config));
+    EXPECT_THAT(CheckRunnable(config),
+                StatusIs(absl::StatusCode::kUnimplemented, HasSubstr(planned.words)));
+  }
+  LC_ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(Config()));
+  EXPECT_OK(CheckRunnable(config));
 }
 
 TEST(ParseModelConfigTest, BrokenFilesAreDataLossThatNamesTheField) {
@@ -178,6 +203,26 @@ TEST(ParseModelConfigTest, BrokenFilesAreDataLossThatNamesTheField) {
        "high_freq_factor must be greater"},
       {Config(R"("rope_scaling": "linear")"), "must be an object"},
       {Config(R"("model_type": 7)"), "model_type must be a string"},
+      {Config(R"("quantization_config": 4)"), "quantization_config must be an object"},
+      {Config(R"("quantization_config": {"quant_method": "gptq", "bits": 5})"), "must be 2, 3, 4"},
+      {Config(R"("quantization_config": {"quant_method": "gptq", "group_size": 0})"),
+       "group_size must be -1 or at least 1"},
+      {Config(R"("quantization_config": {"quant_method": "fp8", "weight_block_size": [128]})"),
+       "weight_block_size must be two sizes"},
+      {Config(R"("num_local_experts": 4, "num_experts_per_tok": 5)", "mixtral"),
+       "num_experts_per_tok must be from 1 to 4"},
+      {Config(R"("num_local_experts": 4)", "mixtral"), "num_experts_per_tok is missing"},
+      {Config(R"("num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8,
+                 "mlp_only_layers": [3])",
+              "qwen3_moe"),
+       "mlp_only_layers must list layers"},
+      {Config(R"("n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 8)",
+              "deepseek_v3"),
+       "kv_lora_rank is missing"},
+      {Config(R"("num_local_experts": 4096, "num_experts_per_tok": 2, "num_hidden_layers": 4096,
+                 "intermediate_size": 1048576, "hidden_size": 1048576)",
+              "mixtral"),
+       "not believable"},
   };
   for (const auto& broken : kCases) {
     EXPECT_THAT(ParseModelConfig(broken.config),
