@@ -1,5 +1,6 @@
 // layercake-worker: holds one stage of a model on one device, for a coordinator.
 
+#include <google/protobuf/util/json_util.h>
 #include <grpcpp/server.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -13,6 +14,7 @@
 #include <iostream>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
 #include "common/base/clock.h"
 #include "common/base/logging.h"
@@ -20,6 +22,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/duration.h"
 #include "common/rpc/protocol.h"
+#include "worker/device_choice.h"
 #include "worker/profile/profile.h"
 #include "worker/service/join_client.h"
 #include "worker/service/stage_host.h"
@@ -74,27 +77,26 @@ v1::Heartbeat MakeHeartbeat(const StageHost& host) {
 }
 
 // What does not change between one join and the next.
-v1::Hello MakeHello(const WorkerFlags& flags, const Device& device, const Profile& profile,
-                    const std::string& address) {
+v1::Hello MakeHello(const WorkerFlags& flags, const v1::Device& device, const Profile& profile,
+                    const std::string& name, const std::string& address) {
   v1::Hello hello;
   hello.set_protocol_version(kProtocolVersion);
   hello.set_version(kVersion);
   hello.set_host(HostName());
-  hello.set_name(flags.name.empty() ? HostName() + "-cpu-0" : flags.name);
+  hello.set_name(name);
   hello.set_address(address);
-  v1::Device& message = *hello.mutable_device();
-  message.set_kind(v1::DEVICE_KIND_CPU);
-  message.set_name(device.name());
-  message.set_total_bytes(device.Memory().total_bytes);
-  message.set_cap_bytes(flags.memory_bytes);
-  message.set_threads(device.num_threads());
+  *hello.mutable_device() = device;
+  hello.mutable_device()->set_cap_bytes(flags.memory_bytes);
   hello.mutable_profile()->set_bandwidth_bytes_per_second(profile.bandwidth_bytes_per_second);
   hello.mutable_profile()->set_flops_per_second(profile.flops_per_second);
   return hello;
 }
 
-int Serve(const WorkerFlags& flags, Device& device, const Profile& profile, StopSignals& signals) {
-  const std::string name = flags.name.empty() ? HostName() + "-cpu-0" : flags.name;
+int Serve(const WorkerFlags& flags, const ChosenDevice& chosen, const Profile& profile,
+          StopSignals& signals) {
+  Device& device = *chosen.device;
+  const std::string name =
+      flags.name.empty() ? absl::StrCat(HostName(), "-", chosen.short_name) : flags.name;
   StageHost host({name, flags.model_root, flags.memory_bytes}, device, *Clock::Real());
   StageService service(host);
   grpc::ServerBuilder builder;
@@ -105,7 +107,8 @@ int Serve(const WorkerFlags& flags, Device& device, const Profile& profile, Stop
   if (!server.ok()) {
     return Fail(server.status(), absl::IsUnavailable(server.status()) ? kExitAddress : kExitUsage);
   }
-  const v1::Hello hello = MakeHello(flags, device, profile, AdvertisedAddress(flags, port));
+  const v1::Hello hello =
+      MakeHello(flags, chosen.description, profile, name, AdvertisedAddress(flags, port));
   const auto current_hello = [&] {
     const StageStats stats = host.Stats();
     v1::Hello now = hello;
@@ -113,8 +116,10 @@ int Serve(const WorkerFlags& flags, Device& device, const Profile& profile, Stop
     return now;
   };
   LOG(INFO) << "worker " << name << " listens on " << hello.address() << ": " << device.name()
-            << ", " << device.num_threads() << " threads, " << FormatBytes(host.Stats().free_bytes)
-            << " free";
+            << (device.kind() == DeviceKind::kCpu
+                    ? absl::StrCat(", ", device.num_threads(), " threads")
+                    : "")
+            << ", " << FormatBytes(host.Stats().free_bytes) << " free";
   JoinClient client({.coordinator = flags.coordinator},
                     {current_hello, [&] { return MakeHeartbeat(host); }});
   absl::Status joined;
@@ -131,6 +136,21 @@ int Serve(const WorkerFlags& flags, Device& device, const Profile& profile, Stop
   return joined.ok() ? kExitOk : Fail(joined, kExitRefused);
 }
 
+int PrintDevices(const WorkerFlags& flags) {
+  const v1::DeviceList list = ListDevices(CudaRuntime::Real());
+  if (flags.output != "json") {
+    std::cout << FormatDeviceTable(list) << std::flush;
+    return kExitOk;
+  }
+  std::string json;
+  google::protobuf::util::JsonPrintOptions options;
+  options.add_whitespace = true;
+  options.always_print_primitive_fields = true;
+  CHECK(google::protobuf::util::MessageToJsonString(list, &json, options).ok());
+  std::cout << json << std::flush;
+  return kExitOk;
+}
+
 int Main(int argc, char** argv) {
   InitLogging(argv[0]);
   WorkerFlags flags;
@@ -142,21 +162,23 @@ int Main(int argc, char** argv) {
     PCHECK(prctl(PR_SET_PDEATHSIG, SIGTERM) == 0);
     if (getppid() != parent) return kExitOk;
   }
-  if (const absl::Status status = CheckDevice(flags.device); !status.ok()) {
-    return Fail(status, absl::IsUnimplemented(status) ? kExitUnsupported : kExitUsage);
+  if (flags.list_devices) return PrintDevices(flags);
+  if (flags.coordinator.empty()) {
+    return Fail(absl::InvalidArgumentError("--coordinator is required"), kExitUsage);
   }
   StopSignals signals;
-  const auto device = Device::CreateCpu(flags.num_threads);
-  if (!device.ok()) return Fail(device.status(), kExitUsage);
-  int64_t measure_bytes = (*device)->Memory().free_bytes;
+  const auto chosen = OpenDevice(flags.device, flags.num_threads, CudaRuntime::Real());
+  if (!chosen.ok()) return Fail(chosen.status(), DeviceExitCode(chosen.status()));
+  Device& device = *chosen->device;
+  int64_t measure_bytes = device.Memory().free_bytes;
   if (flags.memory_bytes > 0) measure_bytes = std::min(measure_bytes, flags.memory_bytes);
   const auto profile =
-      GetProfile(flags.profile, **device, measure_bytes / 2, DefaultProfileCachePath());
+      GetProfile(flags.profile, device, measure_bytes / 2, DefaultProfileCachePath());
   if (!profile.ok()) {
     return Fail(profile.status(),
                 absl::IsInvalidArgument(profile.status()) ? kExitUsage : kExitFailure);
   }
-  return Serve(flags, **device, *profile, signals);
+  return Serve(flags, *chosen, *profile, signals);
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 
 #include <unistd.h>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "common/options/options.h"
 
@@ -10,9 +9,9 @@ namespace layercake {
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
   app.add_option("--coordinator", flags->coordinator, "Coordinator to join")
-      ->type_name("HOST:PORT")
-      ->required();
-  app.add_option("--name", flags->name, "Name in the cluster; default <host>-cpu-0");
+      ->type_name("HOST:PORT");
+  app.add_option("--name", flags->name,
+                 "Name in the cluster; default <host>-cpu-0 or <host>-cuda-N");
   app.add_option("--listen", flags->listen, "Address to listen on; port 0 picks a free one")
       ->type_name("HOST:PORT")
       ->capture_default_str();
@@ -20,7 +19,9 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
                  "Host that the coordinator and other workers reach this worker by; default the "
                  "one it listens on")
       ->type_name("HOST");
-  app.add_option("--device", flags->device, "cpu, or cuda:N")->capture_default_str();
+  app.add_option("--device", flags->device,
+                 "cpu, cuda:N, a GPU's UUID, or auto: the free GPU with most memory, else the CPU")
+      ->capture_default_str();
   AddBytesOption(app, "--memory", &flags->memory_bytes,
                  "Most device memory to take, e.g. 3GiB; default all that is free");
   app.add_option("--threads", flags->num_threads, "CPU threads to compute with; 0 is all cores")
@@ -32,18 +33,12 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
   app.add_option("--profile", flags->profile,
                  "The device's speed: measure, cached, or BANDWIDTH,FLOPS as in 19.6e9,200e9")
       ->capture_default_str();
+  app.add_flag("--list-devices", flags->list_devices, "Show the devices of this host, and end");
+  app.add_option("-o,--output", flags->output, "How --list-devices prints: table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
   app.add_flag("--exit-with-parent", flags->exit_with_parent,
                "Stop when the process that started this one ends");
-}
-
-absl::Status CheckDevice(const std::string& device) {
-  if (device == "cpu") return absl::OkStatus();
-  if (device == "cuda" || absl::StartsWith(device, "cuda:")) {
-    return absl::UnimplementedError(absl::StrCat(
-        "--device ", device, ": this program was built without CUDA; use --device cpu"));
-  }
-  return absl::InvalidArgumentError(
-      absl::StrCat("--device ", device, " is no device; write cpu or cuda:N"));
 }
 
 std::string HostName() {

@@ -6,28 +6,24 @@
 #include <cstdint>
 #include <string>
 
-#include "absl/status/status.h"
-
 namespace layercake {
 
 struct WorkerFlags {
-  std::string coordinator;  // host:port
-  std::string name;         // empty: <host>-cpu-0
+  std::string coordinator;  // host:port; required but with list_devices
+  std::string name;         // empty: <host>-cpu-0, <host>-cuda-1
   std::string listen = "127.0.0.1:0";
-  std::string advertise;  // host that others reach this worker by; empty: the one listened on
-  std::string device = "cpu";
-  int64_t memory_bytes = 0;  // 0: no cap
-  int num_threads = 0;       // 0: all cores
+  std::string advertise;        // host that others reach this worker by; empty: the one listened on
+  std::string device = "auto";  // see OpenDevice
+  int64_t memory_bytes = 0;     // 0: no cap
+  int num_threads = 0;          // 0: all cores
   std::string model_root;
   std::string profile = "cached";
   bool exit_with_parent = false;
+  bool list_devices = false;
+  std::string output = "table";  // of list_devices; or "json"
 };
 
 void AddWorkerFlags(CLI::App& app, WorkerFlags* flags);
-
-// Errors: Unimplemented (a device that this build cannot drive); InvalidArgument (no device at
-// all).
-absl::Status CheckDevice(const std::string& device);
 
 std::string HostName();
 

@@ -13,11 +13,18 @@ namespace layercake {
 // How a program ends.
 enum ExitCode {
   kExitOk = 0,
-  kExitFailure = 1,      // it failed while running
-  kExitUsage = 2,        // bad flags, environment or config file
-  kExitAddress = 3,      // cannot listen where it was told to
-  kExitRefused = 4,      // a peer refused it: another version, a name that is taken
-  kExitUnsupported = 5,  // this build or host cannot do what was asked
+  kExitFailure = 1,       // it failed while running
+  kExitUsage = 2,         // bad flags, environment or config file
+  kExitAddress = 3,       // cannot listen where it was told to
+  kExitRefused = 4,       // a peer refused it: another version, a name that is taken
+  kExitUnsupported = 5,   // this build or host cannot do what was asked
+  kExitNoDriver = 6,      // a GPU was asked for, and there is no driver
+  kExitOldDriver = 7,     // the driver is older than the CUDA that this program was built with
+  kExitNoDevice = 8,      // there is no such GPU, or it is not visible
+  kExitDeviceBusy = 9,    // the GPU is in exclusive use by another process
+  kExitDeviceTaken = 10,  // another worker has the GPU
+  kExitNoMemory = 11,     // the device has too little free memory to begin
+  kExitDeviceLost = 12,   // the device failed; a new process may find it well
 };
 
 // A command line with --version, --help, --config FILE (TOML or INI; keys are flags without dashes,

@@ -1,6 +1,7 @@
 // layercake-worker as a process: how it starts, ends and complains.
 
 #include <fcntl.h>
+#include <google/protobuf/util/json_util.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -15,6 +16,7 @@
 #include "common/rpc/protocol.h"
 #include "tests/testing/scripted_coordinator.h"
 #include "tests/testing/status_matchers.h"
+#include "worker/device/cards.h"
 
 namespace layercake {
 namespace {
@@ -72,6 +74,8 @@ class WorkerProcess {
 std::vector<std::string> Args(const std::string& coordinator, std::vector<std::string> more = {}) {
   std::vector<std::string> args = {"--coordinator", coordinator, "--profile", "2e9,3e9",
                                    "--log-level",   "error",     "--threads", "1"};
+  if (std::count(more.begin(), more.end(), "--device") == 0)
+    more.insert(more.end(), {"--device", "cpu"});
   args.insert(args.end(), more.begin(), more.end());
   return args;
 }
@@ -115,7 +119,36 @@ TEST(WorkerProgramTest, ARefusalEndsItInOneLine) {
   EXPECT_EQ(std::count(worker.output().begin(), worker.output().end(), '\n'), 1);
 }
 
+// What asking for a card that nobody has ends in, by what this host has.
+struct NoCard {
+  int code;
+  const char* words;
+};
+NoCard ExpectedNoCard() {
+  CudaRuntime* const runtime = CudaRuntime::Real();
+  if (runtime == nullptr) return {kExitUnsupported, "built without CUDA"};
+  if (runtime->DriverVersion() == 0) return {kExitNoDriver, "no NVIDIA driver"};
+  if (runtime->DriverVersion() < runtime->RuntimeVersion() / 1000 * 1000) {
+    return {kExitOldDriver, "update the driver"};
+  }
+  return {kExitNoDevice, "visible cards"};
+}
+
+TEST(WorkerProgramTest, ListsDevicesWithOrWithoutADriver) {
+  WorkerProcess table({"--list-devices"});
+  EXPECT_EQ(table.Wait(), kExitOk);
+  EXPECT_THAT(table.output(), AllOf(HasSubstr("device"), HasSubstr("\ncpu ")));
+  WorkerProcess json({"--list-devices", "-o", "json"});
+  EXPECT_EQ(json.Wait(), kExitOk);
+  v1::DeviceList list;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(json.output(), &list).ok());
+  ASSERT_GE(list.devices_size(), 1);
+  EXPECT_EQ(list.devices(list.devices_size() - 1).selector(), "cpu");
+  EXPECT_GT(list.devices(list.devices_size() - 1).free_bytes(), 0u);
+}
+
 TEST(WorkerProgramTest, MistakesEndItInOneLineEachWithItsCode) {
+  const NoCard no_card = ExpectedNoCard();
   ScriptedCoordinator coordinator({});
   const struct {
     std::vector<std::string> args;
@@ -123,8 +156,8 @@ TEST(WorkerProgramTest, MistakesEndItInOneLineEachWithItsCode) {
     const char* words;
   } kCases[] = {
       {{}, kExitUsage, "--coordinator is required"},
-      {Args("a:1", {"--device", "cuda:0"}), kExitUnsupported, "built without CUDA"},
-      {Args("a:1", {"--device", "tpu"}), kExitUsage, "write cpu or cuda:N"},
+      {Args("a:1", {"--device", "cuda:99"}), no_card.code, no_card.words},
+      {Args("a:1", {"--device", "tpu"}), kExitUsage, "write auto, cpu, cuda:N"},
       {Args("a:1", {"--memory", "lots"}), kExitUsage, "\"lots\" is not a size"},
       {Args("a:1", {"--threads", "-1"}), kExitUsage, "--threads"},
       {Args("a:1", {"--listen", "nowhere"}), kExitUsage, "write host:port"},

@@ -1,0 +1,117 @@
+#include "worker/device/cards.h"
+
+#include <unistd.h>
+
+#include "tests/testing/fake_cuda_runtime.h"
+#include "tests/testing/status_matchers.h"
+#include "worker/device/card_lock.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::vector<Card> TwoCards() {
+  return {FakeCard(0, "GPU-3f-a", 52, 12), FakeCard(1, "GPU-3f-b", 61, 6)};
+}
+
+TEST(CardsTest, ListsEveryCardWithWhatIsFree) {
+  FakeCudaRuntime runtime(TwoCards());
+  const auto cards = ListCards(&runtime);
+  ASSERT_OK(cards);
+  ASSERT_EQ(cards->size(), 2u);
+  EXPECT_EQ((*cards)[1].selector(), "cuda:1");
+  EXPECT_EQ((*cards)[1].uuid, "GPU-3f-b");
+  EXPECT_EQ((*cards)[1].compute_capability, 61);
+  EXPECT_EQ((*cards)[1].free_bytes, int64_t{6} << 30);
+  EXPECT_OK((*cards)[1].usable);
+}
+
+TEST(CardsTest, ABuildWithoutCudaSaysSo) {
+  EXPECT_THAT(ListCards(nullptr),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("built without CUDA")));
+}
+
+TEST(CardsTest, AMissingDriverIsNamed) {
+  FakeCudaRuntime runtime;
+  runtime.driver_version = 0;
+  runtime.count_result = {35, "CUDA driver version is insufficient"};
+  EXPECT_THAT(ListCards(&runtime),
+              StatusIs(absl::StatusCode::kNotFound,
+                       AllOf(HasSubstr("no NVIDIA driver"), HasSubstr("13.0"))));
+}
+
+TEST(CardsTest, ADriverOlderThanTheToolkitIsNamedWithBothVersions) {
+  FakeCudaRuntime runtime(TwoCards());
+  runtime.driver_version = 12020;
+  runtime.count_result = {35, "CUDA driver version is insufficient"};
+  EXPECT_THAT(ListCards(&runtime),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("up to 12.2"), HasSubstr("built with 13.0"),
+                             HasSubstr("build LayerCake with CUDA 12"))));
+}
+
+TEST(CardsTest, ADriverThatFailsIsQuoted) {
+  FakeCudaRuntime runtime(TwoCards());
+  runtime.count_result = {802, "system not yet initialized"};
+  EXPECT_THAT(ListCards(&runtime),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("system not yet initialized")));
+}
+
+TEST(CardsTest, NoVisibleCardIsNoError) {
+  FakeCudaRuntime runtime;
+  runtime.count_result = {100, "no CUDA-capable device is detected"};
+  const auto cards = ListCards(&runtime);
+  ASSERT_OK(cards);
+  EXPECT_TRUE(cards->empty());
+}
+
+TEST(CardsTest, ACardInTroubleIsListedAndDoesNotHideTheOthers) {
+  const struct {
+    CudaResult result;
+    absl::StatusCode code;
+    const char* words;
+  } kCases[] = {
+      {{46, "busy"}, absl::StatusCode::kUnavailable, "in use by another process"},
+      {{2, "out of memory"}, absl::StatusCode::kResourceExhausted, "of 12.0 GiB"},
+      {{214, "uncorrectable ECC error"}, absl::StatusCode::kInternal, "uncorrectable ECC error"},
+  };
+  for (const auto& trouble : kCases) {
+    FakeCudaRuntime runtime(TwoCards());
+    runtime.use_results[0] = trouble.result;
+    const auto cards = ListCards(&runtime);
+    ASSERT_OK(cards);
+    EXPECT_THAT((*cards)[0].usable,
+                StatusIs(trouble.code, AllOf(HasSubstr("cuda:0"), HasSubstr(trouble.words))));
+    EXPECT_THAT(FindCard(*cards, "cuda:0"), StatusIs(trouble.code, HasSubstr(trouble.words)));
+    EXPECT_OK(FindCard(*cards, "cuda:1"));
+  }
+}
+
+TEST(CardsTest, FindsByIndexAndByUuid) {
+  const std::vector<Card> cards = TwoCards();
+  EXPECT_EQ(FindCard(cards, "cuda:1")->index, 1);
+  EXPECT_EQ(FindCard(cards, "GPU-3f-a")->index, 0);
+  EXPECT_THAT(FindCard(cards, "GPU-3f"),
+              StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("names several")));
+  EXPECT_THAT(FindCard(cards, "cuda:2"),
+              StatusIs(absl::StatusCode::kOutOfRange,
+                       AllOf(HasSubstr("cuda:0 (GPU-3f-a)"), HasSubstr("CUDA_VISIBLE_DEVICES"))));
+  EXPECT_THAT(FindCard({}, "cuda:0"), StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("none")));
+}
+
+TEST(CardLockTest, OneWorkerPerCard) {
+  auto lock = CardLock::Take("GPU-card-lock-test");
+  ASSERT_OK(lock);
+  EXPECT_THAT(CardLock::Take("GPU-card-lock-test"),
+              StatusIs(absl::StatusCode::kAlreadyExists,
+                       AllOf(HasSubstr("already has a worker"),
+                             HasSubstr(absl::StrCat("process ", getpid())))));
+  EXPECT_OK(CardLock::Take("GPU-card-lock-test-2"));
+  lock = CardLock();
+  EXPECT_OK(CardLock::Take("GPU-card-lock-test"));
+}
+
+}  // namespace
+}  // namespace layercake

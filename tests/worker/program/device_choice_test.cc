@@ -1,0 +1,90 @@
+#include "worker/device_choice.h"
+
+#include <set>
+
+#include "common/options/options.h"
+#include "tests/testing/fake_cuda_runtime.h"
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+TEST(DeviceChoiceTest, CpuIsOpenedAsAsked) {
+  LC_ASSERT_OK_AND_ASSIGN(const ChosenDevice chosen, OpenDevice("cpu", 1, nullptr));
+  EXPECT_EQ(chosen.device->kind(), DeviceKind::kCpu);
+  EXPECT_EQ(chosen.short_name, "cpu-0");
+  EXPECT_EQ(chosen.description.threads(), 1);
+}
+
+TEST(DeviceChoiceTest, AutoIsTheCpuWhereNoCardCanBeUsed) {
+  FakeCudaRuntime no_driver;
+  no_driver.driver_version = 0;
+  no_driver.count_result = {35, "insufficient"};
+  FakeCudaRuntime busy({FakeCard(0, "GPU-busy", 90, 80)});
+  busy.use_results[0] = {46, "busy"};
+  FakeCudaRuntime no_cards;
+  for (CudaRuntime* runtime :
+       {static_cast<CudaRuntime*>(nullptr), static_cast<CudaRuntime*>(&no_driver),
+        static_cast<CudaRuntime*>(&busy), static_cast<CudaRuntime*>(&no_cards)}) {
+    LC_ASSERT_OK_AND_ASSIGN(const ChosenDevice chosen, OpenDevice("auto", 1, runtime));
+    EXPECT_EQ(chosen.device->kind(), DeviceKind::kCpu);
+  }
+}
+
+TEST(DeviceChoiceTest, ACardThatAWorkerHasIsRefused) {
+  FakeCudaRuntime runtime({FakeCard(0, "GPU-device-choice-test", 86, 24)});
+  LC_ASSERT_OK_AND_ASSIGN(const CardLock other_worker, CardLock::Take("GPU-device-choice-test"));
+  const auto chosen = OpenDevice("cuda:0", 1, &runtime);
+  EXPECT_THAT(chosen, StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("has a worker")));
+  EXPECT_EQ(DeviceExitCode(chosen.status()), kExitDeviceTaken);
+}
+
+TEST(DeviceChoiceTest, EveryKindOfBadLuckHasAnExitCodeOfItsOwn) {
+  std::set<int> codes;
+  FakeCudaRuntime no_driver;
+  no_driver.driver_version = 0;
+  no_driver.count_result = {35, "insufficient"};
+  codes.insert(DeviceExitCode(OpenDevice("cuda:0", 1, &no_driver).status()));
+  FakeCudaRuntime old_driver;
+  old_driver.driver_version = 11040;
+  old_driver.count_result = {35, "insufficient"};
+  codes.insert(DeviceExitCode(OpenDevice("cuda:0", 1, &old_driver).status()));
+  for (const int error : {46, 2, 719}) {
+    FakeCudaRuntime trouble({FakeCard(0, "GPU-trouble", 75, 8)});
+    trouble.use_results[0] = {error, "trouble"};
+    codes.insert(DeviceExitCode(OpenDevice("cuda:0", 1, &trouble).status()));
+    codes.insert(DeviceExitCode(OpenDevice("cuda:1", 1, &trouble).status()));
+  }
+  codes.insert(DeviceExitCode(OpenDevice("cuda:0", 1, nullptr).status()));
+  codes.insert(DeviceExitCode(OpenDevice("tpu", 1, nullptr).status()));
+  EXPECT_EQ(codes, (std::set<int>{kExitUsage, kExitUnsupported, kExitNoDriver, kExitOldDriver,
+                                  kExitNoDevice, kExitDeviceBusy, kExitNoMemory, kExitDeviceLost}));
+}
+
+TEST(DeviceChoiceTest, ListShowsCardsWithTierOrProblemThenTheCpu) {
+  FakeCudaRuntime runtime({FakeCard(0, "GPU-a", 52, 12), FakeCard(1, "GPU-b", 61, 6)});
+  runtime.use_results[1] = {46, "busy"};
+  const v1::DeviceList list = ListDevices(&runtime);
+  ASSERT_EQ(list.devices_size(), 3);
+  EXPECT_EQ(list.devices(0).selector(), "cuda:0");
+  EXPECT_EQ(list.devices(0).problem(), "");
+  EXPECT_THAT(list.devices(1).problem(), HasSubstr("in use by another process"));
+  EXPECT_EQ(list.devices(2).selector(), "cpu");
+  EXPECT_EQ(list.note(), "");
+  EXPECT_THAT(
+      FormatDeviceTable(list),
+      AllOf(HasSubstr("5.2  12.0 GiB  12.0 GiB  GPU-a  f16 and int4 storage"),
+            HasSubstr("6.1         -  6.00 GiB  GPU-b  cuda:1 (Test Card, GPU-b) is in use")));
+}
+
+TEST(DeviceChoiceTest, ListSaysWhyThereAreNoCards) {
+  EXPECT_THAT(ListDevices(nullptr).note(), HasSubstr("built without CUDA"));
+  FakeCudaRuntime no_cards;
+  EXPECT_EQ(ListDevices(&no_cards).note(), "no CUDA device is visible");
+}
+
+}  // namespace
+}  // namespace layercake

@@ -1,0 +1,110 @@
+#include "worker/device/cards.h"
+
+#include <algorithm>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "common/base/bytes.h"
+#include "common/base/status_macros.h"
+
+namespace layercake {
+namespace {
+
+// cudaError_t, which NVIDIA keeps stable.
+constexpr int kMemoryAllocation = 2;
+constexpr int kInsufficientDriver = 35;
+constexpr int kDevicesUnavailable = 46;
+constexpr int kNoDevice = 100;
+
+std::string VersionName(int version) {
+  return absl::StrCat(version / 1000, ".", version % 1000 / 10);
+}
+
+absl::Status DriverTrouble(CudaRuntime& runtime, const CudaResult& result) {
+  const int driver = runtime.DriverVersion();
+  const std::string ours = VersionName(runtime.RuntimeVersion());
+  if (driver == 0) {
+    return absl::NotFoundError(absl::StrCat(
+        "there is no NVIDIA driver on this host (libcuda.so.1 is missing or its kernel module is "
+        "not loaded); install one that serves CUDA ",
+        ours, ", or use --device cpu"));
+  }
+  if (result.code == kInsufficientDriver) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "the NVIDIA driver serves CUDA up to ", VersionName(driver),
+        ", and this program was built with ", ours,
+        "; update the driver, build LayerCake with CUDA ", driver / 1000, ", or use --device cpu"));
+  }
+  return absl::InternalError(absl::StrCat("the NVIDIA driver does not work: ", result.text,
+                                          "; see nvidia-smi and dmesg, or use --device cpu"));
+}
+
+absl::Status CardTrouble(const Card& card, const CudaResult& result) {
+  const std::string which = absl::StrCat(card.selector(), " (", card.name, ", ", card.uuid, ")");
+  if (result.code == kDevicesUnavailable) {
+    return absl::UnavailableError(absl::StrCat(
+        which,
+        " is in use by another process that has it for itself, or its compute mode forbids "
+        "use; end that process, or allow sharing with nvidia-smi -c DEFAULT"));
+  }
+  if (result.code == kMemoryAllocation) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(which, " has too little free memory even to begin, of ",
+                     FormatBytes(card.total_bytes), "; nvidia-smi shows who holds it"));
+  }
+  return absl::InternalError(
+      absl::StrCat(which, " does not work: ", result.text, "; see nvidia-smi and dmesg"));
+}
+
+}  // namespace
+
+std::string Card::selector() const { return absl::StrCat("cuda:", index); }
+
+absl::StatusOr<std::vector<Card>> ListCards(CudaRuntime* runtime) {
+  if (runtime == nullptr) {
+    return absl::UnimplementedError("this program was built without CUDA; use --device cpu");
+  }
+  int count = 0;
+  const CudaResult counted = runtime->CountCards(&count);
+  if (counted.code == kNoDevice) return std::vector<Card>();
+  if (counted.code != 0) return DriverTrouble(*runtime, counted);
+  std::vector<Card> cards(count);
+  for (int i = 0; i < count; ++i) {
+    cards[i].index = i;
+    CudaResult result = runtime->Describe(i, &cards[i]);
+    if (result.code == 0) result = runtime->Use(i, &cards[i].free_bytes);
+    if (result.code != 0) cards[i].usable = CardTrouble(cards[i], result);
+  }
+  return cards;
+}
+
+absl::StatusOr<Card> FindCard(const std::vector<Card>& cards, absl::string_view selector) {
+  const auto named = [selector](const Card& card) {
+    return card.selector() == selector ||
+           (absl::StartsWith(selector, "GPU-") && absl::StartsWith(card.uuid, selector));
+  };
+  const auto found = std::find_if(cards.begin(), cards.end(), named);
+  if (found == cards.end() || std::count_if(cards.begin(), cards.end(), named) > 1) {
+    const std::string there = absl::StrJoin(cards, ", ", [](std::string* out, const Card& card) {
+      absl::StrAppend(out, card.selector(), " (", card.uuid, ")");
+    });
+    return absl::OutOfRangeError(absl::StrCat(
+        "--device ", selector, found == cards.end() ? " is not here" : " names several",
+        "; visible cards: ", there.empty() ? "none" : there,
+        "; CUDA_VISIBLE_DEVICES may hide others"));
+  }
+  LC_RETURN_IF_ERROR(found->usable);
+  return *found;
+}
+
+absl::string_view DescribeTier(int compute_capability) {
+  if (compute_capability >= 90) return "bf16 tensor cores, async copies, fp8 storage";
+  if (compute_capability >= 80) return "bf16 tensor cores, async copies";
+  if (compute_capability >= 70) return "f16 tensor cores";
+  if (compute_capability >= 61) return "f16 and int4 storage, f32 arithmetic, int8 products";
+  return "f16 and int4 storage, f32 arithmetic";
+}
+
+}  // namespace layercake

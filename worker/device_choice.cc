@@ -1,0 +1,157 @@
+#include "worker/device_choice.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "common/base/bytes.h"
+#include "common/base/logging.h"
+#include "common/base/status_macros.h"
+#include "common/base/text_table.h"
+#include "common/options/options.h"
+
+namespace layercake {
+namespace {
+
+v1::Device Describe(const Card& card) {
+  v1::Device message;
+  message.set_kind(v1::DEVICE_KIND_CUDA);
+  message.set_selector(card.selector());
+  message.set_name(card.name);
+  message.set_uuid(card.uuid);
+  message.set_compute_capability(card.compute_capability);
+  message.set_tier(std::string(DescribeTier(card.compute_capability)));
+  message.set_total_bytes(card.total_bytes);
+  message.set_free_bytes(card.free_bytes);
+  message.set_problem(std::string(card.usable.message()));
+  return message;
+}
+
+v1::Device Describe(const Device& cpu) {
+  v1::Device message;
+  message.set_kind(v1::DEVICE_KIND_CPU);
+  message.set_selector("cpu");
+  message.set_name(cpu.name());
+  message.set_total_bytes(cpu.Memory().total_bytes);
+  message.set_free_bytes(cpu.Memory().free_bytes);
+  message.set_threads(cpu.num_threads());
+  return message;
+}
+
+absl::StatusOr<ChosenDevice> OpenCpu(int num_threads) {
+  ChosenDevice chosen;
+  LC_ASSIGN_OR_RETURN(chosen.device, Device::CreateCpu(num_threads));
+  chosen.description = Describe(*chosen.device);
+  chosen.short_name = "cpu-0";
+  return chosen;
+}
+
+absl::StatusOr<ChosenDevice> OpenCard(const Card& card) {
+  ChosenDevice chosen;
+  LC_ASSIGN_OR_RETURN(chosen.lock, CardLock::Take(card.uuid));
+  return absl::UnimplementedError(
+      absl::StrCat("this version has no kernels for ", card.selector(), "; use --device cpu"));
+}
+
+absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime) {
+  auto cards = ListCards(runtime);
+  if (!cards.ok()) {
+    // A host without any GPU is nothing to warn of.
+    if (!absl::IsUnimplemented(cards.status()) && !absl::IsNotFound(cards.status())) {
+      LOG(WARNING) << "computing on the CPU: " << cards.status().message();
+    }
+    return OpenCpu(num_cpu_threads);
+  }
+  std::stable_sort(cards->begin(), cards->end(),
+                   [](const Card& a, const Card& b) { return a.free_bytes > b.free_bytes; });
+  for (const Card& card : *cards) {
+    if (card.usable.ok()) {
+      auto chosen = OpenCard(card);
+      if (chosen.ok()) return chosen;
+      LOG(WARNING) << chosen.status().message();
+    } else {
+      LOG(WARNING) << card.usable.message();
+    }
+  }
+  return OpenCpu(num_cpu_threads);
+}
+
+}  // namespace
+
+absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu_threads,
+                                        CudaRuntime* runtime) {
+  if (selector == "cpu") return OpenCpu(num_cpu_threads);
+  if (selector == "auto") return OpenAny(num_cpu_threads, runtime);
+  if (!absl::StartsWith(selector, "cuda:") && !absl::StartsWith(selector, "GPU-")) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--device ", selector, " is no device; write auto, cpu, cuda:N or a GPU's UUID"));
+  }
+  LC_ASSIGN_OR_RETURN(const std::vector<Card> cards, ListCards(runtime));
+  LC_ASSIGN_OR_RETURN(const Card card, FindCard(cards, selector));
+  return OpenCard(card);
+}
+
+v1::DeviceList ListDevices(CudaRuntime* runtime) {
+  v1::DeviceList list;
+  const auto cards = ListCards(runtime);
+  if (cards.ok()) {
+    for (const Card& card : *cards) *list.add_devices() = Describe(card);
+    if (cards->empty()) list.set_note("no CUDA device is visible");
+  } else {
+    list.set_note(std::string(cards.status().message()));
+  }
+  if (const auto cpu = Device::CreateCpu(0); cpu.ok()) *list.add_devices() = Describe(**cpu);
+  return list;
+}
+
+std::string FormatDeviceTable(const v1::DeviceList& list) {
+  constexpr auto kRight = TextTable::Align::kRight;
+  TextTable table({{"device"},
+                   {"name"},
+                   {"capability", kRight},
+                   {"free", kRight},
+                   {"total", kRight},
+                   {"uuid"},
+                   {"arithmetic, or problem"}});
+  const auto bytes = [](uint64_t n) { return FormatBytes(static_cast<int64_t>(n)); };
+  for (const v1::Device& device : list.devices()) {
+    const int capability = device.compute_capability();
+    const bool cpu = device.kind() == v1::DEVICE_KIND_CPU;
+    const std::string kernels = cpu ? absl::StrCat(device.threads(), " threads") : device.tier();
+    table.AddRow({device.selector(), device.name(),
+                  cpu ? "-" : absl::StrFormat("%d.%d", capability / 10, capability % 10),
+                  device.problem().empty() ? bytes(device.free_bytes()) : "-",
+                  bytes(device.total_bytes()), device.uuid().empty() ? "-" : device.uuid(),
+                  device.problem().empty() ? kernels : device.problem()});
+  }
+  const std::string note = list.note().empty() ? "" : absl::StrCat("\n", list.note(), "\n");
+  return absl::StrCat(table.Format(), note);
+}
+
+int DeviceExitCode(const absl::Status& status) {
+  switch (status.code()) {
+    case absl::StatusCode::kInvalidArgument:
+      return kExitUsage;
+    case absl::StatusCode::kUnimplemented:
+      return kExitUnsupported;
+    case absl::StatusCode::kNotFound:
+      return kExitNoDriver;
+    case absl::StatusCode::kFailedPrecondition:
+      return kExitOldDriver;
+    case absl::StatusCode::kOutOfRange:
+      return kExitNoDevice;
+    case absl::StatusCode::kUnavailable:
+      return kExitDeviceBusy;
+    case absl::StatusCode::kAlreadyExists:
+      return kExitDeviceTaken;
+    case absl::StatusCode::kResourceExhausted:
+      return kExitNoMemory;
+    default:
+      return kExitDeviceLost;
+  }
+}
+
+}  // namespace layercake

@@ -1,0 +1,40 @@
+#pragma once
+
+// Which device this worker computes on: what --device and --list-devices mean.
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "layercake/v1/types.pb.h"
+#include "worker/device/card_lock.h"
+#include "worker/device/cards.h"
+#include "worker/device/device.h"
+
+namespace layercake {
+
+struct ChosenDevice {
+  std::unique_ptr<Device> device;
+  CardLock lock;           // of a card, for as long as the device is used
+  v1::Device description;  // all but `free_bytes` and `cap_bytes`, which change
+  std::string short_name;  // "cpu-0", "cuda-1"
+};
+
+// Opens the device that `selector` names: "cpu", "cuda:N", "GPU-<uuid>" or what a single one begins
+// with; or "auto": of the usable cards that no worker has, the one with most free memory, else the
+// CPU.
+//   num_cpu_threads: of a CPU, as Device::CreateCpu.
+//   runtime: may be null.
+// Errors: InvalidArgument (no such kind of device); those of ListCards, FindCard, CardLock::Take
+// and the Device's own.
+absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu_threads,
+                                        CudaRuntime* runtime);
+
+// Every device of this host, as `layercake-worker --list-devices` shows them.
+v1::DeviceList ListDevices(CudaRuntime* runtime);
+std::string FormatDeviceTable(const v1::DeviceList& list);
+
+// What a worker that cannot open its device exits with.
+int DeviceExitCode(const absl::Status& status);
+
+}  // namespace layercake
