@@ -133,7 +133,7 @@ class Coordinator {
   void Stop() {
     join_service_.Stop();
     loop_.OnServingChange(nullptr);
-    loop_.OnStopped(absl::UnavailableError("the coordinator is stopping"));
+    controller_.Stop();
     // A moment for the last statuses to reach their clients.
     server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
   }

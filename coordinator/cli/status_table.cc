@@ -44,7 +44,9 @@ std::string StateName(v1::WorkerState state) {
 std::string LayersOf(const v1::Plan& plan, const std::string& worker) {
   for (const v1::StagePlan& stage : plan.stages()) {
     if (stage.worker() != worker) continue;
-    return absl::StrCat(stage.has_embedding() ? "embed+" : "", stage.first_layer(), "-",
+    const bool several = plan.num_replicas() > 1;
+    return absl::StrCat(several ? absl::StrCat("replica ", stage.replica(), ": ") : "",
+                        stage.has_embedding() ? "embed+" : "", stage.first_layer(), "-",
                         stage.first_layer() + stage.num_layers() - 1,
                         stage.has_head() ? "+head" : "");
   }
@@ -55,6 +57,20 @@ std::string Bytes(uint64_t bytes) { return FormatBytes(static_cast<int64_t>(byte
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration) {
   return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+}
+
+// What runs and waits, somewhere.
+template <typename Message>
+std::string Load(const Message& message) {
+  return absl::StrCat(message.running_sequences(), " running, ", message.waiting_sequences(),
+                      " waiting; ", message.free_blocks(), " of ", message.total_blocks(),
+                      " KV blocks free; ");
+}
+
+std::string ReplicaRow(const v1::ReplicaStatus& replica) {
+  const std::string name = absl::StrCat("  replica ", replica.replica(), ": ");
+  if (!replica.ready()) return absl::StrCat(name, "loading\n");
+  return absl::StrCat(name, Load(replica), replica.generated_tokens(), " generated tokens\n");
 }
 
 std::string WorkerRows(const v1::ClusterStatus& status) {
@@ -100,10 +116,11 @@ std::string FormatStatus(const v1::ClusterStatus& status) {
                   absl::FormatDuration(absl::Trunc(ToDuration(status.uptime()), absl::Seconds(1))),
                   ", version ", status.version(), "\n");
   if (status.total_blocks() > 0) {
-    absl::StrAppend(&out, status.running_sequences(), " running, ", status.waiting_sequences(),
-                    " waiting; ", status.free_blocks(), " of ", status.total_blocks(),
-                    " KV blocks free; ", status.prompt_tokens(), " prompt and ",
+    absl::StrAppend(&out, Load(status), status.prompt_tokens(), " prompt and ",
                     status.generated_tokens(), " generated tokens so far\n");
+  }
+  for (const v1::ReplicaStatus& replica : status.replicas()) {
+    if (status.replicas_size() > 1) out += ReplicaRow(replica);
   }
   if (status.workers_size() == 0) {
     return absl::StrCat(out, "\nno workers; start layercake-worker with --coordinator\n");

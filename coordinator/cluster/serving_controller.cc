@@ -1,15 +1,13 @@
 #include "coordinator/cluster/serving_controller.h"
 
-#include <map>
+#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
-#include "common/rpc/duration.h"
+#include "coordinator/cluster/replica_plans.h"
 #include "coordinator/cluster/stage_loader.h"
-#include "coordinator/placement/planner.h"
 
 namespace layercake {
 namespace {
@@ -19,6 +17,23 @@ constexpr absl::Duration kRetryDelay = absl::Seconds(1);
 
 bool SameTarget(const v1::LoadModelRequest& a, const v1::LoadModelRequest& b) {
   return a.SerializeAsString() == b.SerializeAsString();
+}
+
+std::vector<WorkerInfo> LiveOf(std::vector<WorkerInfo> workers) {
+  std::erase_if(workers, [](const WorkerInfo& worker) { return !worker.alive; });
+  return workers;
+}
+
+std::vector<std::string> NamesOf(const std::vector<WorkerInfo>& workers) {
+  std::vector<std::string> names;
+  for (const WorkerInfo& worker : workers) names.push_back(worker.hello.name());
+  return names;
+}
+
+std::map<std::string, uint64_t> SessionsOf(const std::vector<WorkerInfo>& workers) {
+  std::map<std::string, uint64_t> sessions;
+  for (const WorkerInfo& worker : workers) sessions[worker.hello.name()] = worker.session;
+  return sessions;
 }
 
 }  // namespace
@@ -33,33 +48,30 @@ struct ServingController::Job {
   absl::Status status;
 };
 
-struct ServingController::Placement {
-  uint64_t epoch = 0;
-  v1::Plan plan;
-  std::map<std::string, uint64_t> sessions;  // of the workers it runs on
-  bool shrunk = false;  // made after a loss: worth replacing when workers return
-  std::unique_ptr<Pipeline> pipeline;
-};
-
 ServingController::ServingController(WorkerRegistry& registry, ServingListener& listener,
-                                     const Clock* clock)
+                                     const Clock* clock, Planner planner)
     : registry_(registry),
       listener_(listener),
       clock_(clock),
+      planner_(std::move(planner)),
       // A restarted coordinator's epochs are newer than any that a worker may still hold.
-      epoch_(static_cast<uint64_t>(absl::ToUnixMillis(clock->Now()))) {
+      replicas_(registry, listener, static_cast<uint64_t>(absl::ToUnixMillis(clock->Now())),
+                {.on_broken = [this] { Wake(); },
+                 .on_lost = [this](const absl::Status& reason) { HearOfLoss(reason); }}) {
   registry_.OnChange([this] { Wake(); });
   thread_ = std::thread([this] { Run(); });
 }
 
-ServingController::~ServingController() {
+ServingController::~ServingController() { Stop(); }
+
+void ServingController::Stop() {
   {
     MutexLock lock(mutex_);
     stopping_ = true;
     if (job_ != nullptr) job_->give_up = true;
     changed_.NotifyAll();
   }
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void ServingController::Wake() {
@@ -68,30 +80,22 @@ void ServingController::Wake() {
   changed_.NotifyAll();
 }
 
-void ServingController::Break(const absl::Status& reason) {
+void ServingController::SetDetail(absl::string_view detail) {
   MutexLock lock(mutex_);
-  broken_ = reason;
-  awake_ = true;
-  changed_.NotifyAll();
-}
-
-void ServingController::SetState(v1::ServingState state, const std::string& detail) {
-  MutexLock lock(mutex_);
-  state_ = state;
-  detail_ = detail;
+  detail_ = std::string(detail);
 }
 
 absl::StatusOr<v1::Plan> ServingController::Plan(const std::string& model_dir,
                                                  const v1::PlanOptions& options) const {
   LC_ASSIGN_OR_RETURN(const auto model, ServedModel::Open(model_dir, ""));
-  return PlanOverLiveWorkers(*model, options);
+  return PlanOver(LiveOf(registry_.Snapshot()), *model, options);
 }
 
-absl::StatusOr<v1::Plan> ServingController::PlanOverLiveWorkers(
-    const ServedModel& model, const v1::PlanOptions& options) const {
-  Fleet fleet;
-  for (const WorkerInfo& worker : registry_.Snapshot()) {
-    if (!worker.alive) continue;
+absl::StatusOr<v1::Plan> ServingController::PlanOver(const std::vector<WorkerInfo>& workers,
+                                                     const ServedModel& model,
+                                                     const v1::PlanOptions& options) const {
+  std::vector<PlannerDevice> devices;
+  for (const WorkerInfo& worker : workers) {
     PlannerDevice device;
     device.name = worker.hello.name();
     device.host = worker.hello.host();
@@ -99,13 +103,13 @@ absl::StatusOr<v1::Plan> ServingController::PlanOverLiveWorkers(
     // What its stage takes now will be free before the next one is loaded.
     device.device.set_free_bytes(worker.heartbeat.free_bytes() + worker.heartbeat.stage_bytes());
     device.profile = worker.hello.profile();
-    fleet.devices.push_back(std::move(device));
+    devices.push_back(std::move(device));
   }
-  if (fleet.devices.empty()) {
+  if (devices.empty()) {
     return absl::UnavailableError(
         "no worker has joined; start layercake-worker --coordinator with this address");
   }
-  return MakePlan(model.checkpoint->config(), fleet, options, model.name);
+  return planner_(model.checkpoint->config(), Fleet(std::move(devices)), options, model.name);
 }
 
 absl::Status ServingController::Load(
@@ -164,7 +168,7 @@ void ServingController::Run() {
       Maintain();
     }
   }
-  Retire(absl::UnavailableError("the coordinator is stopping"));
+  replicas_.RetireAll(absl::UnavailableError("the coordinator is stopping"), /*unload=*/false);
   MutexLock lock(mutex_);
   if (job_ != nullptr && !job_->ended) {
     job_->status = absl::UnavailableError("the coordinator is stopping");
@@ -176,13 +180,10 @@ void ServingController::Run() {
 void ServingController::RunJob(Job& job) {
   absl::Status status;
   if (job.unload) {
-    Retire(absl::UnavailableError("the model was unloaded"));
+    replicas_.RetireAll(absl::UnavailableError("the model was unloaded"), /*unload=*/true);
+  } else if (SameTarget(job.target.request, target_.request) && IsWhole()) {
     MutexLock lock(mutex_);
-    target_ = Target();
-  } else if (placement_ != nullptr && SameTarget(job.target.request, target_.request) &&
-             PlacementHealth().ok()) {
-    MutexLock lock(mutex_);
-    *job.progress.mutable_plan() = placement_->plan;
+    *job.progress.mutable_plan() = replicas_.plan();
   } else {
     {
       MutexLock lock(mutex_);
@@ -192,12 +193,11 @@ void ServingController::RunJob(Job& job) {
       if (job.give_up || stopping_) status = absl::CancelledError("the load was given up");
     }
     job.target.min_workers = registry_.num_alive();
-    if (status.ok()) status = Place(job.target, &job);
+    if (status.ok()) status = PlaceAll(job.target, job.target.request.options(), &job);
   }
   MutexLock lock(mutex_);
-  if (placement_ == nullptr && (!status.ok() || job.unload)) {
+  if (replicas_.size() == 0 && (!status.ok() || job.unload)) {
     target_ = Target();
-    state_ = v1::SERVING_STATE_EMPTY;
     detail_ = std::string(status.message());
   }
   job.status = status;
@@ -205,191 +205,100 @@ void ServingController::RunJob(Job& job) {
   changed_.NotifyAll();
 }
 
-absl::Status ServingController::Place(const Target& target, Job* job) {
-  const bool shrunk = registry_.num_alive() < target.min_workers;
-  // Refusals come before anything moves.
-  LC_ASSIGN_OR_RETURN(v1::Plan plan,
-                      PlanOverLiveWorkers(*target.model, target.request.options()));
-  Retire(absl::UnavailableError("the model is being placed anew"));
-  SetState(v1::SERVING_STATE_LOADING, absl::StrCat("loading ", target.model->name));
-
-  auto placement = std::make_unique<Placement>();
-  placement->epoch = ++epoch_;
-  placement->shrunk = shrunk;
-  LoadJob load;
-  load.epoch = placement->epoch;
-  load.model_dir = target.model->checkpoint->directory();
-  load.fingerprint = target.model->checkpoint->fingerprint();
-  load.plan = plan;
-  std::vector<Pipeline::Stage> stages;
-  const auto workers = registry_.Snapshot();
-  for (const v1::StagePlan& stage : plan.stages()) {
-    for (const WorkerInfo& worker : workers) {
-      if (worker.hello.name() != stage.worker()) continue;
-      load.addresses.push_back(worker.hello.address());
-      stages.push_back({stage.worker(), worker.hello.address()});
-      placement->sessions[stage.worker()] = worker.session;
-    }
-  }
-  {
-    MutexLock lock(mutex_);
-    placement_ = std::move(placement);
-    placement_->plan = plan;
-    broken_ = absl::OkStatus();
-  }
-  const auto cancelled = [&] {
-    MutexLock lock(mutex_);
-    return stopping_ || (job != nullptr && job->give_up) || !PlacementHealth().ok();
-  };
-  absl::Status status = LoadStages(load, cancelled, [&](const StageProgress& progress) {
-    MutexLock lock(mutex_);
-    if (job == nullptr) return;
-    *job->progress.mutable_plan() = plan;
-    job->progress.mutable_stages()->Assign(progress.begin(), progress.end());
-    ++job->progress_version;
-    changed_.NotifyAll();
-  });
-  if (absl::IsCancelled(status)) {
-    MutexLock lock(mutex_);
-    if (absl::Status health = PlacementHealth(); !health.ok()) status = health;
-  }
-  if (!status.ok()) {
-    MutexLock lock(mutex_);
-    placement_ = nullptr;
-    return status;
-  }
-  auto pipeline = Pipeline::Open(
-      stages, {.on_result =
-                   [this](const v1::StepResult& result) {
-                     if (absl::Status status = listener_.OnResult(result); !status.ok()) {
-                       Break(status);
-                     }
-                   },
-               .on_broken = [this](const absl::Status& reason) { Break(reason); }});
-  {
-    MutexLock lock(mutex_);
-    target_ = target;
-    placement_->pipeline = std::move(pipeline);
-  }
-  listener_.OnReady(placement_->epoch, target.model, plan, *placement_->pipeline);
-  SetState(v1::SERVING_STATE_READY, "");
-  LOG(INFO) << target.model->name << " is served by " << plan.stages_size() << " worker(s), epoch "
-            << placement_->epoch;
-  return absl::OkStatus();
-}
-
-void ServingController::Retire(const absl::Status& reason) {
-  std::unique_ptr<Placement> placement;
-  {
-    MutexLock lock(mutex_);
-    if (placement_ == nullptr) return;
-    placement = std::move(placement_);
-    // Nobody must see a state that is ready without a placement.
-    state_ = v1::SERVING_STATE_DEGRADED;
-    detail_ = std::string(reason.message());
-  }
-  listener_.OnStopped(reason);
-  placement->pipeline = nullptr;  // no callback of its epoch after this
-  std::vector<std::string> addresses;
-  for (const WorkerInfo& worker : registry_.Snapshot()) {
-    const auto it = placement->sessions.find(worker.hello.name());
-    if (worker.alive && it != placement->sessions.end() && it->second == worker.session) {
-      addresses.push_back(worker.hello.address());
-    }
-  }
-  UnloadStages(addresses);
-}
-
-// OK while every worker of the placement lives and its streams are whole.
-absl::Status ServingController::PlacementHealth() const {
-  for (const WorkerInfo& worker : registry_.Snapshot()) {
-    const auto it = placement_->sessions.find(worker.hello.name());
-    if (it == placement_->sessions.end()) continue;
-    if (!worker.alive) {
-      return absl::UnavailableError(
-          absl::StrCat("worker ", worker.hello.name(), " was lost: ", worker.lost_reason));
-    }
-    if (worker.session != it->second) {
-      return absl::UnavailableError(
-          absl::StrCat("worker ", worker.hello.name(), " was restarted"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-// Whether a placement made after a loss could now use workers that it lacks.
-bool ServingController::CanGrow() const {
-  if (!placement_->shrunk || !listener_.IsIdle()) return false;
-  for (const WorkerInfo& worker : registry_.Snapshot()) {
-    if (worker.alive && !placement_->sessions.contains(worker.hello.name())) return true;
-  }
-  return false;
+void ServingController::HearOfLoss(const absl::Status& reason) {
+  SetDetail(reason.message());
+  shrunk_ = true;
+  retry_at_ = clock_->Now();
 }
 
 void ServingController::Maintain() {
   if (target_.model == nullptr) return;
-  bool lost = false;
-  if (placement_ != nullptr) {
-    absl::Status health = PlacementHealth();
-    if (health.ok()) {
-      MutexLock lock(mutex_);
-      // A dying worker breaks its neighbours' streams too, perhaps sooner than its own: wait a
-      // moment for the registry to say whose death it was.
-      for (int i = 0; i < 5 && !broken_.ok() && PlacementHealth().ok(); ++i) {
-        changed_.WaitFor(mutex_, absl::Milliseconds(10));
-      }
-      health = PlacementHealth();
-      if (health.ok()) health = broken_;
-    }
-    if (health.ok() && !CanGrow()) return;
-    if (!health.ok()) {
-      lost = true;
-      LOG(INFO) << "epoch " << placement_->epoch << " ends: " << health;
-      Retire(absl::UnavailableError(health.message()));
-      SetState(v1::SERVING_STATE_DEGRADED, std::string(health.message()));
-      retry_at_ = clock_->Now();
-    }
-  }
-  if (!lost && placement_ == nullptr && clock_->Now() < retry_at_) return;
-  const absl::Status status = Place(target_, nullptr);
-  if (!status.ok() && placement_ == nullptr) {
-    SetState(v1::SERVING_STATE_DEGRADED, std::string(status.message()));
-    retry_at_ = clock_->Now() + kRetryDelay;
-  }
+  replicas_.RetireLost();
+  const bool whole = IsWhole();
+  if (whole ? !CanGrow() : clock_->Now() < retry_at_) return;
+  absl::Status status = whole || replicas_.size() == 0 ? PlaceWhatIsLeft() : PlaceOneMore();
+  // Only where one more cannot be had are those moved that serve.
+  if (!status.ok() && !whole && CanGrow()) status = PlaceWhatIsLeft();
+  if (status.ok()) return;
+  retry_at_ = clock_->Now() + kRetryDelay;
+  if (replicas_.size() == 0) SetDetail(status.message());
+}
+
+// Plans over all workers, and puts what comes of it in place of every replica there is.
+absl::Status ServingController::PlaceAll(const Target& target, const v1::PlanOptions& options,
+                                         Job* job) {
+  const std::vector<WorkerInfo> workers = LiveOf(registry_.Snapshot());
+  planned_over_ = SessionsOf(workers);
+  // Refusals come before anything moves.
+  LC_ASSIGN_OR_RETURN(const v1::Plan plan, PlanOver(workers, *target.model, options));
+  replicas_.RetireAll(absl::UnavailableError("the model is being placed anew"), /*unload=*/true);
+  num_wanted_ = SplitReplicas(plan).size();
+  shrunk_ = static_cast<int>(workers.size()) < target.min_workers;
+  return LoadReplicas(target, plan, job);
+}
+
+// Fewer replicas than the operator asked for are better than none.
+absl::Status ServingController::PlaceWhatIsLeft() {
+  v1::PlanOptions options =
+      OptionsForWorkers(target_.request.options(), NamesOf(LiveOf(registry_.Snapshot())));
+  const absl::Status status = PlaceAll(target_, options, nullptr);
+  if (status.ok() || options.replicas() <= 1 || replicas_.size() > 0) return status;
+  options.set_replicas(0);
+  return PlaceAll(target_, options, nullptr);
+}
+
+// On the workers that no replica is on, while the others go on.
+absl::Status ServingController::PlaceOneMore() {
+  const std::vector<WorkerInfo> workers = replicas_.FreeWorkers();
+  const v1::PlanOptions options = OptionsForOneMore(
+      OptionsForWorkers(target_.request.options(), NamesOf(workers)), replicas_.plan());
+  LC_ASSIGN_OR_RETURN(v1::Plan plan, PlanOver(workers, *target_.model, options));
+  for (v1::StagePlan& stage : *plan.mutable_stages()) stage.set_replica(replicas_.FreeNumber());
+  return LoadReplicas(target_, plan, nullptr);
+}
+
+absl::Status ServingController::LoadReplicas(const Target& target, const v1::Plan& plan, Job* job) {
+  if (replicas_.size() == 0) SetDetail(absl::StrCat("loading ", target.model->name));
+  LC_RETURN_IF_ERROR(replicas_.Load(
+      target.model, plan,
+      [&] {
+        MutexLock lock(mutex_);
+        return stopping_ || (job != nullptr && job->give_up);
+      },
+      [&](const StageProgress& progress) {
+        MutexLock lock(mutex_);
+        if (job == nullptr) return;
+        *job->progress.mutable_plan() = replicas_.plan();
+        job->progress.mutable_stages()->Assign(progress.begin(), progress.end());
+        ++job->progress_version;
+        changed_.NotifyAll();
+      }));
+  MutexLock lock(mutex_);
+  target_ = target;
+  if (replicas_.size() == num_wanted_) detail_.clear();
+  return absl::OkStatus();
+}
+
+bool ServingController::IsWhole() const {
+  return replicas_.size() > 0 && replicas_.size() == num_wanted_ && replicas_.IsHealthy();
+}
+
+// Whether all workers together could now do better than what is left of earlier plans: some are on
+// no replica, and the last plan had not these to choose from.
+bool ServingController::CanGrow() const {
+  return shrunk_ && replicas_.size() > 0 && listener_.IsIdle() &&
+         !replicas_.FreeWorkers().empty() &&
+         SessionsOf(LiveOf(registry_.Snapshot())) != planned_over_;
 }
 
 void ServingController::FillStatus(v1::ClusterStatus* status) const {
   MutexLock lock(mutex_);
-  status->set_state(state_);
+  replicas_.FillStatus(clock_->Now(), status);
   status->set_detail(detail_);
   if (target_.model != nullptr) status->set_model(target_.model->name);
-  std::vector<StageStats> stats;
-  if (placement_ != nullptr) {
-    status->set_epoch(placement_->epoch);
-    *status->mutable_plan() = placement_->plan;
-    if (placement_->pipeline != nullptr) stats = placement_->pipeline->stats();
-  }
-  for (const WorkerInfo& worker : registry_.Snapshot()) {
-    v1::WorkerStatus* out = status->add_workers();
-    out->set_name(worker.hello.name());
-    out->set_address(worker.hello.address());
-    out->set_host(worker.hello.host());
-    out->set_version(worker.hello.version());
-    *out->mutable_device() = worker.hello.device();
-    out->mutable_device()->set_free_bytes(worker.heartbeat.free_bytes());
-    *out->mutable_profile() = worker.hello.profile();
-    out->set_stage_bytes(worker.heartbeat.stage_bytes());
-    *out->mutable_last_heartbeat_ago() = ToProto(clock_->Now() - worker.last_seen);
-    out->set_detail(worker.lost_reason);
-    out->set_state(worker.alive ? v1::WORKER_STATE_IDLE : v1::WORKER_STATE_LOST);
-    for (int i = 0; placement_ != nullptr && i < placement_->plan.stages_size(); ++i) {
-      if (!worker.alive || placement_->plan.stages(i).worker() != worker.hello.name()) continue;
-      out->set_state(stats.empty() ? v1::WORKER_STATE_LOADING : v1::WORKER_STATE_READY);
-      if (stats.empty()) continue;
-      out->set_steps(stats[i].steps);
-      out->set_compute_seconds(absl::ToDoubleSeconds(stats[i].compute));
-    }
-  }
+  if (status->replicas_size() > 0) return;
+  status->set_state(target_.model == nullptr ? v1::SERVING_STATE_EMPTY
+                                             : v1::SERVING_STATE_DEGRADED);
 }
 
 }  // namespace layercake

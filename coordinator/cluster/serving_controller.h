@@ -3,45 +3,40 @@
 // Keeps the model that the operator asked for served by the workers that are there: plans, loads,
 // and does both again when a worker is lost or comes back.
 
-#include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
-#include "coordinator/cluster/pipeline.h"
-#include "coordinator/cluster/served_model.h"
+#include "coordinator/cluster/replica_set.h"
+#include "coordinator/cluster/serving_listener.h"
 #include "coordinator/cluster/worker_registry.h"
+#include "coordinator/placement/planner.h"
 #include "layercake/v1/admin.pb.h"
 
 namespace layercake {
 
-// What the controller tells of a placement's life. Called from the controller's thread, in turn.
-class ServingListener {
- public:
-  virtual ~ServingListener() = default;
-  // Steps of `epoch` may go to `pipeline` until OnStopped returns. The model is shared: requests hold
-  // it until they have ended, which may be after the next model was loaded.
-  virtual void OnReady(uint64_t epoch, std::shared_ptr<const ServedModel> model,
-                       const v1::Plan& plan, StepSink& pipeline) = 0;
-  // From gRPC's threads, in step order. An error breaks the pipeline: a worker answered nonsense.
-  virtual absl::Status OnResult(const v1::StepResult& result) = 0;
-  // The epoch is over; its requests cannot go on. `reason` is Unavailable.
-  virtual void OnStopped(const absl::Status& reason) = 0;
-  virtual bool IsIdle() const = 0;  // no request running or waiting
-};
+// How plans are made; the real one is MakePlan.
+using Planner = std::function<absl::StatusOr<v1::Plan>(const ModelConfig& model, const Fleet& fleet,
+                                                       const v1::PlanOptions& options,
+                                                       absl::string_view model_name)>;
 
-// Thread-safe. One thread of its own does all planning and loading, so there is one state at a time:
-//   empty -> loading -> ready -> (worker lost) -> degraded -> loading -> ready ...
+// Thread-safe. One thread of its own does all planning and loading, so there is one state at a
+// time. The model is served by one or more replicas, each with an epoch and a pipeline of its own;
+// what becomes of them after a loss is written in README.md.
 class ServingController {
  public:
   // All must outlive the controller.
-  ServingController(WorkerRegistry& registry, ServingListener& listener, const Clock* clock);
+  ServingController(WorkerRegistry& registry, ServingListener& listener, const Clock* clock,
+                    Planner planner = MakePlan);
   ~ServingController();
 
   // Errors: the checkpoint's, the planner's, Unavailable (no workers).
@@ -57,7 +52,10 @@ class ServingController {
   // Errors: Aborted (a load runs).
   absl::Status Unload();
 
-  // Fills state, detail, epoch, model, plan and workers.
+  // Ends every replica; the workers keep their stages. Nothing is served after. Idempotent.
+  void Stop();
+
+  // Fills state, detail, epoch, model, plan, workers, and which replicas there are.
   void FillStatus(v1::ClusterStatus* status) const;
 
  private:
@@ -67,38 +65,42 @@ class ServingController {
     v1::LoadModelRequest request;
     int min_workers = 1;
   };
-  struct Job;        // a Load call that waits
-  struct Placement;  // one epoch's stages and their pipeline
+  struct Job;  // a Load call that waits
 
   void Run();
   void RunJob(Job& job);
+  void HearOfLoss(const absl::Status& reason);
   void Maintain();
-  absl::Status Place(const Target& target, Job* job);
-  void Retire(const absl::Status& reason);
-  absl::Status PlacementHealth() const;
+  absl::Status PlaceAll(const Target& target, const v1::PlanOptions& options, Job* job);
+  absl::Status PlaceWhatIsLeft();
+  absl::Status PlaceOneMore();
+  absl::Status LoadReplicas(const Target& target, const v1::Plan& plan, Job* job);
+  bool IsWhole() const;
   bool CanGrow() const;
-  absl::StatusOr<v1::Plan> PlanOverLiveWorkers(const ServedModel& model,
-                                               const v1::PlanOptions& options) const;
-  void SetState(v1::ServingState state, const std::string& detail);
-  void Break(const absl::Status& reason);
+  absl::StatusOr<v1::Plan> PlanOver(const std::vector<WorkerInfo>& workers,
+                                    const ServedModel& model, const v1::PlanOptions& options) const;
+  void SetDetail(absl::string_view detail);
   void Wake();
 
   WorkerRegistry& registry_;
   ServingListener& listener_;
   const Clock* const clock_;
+  const Planner planner_;
+  ReplicaSet replicas_;
 
   mutable Mutex mutex_;
   CondVar changed_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   bool awake_ ABSL_GUARDED_BY(mutex_) = false;
   std::unique_ptr<Job> job_ ABSL_GUARDED_BY(mutex_);
-  v1::ServingState state_ ABSL_GUARDED_BY(mutex_) = v1::SERVING_STATE_EMPTY;
-  std::string detail_ ABSL_GUARDED_BY(mutex_);
-  absl::Status broken_ ABSL_GUARDED_BY(mutex_);  // why the pipeline in force broke
-  // Written by the controller's thread alone, which reads them without the lock.
+  std::string detail_ ABSL_GUARDED_BY(mutex_);  // why not all that was asked for is served
+  // Written by the controller's thread alone, which reads it without the lock.
   Target target_;
-  std::unique_ptr<Placement> placement_;
-  uint64_t epoch_;
+  // The controller's thread alone. Of the last plan over all workers: how many replicas it had, the
+  // sessions it could choose from, and whether something has been lost since the operator's load.
+  size_t num_wanted_ = 0;
+  std::map<std::string, uint64_t> planned_over_;
+  bool shrunk_ = false;
   absl::Time retry_at_ = absl::InfinitePast();
 
   std::thread thread_;

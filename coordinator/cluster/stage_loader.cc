@@ -33,31 +33,28 @@ v1::LoadStageRequest MakeRequest(const LoadJob& job, int stage) {
   return request;
 }
 
-// The loads of one job: a thread and a call per stage, cancelled together by the first failure.
+// The loads of all jobs: a thread and a call per stage, cancelled together by the first failure.
 class Loads {
  public:
-  Loads(const LoadJob& job, const std::function<void(const StageProgress&)>& on_progress)
-      : job_(job), on_progress_(on_progress), contexts_(job.addresses.size()) {
-    for (size_t i = 0; i < contexts_.size(); ++i) {
-      const v1::StagePlan& stage = job.plan.stages(static_cast<int>(i));
-      v1::LoadModelProgress::Stage progress;
-      progress.set_worker(stage.worker());
-      progress.set_total_bytes(stage.weight_bytes());
-      progress_.push_back(std::move(progress));
+  Loads(const std::vector<LoadJob>& jobs,
+        const std::function<void(const StageProgress&)>& on_progress)
+      : on_progress_(on_progress) {
+    for (const LoadJob& job : jobs) {
+      for (int i = 0; i < job.plan.stages_size(); ++i) {
+        v1::LoadModelProgress::Stage progress;
+        progress.set_worker(job.plan.stages(i).worker());
+        progress.set_total_bytes(job.plan.stages(i).weight_bytes());
+        progress_.push_back(std::move(progress));
+        stages_.push_back({job.addresses[i], MakeRequest(job, i)});
+      }
     }
-    for (size_t i = 0; i < contexts_.size(); ++i) threads_.emplace_back([this, i] { Load(i); });
+    contexts_ = std::vector<grpc::ClientContext>(stages_.size());
+    for (size_t i = 0; i < stages_.size(); ++i) threads_.emplace_back([this, i] { Load(i); });
   }
 
   absl::Status Wait(const std::function<bool()>& cancelled) {
-    {
-      MutexLock lock(mutex_);
-      while (ended_ < contexts_.size() && status_.ok()) {
-        changed_.WaitFor(mutex_, absl::Milliseconds(50));
-        if (cancelled()) status_ = absl::CancelledError("the load was given up");
-      }
-      if (!status_.ok()) {
-        for (auto& context : contexts_) context.TryCancel();
-      }
+    while (!Ended()) {
+      if (cancelled()) Fail(absl::CancelledError("the load was given up"));
     }
     for (std::thread& thread : threads_) thread.join();
     MutexLock lock(mutex_);
@@ -65,9 +62,29 @@ class Loads {
   }
 
  private:
+  struct Stage {
+    std::string address;
+    v1::LoadStageRequest request;
+  };
+
+  // Waits a little for it.
+  bool Ended() {
+    MutexLock lock(mutex_);
+    if (ended_ < stages_.size() && status_.ok()) changed_.WaitFor(mutex_, absl::Milliseconds(50));
+    return ended_ == stages_.size() || !status_.ok();
+  }
+
+  void Fail(const absl::Status& status) {
+    MutexLock lock(mutex_);
+    if (!status_.ok()) return;
+    status_ = status;
+    for (grpc::ClientContext& context : contexts_) context.TryCancel();
+    changed_.NotifyAll();
+  }
+
   void Load(size_t stage) {
-    auto stub = v1::Stage::NewStub(CreateChannel(job_.addresses[stage]));
-    auto reader = stub->Load(&contexts_[stage], MakeRequest(job_, static_cast<int>(stage)));
+    auto stub = v1::Stage::NewStub(CreateChannel(stages_[stage].address));
+    auto reader = stub->Load(&contexts_[stage], stages_[stage].request);
     v1::LoadStageProgress message;
     while (reader->Read(&message)) {
       MutexLock lock(mutex_);
@@ -77,17 +94,17 @@ class Loads {
       on_progress_(progress_);
     }
     const absl::Status status = FromGrpcStatus(reader->Finish());
+    if (!status.ok()) {
+      const std::string& worker = stages_[stage].request.stage().worker();
+      Fail(absl::Status(status.code(), absl::StrCat("worker ", worker, ": ", status.message())));
+    }
     MutexLock lock(mutex_);
     ++ended_;
-    if (!status.ok() && status_.ok()) {
-      status_ = absl::Status(status.code(), absl::StrCat("worker ", progress_[stage].worker(), ": ",
-                                                         status.message()));
-    }
     changed_.NotifyAll();
   }
 
-  const LoadJob& job_;
   const std::function<void(const StageProgress&)>& on_progress_;
+  std::vector<Stage> stages_;
   std::vector<grpc::ClientContext> contexts_;
   std::vector<std::thread> threads_;
   Mutex mutex_;
@@ -99,10 +116,12 @@ class Loads {
 
 }  // namespace
 
-absl::Status LoadStages(const LoadJob& job, const std::function<bool()>& cancelled,
+absl::Status LoadStages(const std::vector<LoadJob>& jobs, const std::function<bool()>& cancelled,
                         const std::function<void(const StageProgress&)>& on_progress) {
-  const absl::Status status = Loads(job, on_progress).Wait(cancelled);
-  if (!status.ok()) UnloadStages(job.addresses);
+  const absl::Status status = Loads(jobs, on_progress).Wait(cancelled);
+  if (!status.ok()) {
+    for (const LoadJob& job : jobs) UnloadStages(job.addresses);
+  }
   return status;
 }
 

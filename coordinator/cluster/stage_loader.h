@@ -1,6 +1,6 @@
 #pragma once
 
-// Carries a plan out: every worker of it loads its stage, all at once.
+// Carries plans out: every worker of every replica loads its stage, all at once.
 
 #include <cstdint>
 #include <functional>
@@ -14,6 +14,7 @@
 
 namespace layercake {
 
+// One replica's load.
 struct LoadJob {
   uint64_t epoch = 0;
   std::string model_dir;
@@ -24,11 +25,12 @@ struct LoadJob {
 
 using StageProgress = std::vector<v1::LoadModelProgress::Stage>;
 
-// Blocks until every stage is loaded, one failed, or `cancelled` (polled) says so. On failure the stages
-// that did load are unloaded again.
+// Blocks until every stage of every job is loaded, one failed, or `cancelled` says so. On failure
+// the stages that did load are unloaded again.
+//   cancelled: polled from this thread, without locks held.
 //   on_progress: called from several threads, one at a time, with all stages' progress.
 // Errors: the first stage's own, naming its worker; Cancelled.
-absl::Status LoadStages(const LoadJob& job, const std::function<bool()>& cancelled,
+absl::Status LoadStages(const std::vector<LoadJob>& jobs, const std::function<bool()>& cancelled,
                         const std::function<void(const StageProgress&)>& on_progress);
 
 // Frees the stages at `addresses`; those that cannot be reached are skipped.

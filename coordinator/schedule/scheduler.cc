@@ -323,6 +323,18 @@ absl::Status Scheduler::CheckFits(const Sequence& sequence) const {
   return absl::OkStatus();
 }
 
+int Scheduler::num_committed_blocks() const {
+  int num_blocks = options_.num_blocks - pool_->num_free();
+  for (const Sequence* sequence : waiting_) num_blocks += NumBlocksFor(sequence->num_tokens());
+  return num_blocks;
+}
+
+int Scheduler::NumNewBlocksFor(std::span<const int32_t> prompt_ids) const {
+  const int num_cached =
+      options_.prefix_caching ? static_cast<int>(cache_->Match(prompt_ids).size()) : 0;
+  return NumBlocksFor(static_cast<int>(prompt_ids.size())) - num_cached;
+}
+
 int Scheduler::NumBlocksFor(int num_tokens) const {
   return CeilDivide(num_tokens, options_.block_size_tokens);
 }

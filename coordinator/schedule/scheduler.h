@@ -116,6 +116,10 @@ class Scheduler {
   int num_steps_in_flight() const { return static_cast<int>(in_flight_.size()); }
   int num_free_blocks() const { return pool_->num_free(); }  // free or reclaimable from the cache
   int num_blocks() const { return options_.num_blocks; }
+  // Held by running sequences, and what those that wait will hold when they start.
+  int num_committed_blocks() const;
+  // Blocks that a sequence with this prompt would take, now that so much of it is cached.
+  int NumNewBlocksFor(std::span<const int32_t> prompt_ids) const;
   int64_t num_preemptions() const { return num_preemptions_; }
   const SchedulerOptions& options() const { return options_; }
 

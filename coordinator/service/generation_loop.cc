@@ -1,5 +1,7 @@
 #include "coordinator/service/generation_loop.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -15,18 +17,6 @@ absl::Status RetrySoon(absl::Status status, absl::string_view reason) {
   return WithRetryAfter(WithReason(std::move(status), reason), absl::Seconds(1));
 }
 
-SchedulerOptions MakeOptions(const v1::Plan& plan, int max_waiting) {
-  SchedulerOptions options;
-  options.num_stages = plan.stages_size();
-  options.max_step_tokens = plan.max_step_tokens();
-  options.max_batch_sequences = plan.max_batch_sequences();
-  options.block_size_tokens = plan.block_size_tokens();
-  options.num_blocks = plan.num_blocks();
-  options.max_context_tokens = plan.max_context_tokens();
-  options.max_waiting = max_waiting;
-  return options;
-}
-
 }  // namespace
 
 // A request's completions are sequences with consecutive ids from `first_sequence`.
@@ -34,6 +24,7 @@ struct GenerationLoop::Request {
   GenerationRequest request;
   std::shared_ptr<const ServedModel> model;
   ChunkSink* sink = nullptr;
+  ServingReplica* replica = nullptr;
   SequenceId first_sequence = 0;
   std::vector<std::unique_ptr<Completion>> completions;
   int unfinished = 0;
@@ -41,20 +32,12 @@ struct GenerationLoop::Request {
   Completion& completion(SequenceId id) { return *completions[id - first_sequence]; }
 };
 
-struct GenerationLoop::Placed {
-  uint64_t epoch;
-  std::shared_ptr<const ServedModel> model;
-  int max_context_tokens;
-  StepSink& pipeline;
-  Scheduler scheduler;
-};
-
 GenerationLoop::GenerationLoop(const Clock* clock, int max_waiting)
     : clock_(clock), max_waiting_(max_waiting) {}
 
 GenerationLoop::~GenerationLoop() = default;
 
-bool GenerationLoop::serving() const { return placed_ != nullptr && !draining_; }
+bool GenerationLoop::serving() const { return !replicas_.empty() && !draining_; }
 
 absl::Status GenerationLoop::NotServing() const {
   if (draining_) {
@@ -78,52 +61,77 @@ void GenerationLoop::OnServingChange(std::function<void(bool)> listener) {
 absl::StatusOr<LiveModel> GenerationLoop::Live() const {
   MutexLock lock(mutex_);
   if (!serving()) return NotServing();
-  return LiveModel{placed_->model, placed_->max_context_tokens};
+  LiveModel live{replicas_.begin()->second->model, std::numeric_limits<int>::max()};
+  for (const auto& [epoch, replica] : replicas_) {
+    live.max_context_tokens = std::min(live.max_context_tokens, replica->max_context_tokens);
+  }
+  return live;
 }
 
 absl::StatusOr<uint64_t> GenerationLoop::Submit(GenerationRequest request,
                                                 std::shared_ptr<const ServedModel> model,
                                                 ChunkSink* sink) {
   MutexLock lock(mutex_);
-  if (!serving() || placed_->model != model) return NotServing();
+  if (!serving() || replicas_.begin()->second->model != model) return NotServing();
   const uint64_t id = next_id_;
   auto entry = std::make_unique<Request>();
   entry->request = std::move(request);
   entry->model = std::move(model);
   entry->sink = sink;
+  entry->replica = &Choose(entry->request);
   entry->first_sequence = id;
+  entry->unfinished = entry->request.n;
   next_id_ += static_cast<uint64_t>(entry->request.n);
   const absl::Time now = clock_->Now();
   for (int i = 0; i < entry->request.n; ++i) {
     entry->completions.push_back(
         std::make_unique<Completion>(entry->request, *entry->model, i, now));
-    SequenceRequest sequence;
-    sequence.id = id + static_cast<uint64_t>(i);
-    sequence.prompt_ids = entry->request.prompt_ids;
-    sequence.max_tokens = entry->request.max_tokens;
-    sequence.needs_prompt_logits = entry->completions.back()->wants_prompt_logprobs();
-    absl::Status status = placed_->scheduler.Add(std::move(sequence));
-    if (!status.ok()) {
-      const bool queue_full = placed_->scheduler.queue_full();
-      for (int k = 0; k < i; ++k) placed_->scheduler.Finish(id + static_cast<uint64_t>(k));
-      if (!queue_full) return status;
-      return RetrySoon(std::move(status), "QUEUE_FULL");
-    }
   }
-  entry->unfinished = entry->request.n;
+  LC_RETURN_IF_ERROR(Enqueue(*entry));
   for (int i = 0; i < entry->request.n; ++i) {
     sequences_[id + static_cast<uint64_t>(i)] = entry.get();
   }
+  ServingReplica& replica = *entry->replica;
   requests_[id] = std::move(entry);
-  Pump();
+  Pump(replica);
   return id;
+}
+
+ServingReplica& GenerationLoop::Choose(const GenerationRequest& request) {
+  std::vector<ServingReplica*> replicas;
+  std::vector<DispatchTarget> targets;
+  for (const auto& [epoch, replica] : replicas_) {
+    replicas.push_back(replica.get());
+    targets.push_back(replica->dispatch_target());
+  }
+  return *replicas[ChooseReplica(targets, request.prompt_ids)];
+}
+
+// All of its completions, or none.
+absl::Status GenerationLoop::Enqueue(const Request& request) {
+  Scheduler& scheduler = request.replica->scheduler;
+  for (size_t i = 0; i < request.completions.size(); ++i) {
+    SequenceRequest sequence;
+    sequence.id = request.first_sequence + i;
+    sequence.prompt_ids = request.request.prompt_ids;
+    sequence.max_tokens = request.request.max_tokens;
+    sequence.needs_prompt_logits = request.completions[i]->wants_prompt_logprobs();
+    absl::Status status = scheduler.Add(std::move(sequence));
+    if (status.ok()) continue;
+    const bool queue_full = scheduler.queue_full();
+    for (size_t k = 0; k < i; ++k) scheduler.Finish(request.first_sequence + k);
+    return queue_full ? RetrySoon(std::move(status), "QUEUE_FULL") : status;
+  }
+  return absl::OkStatus();
 }
 
 void GenerationLoop::Cancel(uint64_t request) {
   MutexLock lock(mutex_);
-  if (!requests_.contains(request)) return;
+  const auto it = requests_.find(request);
+  if (it == requests_.end()) return;
+  ServingReplica& replica = *it->second->replica;
   Remove(request);
-  Pump();
+  Pump(replica);
 }
 
 void GenerationLoop::Remove(uint64_t request) {
@@ -131,20 +139,21 @@ void GenerationLoop::Remove(uint64_t request) {
   for (size_t i = 0; i < it->second->completions.size(); ++i) {
     const SequenceId sequence = it->second->first_sequence + i;
     sequences_.erase(sequence);
-    if (placed_ != nullptr) placed_->scheduler.Finish(sequence);
+    it->second->replica->scheduler.Finish(sequence);
   }
   requests_.erase(it);
   if (requests_.empty()) idle_.NotifyAll();
 }
 
-void GenerationLoop::Pump() {
-  if (placed_ == nullptr) return;
-  while (const auto step = placed_->scheduler.Next()) placed_->pipeline.Submit(MakeStep(*step));
+void GenerationLoop::Pump(ServingReplica& replica) {
+  while (const auto step = replica.scheduler.Next()) {
+    replica.pipeline.Submit(MakeStep(replica, *step));
+  }
 }
 
-v1::Step GenerationLoop::MakeStep(const ScheduledStep& scheduled) {
+v1::Step GenerationLoop::MakeStep(const ServingReplica& replica, const ScheduledStep& scheduled) {
   v1::Step step;
-  step.set_epoch(placed_->epoch);
+  step.set_epoch(replica.epoch);
   step.set_step_id(scheduled.id);
   const absl::Time now = clock_->Now();
   for (const ScheduledSlice& from : scheduled.slices) {
@@ -163,13 +172,14 @@ v1::Step GenerationLoop::MakeStep(const ScheduledStep& scheduled) {
   return step;
 }
 
-absl::Status GenerationLoop::OnResult(const v1::StepResult& result) {
+absl::Status GenerationLoop::OnResult(uint64_t epoch, const v1::StepResult& result) {
   MutexLock lock(mutex_);
-  if (placed_ == nullptr) return absl::OkStatus();
+  const auto found = replicas_.find(epoch);
+  if (found == replicas_.end()) return absl::OkStatus();
+  ServingReplica& replica = *found->second;
   std::vector<int32_t> tokens;
   for (const v1::SliceResult& slice : result.slices()) tokens.push_back(slice.token_id());
-  LC_ASSIGN_OR_RETURN(const auto outcomes,
-                      placed_->scheduler.Complete(result.step_id(), tokens));
+  LC_ASSIGN_OR_RETURN(const auto outcomes, replica.scheduler.Complete(result.step_id(), tokens));
   const absl::Time now = clock_->Now();
   std::vector<std::pair<uint64_t, v1::GenerateChunk>> chunks;
   for (const SliceOutcome& outcome : outcomes) {
@@ -179,16 +189,17 @@ absl::Status GenerationLoop::OnResult(const v1::StepResult& result) {
     completion.TakePrompt(outcome.position, slice);
     if (!outcome.token) continue;
     ++generated_tokens_;
-    const Sequence& sequence = *placed_->scheduler.Find(outcome.sequence);
+    ++replica.generated_tokens;
+    const Sequence& sequence = *replica.scheduler.Find(outcome.sequence);
     if (sequence.num_generated_tokens() == 1) {
       prompt_tokens_ += static_cast<uint64_t>(sequence.num_prompt_tokens);
     }
     v1::GenerateChunk chunk = completion.TakeToken(slice, sequence, now);
-    if (chunk.has_finish()) placed_->scheduler.Finish(outcome.sequence);
+    if (chunk.has_finish()) replica.scheduler.Finish(outcome.sequence);
     chunks.emplace_back(request.first_sequence, std::move(chunk));
   }
   // The stages get their next step before the clients get their chunks.
-  Pump();
+  Pump(replica);
   for (auto& [id, chunk] : chunks) {
     Request& request = *requests_.at(id);
     const bool finished = chunk.has_finish();
@@ -203,20 +214,26 @@ absl::Status GenerationLoop::OnResult(const v1::StepResult& result) {
 void GenerationLoop::OnReady(uint64_t epoch, std::shared_ptr<const ServedModel> model,
                              const v1::Plan& plan, StepSink& pipeline) {
   MutexLock lock(mutex_);
-  placed_.reset(new Placed{epoch, std::move(model), plan.max_context_tokens(), pipeline,
-                           Scheduler(MakeOptions(plan, max_waiting_))});
+  replicas_[epoch] =
+      std::make_unique<ServingReplica>(epoch, std::move(model), plan, pipeline, max_waiting_);
   NotifyServing();
 }
 
-void GenerationLoop::OnStopped(const absl::Status& reason) {
+void GenerationLoop::OnStopped(uint64_t epoch, const absl::Status& reason) {
   MutexLock lock(mutex_);
-  placed_ = nullptr;
-  NotifyServing();
+  const auto found = replicas_.find(epoch);
+  if (found == replicas_.end()) return;
   const absl::Status status = RetrySoon(reason, "EPOCH_ENDED");
-  for (auto& [id, request] : requests_) request->sink->End(status);
-  requests_.clear();
-  sequences_.clear();
-  idle_.NotifyAll();
+  std::vector<uint64_t> ended;
+  for (const auto& [id, request] : requests_) {
+    if (request->replica == found->second.get()) ended.push_back(id);
+  }
+  for (const uint64_t id : ended) {
+    requests_.at(id)->sink->End(status);
+    Remove(id);
+  }
+  replicas_.erase(found);
+  NotifyServing();
 }
 
 bool GenerationLoop::IsIdle() const {
@@ -244,12 +261,7 @@ void GenerationLoop::FillStatus(v1::ClusterStatus* status) const {
   if (draining_) status->set_state(v1::SERVING_STATE_DRAINING);
   status->set_prompt_tokens(prompt_tokens_);
   status->set_generated_tokens(generated_tokens_);
-  if (placed_ == nullptr) return;
-  const Scheduler& scheduler = placed_->scheduler;
-  status->set_running_sequences(scheduler.num_running());
-  status->set_waiting_sequences(scheduler.num_waiting());
-  status->set_free_blocks(scheduler.num_free_blocks());
-  status->set_total_blocks(scheduler.num_blocks());
+  for (const auto& [epoch, replica] : replicas_) replica->FillStatus(status);
 }
 
 }  // namespace layercake

@@ -3,13 +3,13 @@
 // The loop that turns requests into steps and results into chunks.
 //
 // It has no thread: every event (a request, a result, a cancel, a new epoch) updates the scheduler
-// under one lock and then fills the pipeline with what can run now. All calls out (StepSink,
-// ChunkSink) are made under that lock and must neither block nor call back.
+// of a replica under one lock and then fills that replica's pipeline with what can run now. All
+// calls out (StepSink, ChunkSink) are made under that lock and must neither block nor call back.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
-#include <optional>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -17,10 +17,11 @@
 #include "absl/time/time.h"
 #include "common/base/clock.h"
 #include "common/base/mutex.h"
-#include "coordinator/cluster/serving_controller.h"
-#include "coordinator/schedule/scheduler.h"
+#include "coordinator/cluster/serving_listener.h"
+#include "coordinator/schedule/sequence.h"
 #include "coordinator/service/completion.h"
 #include "coordinator/service/generation_request.h"
+#include "coordinator/service/serving_replica.h"
 #include "layercake/v1/admin.pb.h"
 #include "layercake/v1/inference.pb.h"
 
@@ -39,22 +40,22 @@ class ChunkSink {
 // A model that answers now.
 struct LiveModel {
   std::shared_ptr<const ServedModel> model;  // shared: requests hold it past an unload
-  int max_context_tokens = 0;
+  int max_context_tokens = 0;                // on whichever replica
 };
 
 // Thread-safe.
 class GenerationLoop final : public ServingListener {
  public:
-  // `clock` must outlive the loop. At most `max_waiting` completions wait in the queue.
+  // `clock` must outlive the loop. At most `max_waiting` completions wait at each replica.
   GenerationLoop(const Clock* clock, int max_waiting);
   ~GenerationLoop() override;
 
   // Errors: Unavailable with RetryInfo (nothing is served, or the cluster is draining).
   absl::StatusOr<LiveModel> Live() const;
 
-  // Queues a request made for `model`; chunks go to `sink` until it has ended or Cancel returned.
-  // Errors: Unavailable (another model is served by now; draining); ResourceExhausted (queue full, with
-  // RetryInfo; or it could never fit).
+  // Queues a request made for `model`, all its completions at the same replica; chunks go to `sink`
+  // until it has ended or Cancel returned. Errors: Unavailable (another model is served by now;
+  // draining); ResourceExhausted (queue full, with RetryInfo; or it could never fit).
   absl::StatusOr<uint64_t> Submit(GenerationRequest request,
                                   std::shared_ptr<const ServedModel> model, ChunkSink* sink);
   // After it returns `sink` is not touched. Its KV blocks are free at once. Idempotent.
@@ -64,23 +65,26 @@ class GenerationLoop final : public ServingListener {
   // Blocks until no request runs or waits, or `timeout` has passed, or `cancelled` says so;
   // returns the completions left.
   int WaitIdle(absl::Duration timeout, const std::function<bool()>& cancelled) const;
-  // Fills sequences, blocks, token counts and, when draining, state.
+  // Fills sequences, blocks, token counts and, when draining, state; of the replicas that are
+  // listed already, what each has to do.
   void FillStatus(v1::ClusterStatus* status) const;
   // Called with whether requests are taken, whenever that changes; from any thread, locks held.
   void OnServingChange(std::function<void(bool)> listener);
 
   void OnReady(uint64_t epoch, std::shared_ptr<const ServedModel> model, const v1::Plan& plan,
                StepSink& pipeline) override;
-  absl::Status OnResult(const v1::StepResult& result) override;
-  void OnStopped(const absl::Status& reason) override;
+  absl::Status OnResult(uint64_t epoch, const v1::StepResult& result) override;
+  void OnStopped(uint64_t epoch, const absl::Status& reason) override;
   bool IsIdle() const override;
 
  private:
   struct Request;
-  struct Placed;  // what lives as long as an epoch
 
-  void Pump() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  v1::Step MakeStep(const ScheduledStep& step) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  ServingReplica& Choose(const GenerationRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Enqueue(const Request& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Pump(ServingReplica& replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  v1::Step MakeStep(const ServingReplica& replica, const ScheduledStep& step)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(uint64_t request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool serving() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status NotServing() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -92,7 +96,8 @@ class GenerationLoop final : public ServingListener {
   mutable CondVar idle_;
   std::function<void(bool)> serving_listener_ ABSL_GUARDED_BY(mutex_);
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
-  std::unique_ptr<Placed> placed_ ABSL_GUARDED_BY(mutex_);  // null: nothing is served
+  // By epoch; none: nothing is served.
+  std::map<uint64_t, std::unique_ptr<ServingReplica>> replicas_ ABSL_GUARDED_BY(mutex_);
   std::map<uint64_t, std::unique_ptr<Request>> requests_ ABSL_GUARDED_BY(mutex_);
   std::map<SequenceId, Request*> sequences_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;

@@ -42,6 +42,14 @@ class FakeStage final : public v1::Stage::Service {
     MutexLock lock(mutex_);
     load_status_ = std::move(status);
   }
+  // Load calls that come now answer once ReleaseLoads is called, or the caller cancelled.
+  void HoldLoads() { SetHeld(true); }
+  void ReleaseLoads() { SetHeld(false); }
+  // Blocks until so many Load calls have come.
+  void AwaitLoads(size_t count) {
+    MutexLock lock(mutex_);
+    while (loads_.size() < count) changed_.Wait(mutex_);
+  }
   // Ends the process, as far as callers can tell.
   void Die() { server_->Shutdown(std::chrono::system_clock::now()); }
 
@@ -55,13 +63,21 @@ class FakeStage final : public v1::Stage::Service {
   }
 
  private:
-  grpc::Status Load(grpc::ServerContext*, const v1::LoadStageRequest* request,
+  void SetHeld(bool held) {
+    MutexLock lock(mutex_);
+    held_ = held;
+    changed_.NotifyAll();
+  }
+
+  grpc::Status Load(grpc::ServerContext* context, const v1::LoadStageRequest* request,
                     grpc::ServerWriter<v1::LoadStageProgress>* writer) override {
     absl::Status status;
     {
       MutexLock lock(mutex_);
       loads_.push_back(*request);
       status = load_status_;
+      changed_.NotifyAll();
+      while (held_ && !context->IsCancelled()) changed_.WaitFor(mutex_, absl::Milliseconds(10));
     }
     v1::LoadStageProgress progress;
     progress.set_total_bytes(100);
@@ -101,6 +117,8 @@ class FakeStage final : public v1::Stage::Service {
   std::unique_ptr<grpc::Server> server_;
   std::string address_;
   mutable Mutex mutex_;
+  CondVar changed_;
+  bool held_ ABSL_GUARDED_BY(mutex_) = false;
   absl::Status load_status_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::LoadStageRequest> loads_ ABSL_GUARDED_BY(mutex_);
   int unloads_ ABSL_GUARDED_BY(mutex_) = 0;

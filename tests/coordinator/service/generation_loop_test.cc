@@ -1,14 +1,9 @@
-#include "coordinator/service/generation_loop.h"
-
-#include <deque>
 #include <map>
-#include <numeric>
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "common/rpc/status.h"
-#include "tests/testing/manual_clock.h"
-#include "tests/testing/status_matchers.h"
+#include "tests/coordinator/service/generation_testing.h"
 
 namespace layercake {
 namespace {
@@ -16,99 +11,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Keeps the steps it was given until the test answers them.
-class ScriptedPipeline : public StepSink {
- public:
-  void Submit(const v1::Step& step) override { steps.push_back(step); }
-  std::deque<v1::Step> steps;
-};
-
-// What a client saw.
-class RecordingSink : public ChunkSink {
- public:
-  void Write(v1::GenerateChunk chunk) override {
-    ASSERT_FALSE(ended);
-    for (const int32_t id : chunk.token_ids()) tokens[chunk.index()].push_back(id);
-    for (const auto& logprobs : chunk.logprobs()) {
-      logprob_ids[chunk.index()].push_back(logprobs.chosen().token_id());
-    }
-    if (chunk.has_finish()) finishes[chunk.index()] = chunk.finish();
-  }
-  void End(const absl::Status& end_status) override {
-    ASSERT_FALSE(ended);
-    ended = true;
-    status = end_status;
-  }
-
-  std::map<int, std::vector<int32_t>> tokens;
-  std::map<int, std::vector<int32_t>> logprob_ids;
-  std::map<int, v1::Finish> finishes;
-  bool ended = false;
-  absl::Status status;
-};
-
-class GenerationLoopTest : public ::testing::Test {
- protected:
-  void SetUp() override {
-    LC_ASSERT_OK_AND_ASSIGN(
-        model_, ServedModel::Open(LAYERCAKE_SOURCE_DIR "/tests/golden/models/llama-gqa", "tiny"));
-    plan_.add_stages();
-    plan_.set_num_blocks(16);
-    plan_.set_block_size_tokens(4);
-    plan_.set_max_context_tokens(64);
-    plan_.set_max_batch_sequences(4);
-    plan_.set_max_step_tokens(16);
-  }
-
-  void Serve() { loop_.OnReady(7, model_, plan_, pipeline_); }
-
-  GenerationRequest Request(int prompt_tokens, int max_tokens) {
-    GenerationRequest request;
-    request.prompt_ids.resize(static_cast<size_t>(prompt_tokens));
-    std::iota(request.prompt_ids.begin(), request.prompt_ids.end(), 10);
-    request.sampling.set_repetition_penalty(1);
-    request.sampling.set_seed(42);
-    request.max_tokens = max_tokens;
-    request.ignore_eos = true;
-    return request;
-  }
-
-  // Answers the oldest step: every sampled token is `next_token_`, counting up.
-  absl::Status AnswerStep() {
-    const v1::Step step = pipeline_.steps.front();
-    pipeline_.steps.pop_front();
-    clock_.Advance(absl::Milliseconds(10));
-    v1::StepResult result;
-    result.set_step_id(step.step_id());
-    for (const v1::Slice& slice : step.slices()) {
-      v1::SliceResult* out = result.add_slices();
-      if (slice.output() == v1::Slice::OUTPUT_SAMPLE) out->set_token_id(next_token_++);
-      out->mutable_logprobs()->mutable_chosen()->set_token_id(out->token_id());
-      for (const int32_t id : slice.known_next_ids()) {
-        out->add_known()->mutable_chosen()->set_token_id(id);
-      }
-    }
-    return loop_.OnResult(result);
-  }
-
-  void RunAll() {
-    while (!pipeline_.steps.empty()) ASSERT_OK(AnswerStep());
-  }
-
-  v1::ClusterStatus Status() {
-    v1::ClusterStatus status;
-    loop_.FillStatus(&status);
-    return status;
-  }
-
-  ManualClock clock_;
-  ScriptedPipeline pipeline_;
-  v1::Plan plan_;
-  std::shared_ptr<const ServedModel> model_;
-  GenerationLoop loop_{&clock_, /*max_waiting=*/8};
-  RecordingSink sink_;
-  int32_t next_token_ = 100;
-};
+using GenerationLoopTest = GenerationTest;
 
 TEST_F(GenerationLoopTest, RefusesWhileNothingIsServed) {
   const absl::Status status = loop_.Submit(Request(3, 1), model_, &sink_).status();
@@ -227,10 +130,10 @@ TEST_F(GenerationLoopTest, TheEndOfAnEpochEndsItsRequestsWithTheReason) {
   Serve();
   ASSERT_OK(loop_.Submit(Request(5, 30), model_, &sink_));
   ASSERT_OK(AnswerStep());
-  loop_.OnStopped(absl::UnavailableError("worker p106:0 was lost: its connection broke"));
+  loop_.OnStopped(7, absl::UnavailableError("worker p106:0 was lost: its connection broke"));
   ASSERT_TRUE(sink_.ended);
   EXPECT_THAT(sink_.status, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("p106:0")));
-  EXPECT_OK(loop_.OnResult(v1::StepResult()));
+  EXPECT_OK(loop_.OnResult(7, v1::StepResult()));
 }
 
 TEST_F(GenerationLoopTest, ANonsenseAnswerIsAnError) {
@@ -238,7 +141,7 @@ TEST_F(GenerationLoopTest, ANonsenseAnswerIsAnError) {
   ASSERT_OK(loop_.Submit(Request(5, 30), model_, &sink_));
   v1::StepResult result;
   result.set_step_id(99);
-  EXPECT_THAT(loop_.OnResult(result), StatusIs(absl::StatusCode::kInternal));
+  EXPECT_THAT(loop_.OnResult(7, result), StatusIs(absl::StatusCode::kInternal));
 }
 
 TEST_F(GenerationLoopTest, DrainingRefusesNewRequestsAndLetsOldOnesEnd) {

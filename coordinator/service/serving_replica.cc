@@ -1,0 +1,55 @@
+#include "coordinator/service/serving_replica.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace layercake {
+namespace {
+
+SchedulerOptions MakeOptions(const v1::Plan& plan, int max_waiting) {
+  SchedulerOptions options;
+  options.num_stages = plan.stages_size();
+  options.max_step_tokens = plan.max_step_tokens();
+  options.max_batch_sequences = plan.max_batch_sequences();
+  options.block_size_tokens = plan.block_size_tokens();
+  options.num_blocks = plan.num_blocks();
+  options.max_context_tokens = plan.max_context_tokens();
+  options.max_waiting = max_waiting;
+  return options;
+}
+
+double SlowestStage(const v1::Plan& plan) {
+  double seconds = 0;
+  for (const v1::StagePlan& stage : plan.stages()) {
+    seconds = std::max({seconds, stage.decode_seconds(), stage.link_seconds()});
+  }
+  return seconds;
+}
+
+}  // namespace
+
+ServingReplica::ServingReplica(uint64_t epoch, std::shared_ptr<const ServedModel> model,
+                               const v1::Plan& plan, StepSink& pipeline, int max_waiting)
+    : epoch(epoch),
+      model(std::move(model)),
+      max_context_tokens(plan.max_context_tokens()),
+      step_seconds(SlowestStage(plan)),
+      pipeline(pipeline),
+      scheduler(MakeOptions(plan, max_waiting)) {}
+
+void ServingReplica::FillStatus(v1::ClusterStatus* status) const {
+  status->set_running_sequences(status->running_sequences() + scheduler.num_running());
+  status->set_waiting_sequences(status->waiting_sequences() + scheduler.num_waiting());
+  status->set_free_blocks(status->free_blocks() + scheduler.num_free_blocks());
+  status->set_total_blocks(status->total_blocks() + scheduler.num_blocks());
+  for (v1::ReplicaStatus& replica : *status->mutable_replicas()) {
+    if (replica.epoch() != epoch) continue;
+    replica.set_running_sequences(scheduler.num_running());
+    replica.set_waiting_sequences(scheduler.num_waiting());
+    replica.set_free_blocks(scheduler.num_free_blocks());
+    replica.set_total_blocks(scheduler.num_blocks());
+    replica.set_generated_tokens(generated_tokens);
+  }
+}
+
+}  // namespace layercake
