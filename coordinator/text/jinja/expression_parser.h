@@ -11,7 +11,8 @@
 
 namespace layercake::jinja {
 
-// The expression grammar, one function for each level of precedence, loosest first.
+// The expression grammar, one function for each level of precedence, loosest first: operators in
+// expression_parser.cc, what follows a value in postfix_parser.cc, values in primary_parser.cc.
 // Errors of all: InvalidArgument naming the line.
 class ExpressionParser {
  public:
