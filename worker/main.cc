@@ -113,6 +113,7 @@ int Serve(const WorkerFlags& flags, const ChosenDevice& chosen, const Profile& p
     const StageStats stats = host.Stats();
     v1::Hello now = hello;
     now.mutable_device()->set_free_bytes(stats.free_bytes + stats.stage_bytes);
+    now.set_epoch(stats.last_epoch);
     return now;
   };
   LOG(INFO) << "worker " << name << " listens on " << hello.address() << ": " << device.name()

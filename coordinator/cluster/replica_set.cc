@@ -65,6 +65,7 @@ absl::Status ReplicaSet::Load(const std::shared_ptr<const ServedModel>& model, c
 
 std::vector<Replica*> ReplicaSet::Add(const v1::Plan& plan) {
   const std::vector<WorkerInfo> workers = registry_.Snapshot();
+  for (const WorkerInfo& worker : workers) epoch_ = std::max(epoch_, worker.hello.epoch());
   std::vector<Replica*> added;
   MutexLock lock(mutex_);
   for (v1::Plan& part : SplitReplicas(plan)) {

@@ -31,7 +31,7 @@ class ReplicaSet {
   };
 
   // All must outlive the set.
-  //   first_epoch: above those of earlier coordinators.
+  //   first_epoch: epochs start above it, and above all that workers have seen.
   ReplicaSet(const WorkerRegistry& registry, ServingListener& listener, uint64_t first_epoch,
              Callbacks callbacks);
 

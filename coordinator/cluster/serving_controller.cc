@@ -54,7 +54,6 @@ ServingController::ServingController(WorkerRegistry& registry, ServingListener& 
       listener_(listener),
       clock_(clock),
       planner_(std::move(planner)),
-      // A restarted coordinator's epochs are newer than any that a worker may still hold.
       replicas_(registry, listener, static_cast<uint64_t>(absl::ToUnixMillis(clock->Now())),
                 {.on_broken = [this] { Wake(); },
                  .on_lost = [this](const absl::Status& reason) { HearOfLoss(reason); }}) {

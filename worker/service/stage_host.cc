@@ -249,6 +249,7 @@ StageStats StageHost::Stats() const {
     stats.step_running = loaded_->stage->step_running();
   }
   stats.free_bytes = FreeBytes(stats.stage_bytes);
+  stats.last_epoch = last_epoch_;
   return stats;
 }
 

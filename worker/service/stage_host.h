@@ -28,11 +28,12 @@ struct StageHostOptions {
   int64_t memory_cap_bytes = 0;
 };
 
-// What heartbeats report.
+// What a worker tells its coordinator of itself.
 struct StageStats {
   int64_t free_bytes = 0;   // of the device, within the cap
   int64_t stage_bytes = 0;  // what the stage takes
   uint64_t num_steps = 0;
+  uint64_t last_epoch = 0;  // the newest that was ever loaded; older ones are refused
   std::optional<absl::Duration> step_running;
 };
 

@@ -2,6 +2,7 @@
 
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "tests/coordinator/cluster/serving_testing.h"
 
 namespace layercake {
@@ -40,6 +41,16 @@ TEST_F(ServingControllerTest, LoadsEveryStageAndChainsThem) {
   EXPECT_THAT(listener_.AwaitResults(first.epoch(), 2), ::testing::ElementsAre(1, 2));
   EXPECT_EQ(Status().state(), v1::SERVING_STATE_READY);
   EXPECT_EQ(Status().workers(0).state(), v1::WORKER_STATE_READY);
+}
+
+TEST_F(ServingControllerTest, EpochsAreNewerThanAnyThatAWorkerHasSeenWhateverTheClockSays) {
+  const auto a_century_on =
+      static_cast<uint64_t>(absl::ToUnixMillis(absl::Now() + 100 * 365 * absl::Hours(24)));
+  Join("a", a_.address());
+  Join("b", b_.address(), a_century_on);
+  ASSERT_OK(Load(Request()));
+  EXPECT_GT(a_.loads()[0].epoch(), a_century_on);
+  EXPECT_EQ(a_.loads()[0].epoch(), b_.loads()[0].epoch());
 }
 
 TEST_F(ServingControllerTest, ALoadIsIdempotent) {

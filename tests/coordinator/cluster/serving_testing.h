@@ -125,12 +125,13 @@ class ServingTest : public ::testing::Test {
   explicit ServingTest(Planner planner = MakePlan)
       : controller_(registry_, listener_, Clock::Real(), std::move(planner)) {}
 
-  uint64_t Join(const std::string& name, const std::string& address) {
+  uint64_t Join(const std::string& name, const std::string& address, uint64_t epoch = 0) {
     v1::Hello hello;
     hello.set_protocol_version(kProtocolVersion);
     hello.set_name(name);
     hello.set_address(address);
     hello.set_host(name);
+    hello.set_epoch(epoch);
     hello.mutable_device()->set_kind(v1::DEVICE_KIND_CPU);
     hello.mutable_device()->set_total_bytes(1 << 30);
     hello.mutable_device()->set_free_bytes(1 << 30);

@@ -48,6 +48,7 @@ TEST(LoadTest, AnOlderEpochIsRefusedEvenAfterUnload) {
   ASSERT_OK(worker.Load(LoadRequest(5)));
   EXPECT_THAT(worker.Load(LoadRequest(4)),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("has seen epoch 5")));
+  EXPECT_EQ(worker.host().Stats().last_epoch, 5u);
   ASSERT_OK(worker.Unload());
   EXPECT_THAT(worker.Load(LoadRequest(4)), StatusIs(absl::StatusCode::kFailedPrecondition));
 }
