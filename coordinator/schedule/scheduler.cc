@@ -240,6 +240,11 @@ absl::StatusOr<std::vector<SliceOutcome>> Scheduler::Complete(uint64_t step_id,
     const auto found = sequences_.find(slice.sequence);
     if (found == sequences_.end() || found->second->run != slice.run) continue;
     outcomes.push_back({slice.sequence, static_cast<int>(i), slice.position, slice.num_tokens});
+    if (tokens[i] == kFailedToken) {
+      outcomes.back().failed = true;
+      for (const BlockId block : found->second->blocks) cache_->Forget(block);
+      continue;
+    }
     if (slice.sample) outcomes.back().token = tokens[i];
     Advance(*found->second, outcomes.back());
   }

@@ -64,8 +64,12 @@ struct SliceOutcome {
   int position = 0;  // of its first token
   int num_tokens = 0;
   std::optional<int32_t>
-      token;  // now the last of the sequence's history; absent if none was sampled
+      token;            // now the last of the sequence's history; absent if none was sampled
+  bool failed = false;  // kFailedToken came: the sequence cannot go on
 };
+
+// In place of a slice's token: nothing could be computed for it.
+inline constexpr int32_t kFailedToken = -1;
 
 // Not thread-safe.
 class Scheduler {
@@ -89,7 +93,8 @@ class Scheduler {
 
   // The oldest step in flight has come out of the pipeline.
   //   tokens: one per slice of the step, in order; what stands at slices without `sample` is
-  //   ignored.
+  //   ignored, but for kFailedToken: such a sequence is to be finished, and nobody will find what
+  //   it computed in the prefix cache.
   // Appends the sampled tokens to the histories and returns the slices whose sequences are still
   // there, in slice order. After a preemption or Reset a position can be computed, and so be told
   // of, a second time; a token never is.

@@ -178,30 +178,20 @@ absl::Status GenerationLoop::OnResult(uint64_t epoch, const v1::StepResult& resu
   if (found == replicas_.end()) return absl::OkStatus();
   ServingReplica& replica = *found->second;
   std::vector<int32_t> tokens;
-  for (const v1::SliceResult& slice : result.slices()) tokens.push_back(slice.token_id());
+  for (const v1::SliceResult& slice : result.slices()) {
+    tokens.push_back(slice.error().empty() ? slice.token_id() : kFailedToken);
+  }
   LC_ASSIGN_OR_RETURN(const auto outcomes, replica.scheduler.Complete(result.step_id(), tokens));
-  const absl::Time now = clock_->Now();
-  std::vector<std::pair<uint64_t, v1::GenerateChunk>> chunks;
+  Chunks chunks;
   for (const SliceOutcome& outcome : outcomes) {
-    Request& request = *sequences_.at(outcome.sequence);
-    Completion& completion = request.completion(outcome.sequence);
-    const v1::SliceResult& slice = result.slices(outcome.slice);
-    completion.TakePrompt(outcome.position, slice);
-    if (!outcome.token) continue;
-    ++generated_tokens_;
-    ++replica.generated_tokens;
-    const Sequence& sequence = *replica.scheduler.Find(outcome.sequence);
-    if (sequence.num_generated_tokens() == 1) {
-      prompt_tokens_ += static_cast<uint64_t>(sequence.num_prompt_tokens);
-    }
-    v1::GenerateChunk chunk = completion.TakeToken(slice, sequence, now);
-    if (chunk.has_finish()) replica.scheduler.Finish(outcome.sequence);
-    chunks.emplace_back(request.first_sequence, std::move(chunk));
+    TakeOutcome(replica, outcome, result.slices(outcome.slice), chunks);
   }
   // The stages get their next step before the clients get their chunks.
   Pump(replica);
   for (auto& [id, chunk] : chunks) {
-    Request& request = *requests_.at(id);
+    const auto it = requests_.find(id);
+    if (it == requests_.end()) continue;  // a sibling failed in the same step
+    Request& request = *it->second;
     const bool finished = chunk.has_finish();
     request.sink->Write(std::move(chunk));
     if (!finished || --request.unfinished > 0) continue;
@@ -209,6 +199,34 @@ absl::Status GenerationLoop::OnResult(uint64_t epoch, const v1::StepResult& resu
     Remove(id);
   }
   return absl::OkStatus();
+}
+
+void GenerationLoop::TakeOutcome(ServingReplica& replica, const SliceOutcome& outcome,
+                                 const v1::SliceResult& slice, Chunks& chunks) {
+  const auto it = sequences_.find(outcome.sequence);
+  if (it == sequences_.end()) return;  // a sibling failed in the same step
+  Request& request = *it->second;
+  if (outcome.failed) {
+    request.sink->End(WithReason(
+        absl::InternalError(absl::StrCat("completion ", outcome.sequence - request.first_sequence,
+                                         " failed at token ", outcome.position, ": worker ",
+                                         replica.last_worker, ": ", slice.error())),
+        "SEQUENCE_FAILED"));
+    Remove(request.first_sequence);
+    return;
+  }
+  Completion& completion = request.completion(outcome.sequence);
+  completion.TakePrompt(outcome.position, slice);
+  if (!outcome.token) return;
+  ++generated_tokens_;
+  ++replica.generated_tokens;
+  const Sequence& sequence = *replica.scheduler.Find(outcome.sequence);
+  if (sequence.num_generated_tokens() == 1) {
+    prompt_tokens_ += static_cast<uint64_t>(sequence.num_prompt_tokens);
+  }
+  v1::GenerateChunk chunk = completion.TakeToken(slice, sequence, clock_->Now());
+  if (chunk.has_finish()) replica.scheduler.Finish(outcome.sequence);
+  chunks.emplace_back(request.first_sequence, std::move(chunk));
 }
 
 void GenerationLoop::OnReady(uint64_t epoch, std::shared_ptr<const ServedModel> model,

@@ -10,6 +10,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
@@ -79,11 +81,15 @@ class GenerationLoop final : public ServingListener {
 
  private:
   struct Request;
+  using Chunks = std::vector<std::pair<uint64_t, v1::GenerateChunk>>;  // by request
 
   ServingReplica& Choose(const GenerationRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Enqueue(const Request& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Pump(ServingReplica& replica) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   v1::Step MakeStep(const ServingReplica& replica, const ScheduledStep& step)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void TakeOutcome(ServingReplica& replica, const SliceOutcome& outcome,
+                   const v1::SliceResult& slice, Chunks& chunks)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Remove(uint64_t request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool serving() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -34,6 +34,7 @@ ServingReplica::ServingReplica(uint64_t epoch, std::shared_ptr<const ServedModel
       model(std::move(model)),
       max_context_tokens(plan.max_context_tokens()),
       step_seconds(SlowestStage(plan)),
+      last_worker(plan.stages(plan.stages_size() - 1).worker()),
       pipeline(pipeline),
       scheduler(MakeOptions(plan, max_waiting)) {}
 

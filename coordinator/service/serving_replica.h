@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "coordinator/cluster/served_model.h"
 #include "coordinator/cluster/serving_listener.h"
@@ -26,7 +27,8 @@ struct ServingReplica {
   const uint64_t epoch;
   const std::shared_ptr<const ServedModel> model;
   const int max_context_tokens;
-  const double step_seconds;  // of the slowest stage, predicted
+  const double step_seconds;      // of the slowest stage, predicted
+  const std::string last_worker;  // the one that samples
   StepSink& pipeline;
   Scheduler scheduler;
   uint64_t generated_tokens = 0;

@@ -144,8 +144,12 @@ absl::Status StageExecutor::FillOutputs(const StepRequest& step, std::span<const
   });
   for (size_t i = 0; i < rows.size(); ++i) {
     if (errors[i].ok()) continue;
-    return absl::Status(errors[i].code(), absl::StrCat("step ", step.step_id, ", slice ",
-                                                       rows[i].slice, ": ", errors[i].message()));
+    const absl::Status error(
+        errors[i].code(),
+        absl::StrCat("step ", step.step_id, ", slice ", rows[i].slice, ": ", errors[i].message()));
+    // What was asked for is the coordinator's mistake; what the model said concerns one sequence.
+    if (!absl::IsInternal(error)) return error;
+    output.slices[rows[i].slice].error.Update(error);
   }
   return absl::OkStatus();
 }

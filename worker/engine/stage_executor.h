@@ -59,9 +59,9 @@ class StageExecutor {
 
   // Runs one step: takes activations from the source or embeds, runs the layers, and sends the
   // activations on or samples. Steps come one by one, in the order of their ids. After an error the
-  // epoch is lost: every further step fails with the same error.
-  // Errors: FailedPrecondition (another epoch); InvalidArgument (a step out of order or out of
-  // bounds, see CheckStep; sampling out of range); Internal (device failure); as
+  // epoch is lost: every further step fails with the same error. Logits that are NaN are the error
+  // of their slice alone. Errors: FailedPrecondition (another epoch); InvalidArgument (a step out
+  // of order or out of bounds, see CheckStep; sampling out of range); Internal (device failure); as
   // ActivationSource::Receive and ActivationSink::Send.
   // REQUIRES: the source is null exactly if the stage has the embedding, the sink exactly if it has
   // the head.

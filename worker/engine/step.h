@@ -35,6 +35,9 @@ struct StepRequest {
 };
 
 struct SliceOutput {
+  // Internal: the model's numbers for this slice are no logits (NaN); nothing else is set. The
+  // other slices do not see it.
+  absl::Status error;
   std::optional<SampledToken> sampled;
   std::vector<SampledToken> known;  // one per known_next_ids
 };

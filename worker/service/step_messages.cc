@@ -1,5 +1,7 @@
 #include "worker/service/step_messages.h"
 
+#include <string>
+
 #include "common/rpc/duration.h"
 
 namespace layercake {
@@ -63,6 +65,10 @@ v1::StepResult ToMessage(const StepOutput& output, const StepRequest& step) {
   *message.mutable_wait_time() = ToProto(output.wait_time);
   for (size_t i = 0; i < output.slices.size(); ++i) {
     v1::SliceResult& result = *message.add_slices();
+    if (!output.slices[i].error.ok()) {
+      result.set_error(std::string(output.slices[i].error.message()));
+      continue;
+    }
     if (const auto& sampled = output.slices[i].sampled) {
       result.set_token_id(sampled->token_id);
       if (step.slices[i].sampling.logprobs) FillLogprobs(*sampled, *result.mutable_logprobs());

@@ -53,6 +53,25 @@ TEST(SchedulerMemoryTest, FinishedSequencesBlocksStayUsable) {
   EXPECT_THAT(CompleteNext(scheduler), ElementsAre("2@8+4!"));
 }
 
+TEST(SchedulerMemoryTest, WhatAFailedSequenceComputedIsNotShared) {
+  Scheduler scheduler(SmallOptions());
+  ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(8), .max_tokens = 1}));
+  ASSERT_OK(scheduler.Add({.id = 2, .prompt_ids = Prompt(8, 100), .max_tokens = 9}));
+  CompleteNext(scheduler);
+  scheduler.Finish(1);
+  const auto step = scheduler.Next();
+  EXPECT_THAT(Describe(step), ElementsAre("2@0+8!"));
+  LC_ASSERT_OK_AND_ASSIGN(const auto outcomes, scheduler.Complete(step->id, Tokens{kFailedToken}));
+  ASSERT_EQ(outcomes.size(), 1u);
+  EXPECT_TRUE(outcomes[0].failed);
+  EXPECT_EQ(outcomes[0].token, std::nullopt);
+  EXPECT_EQ(scheduler.Find(2)->num_generated_tokens(), 0);
+  scheduler.Finish(2);
+  EXPECT_EQ(scheduler.num_free_blocks(), 64);
+  ASSERT_OK(scheduler.Add({.id = 3, .prompt_ids = Prompt(8, 100), .max_tokens = 1}));
+  EXPECT_THAT(CompleteNext(scheduler), ElementsAre("3@0+8!"));
+}
+
 TEST(SchedulerMemoryTest, GeneratedBlocksAreReusedByTheNextTurn) {
   Scheduler scheduler(SmallOptions());
   ASSERT_OK(scheduler.Add({.id = 1, .prompt_ids = Prompt(3), .max_tokens = 6}));

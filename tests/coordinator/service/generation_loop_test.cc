@@ -136,6 +136,36 @@ TEST_F(GenerationLoopTest, TheEndOfAnEpochEndsItsRequestsWithTheReason) {
   EXPECT_OK(loop_.OnResult(7, v1::StepResult()));
 }
 
+TEST_F(GenerationLoopTest, AFailedSequenceEndsItsRequestAloneAndSaysWhich) {
+  plan_.mutable_stages(0)->set_worker("m40");
+  Serve();
+  GenerationRequest pair = Request(5, 30);
+  pair.n = 2;
+  RecordingSink other;
+  ASSERT_OK(loop_.Submit(pair, model_, &sink_));
+  ASSERT_OK(loop_.Submit(Request(6, 3), model_, &other));
+  while (!sink_.ended) {
+    const v1::Step step = pipeline_.steps.front();
+    pipeline_.steps.pop_front();
+    v1::StepResult result = AnswerTo(step, next_token_);
+    for (int i = 0; i < step.slices_size(); ++i) {
+      // The second completion, once it decodes.
+      if (step.slices(i).sampling().seed() != 43 || step.slices(i).position() < 6) continue;
+      result.mutable_slices(i)->set_error("the model's logit of token 7 is nan");
+    }
+    ASSERT_OK(loop_.OnResult(step.epoch(), result));
+  }
+  EXPECT_THAT(sink_.status,
+              StatusIs(absl::StatusCode::kInternal,
+                       HasSubstr("completion 1 failed at token 6: worker m40: the model's logit")));
+  EXPECT_EQ(ErrorReason(sink_.status), "SEQUENCE_FAILED");
+  RunAll();
+  EXPECT_EQ(other.tokens[0].size(), 3u);
+  EXPECT_OK(other.status);
+  EXPECT_EQ(Status().free_blocks(), Status().total_blocks());
+  EXPECT_TRUE(loop_.IsIdle());
+}
+
 TEST_F(GenerationLoopTest, ANonsenseAnswerIsAnError) {
   Serve();
   ASSERT_OK(loop_.Submit(Request(5, 30), model_, &sink_));

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -239,6 +240,46 @@ TEST_F(StageExecutorTest, SamplingOutOfRangeNamesStepAndSlice) {
   step.slices[0].sampling.temperature = -1;
   EXPECT_THAT(pipeline.Run(step),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("step 1, slice 0")));
+}
+
+TEST_F(StageExecutorTest, NumbersThatAreNoneEndTheirOwnSliceOnly) {
+  const StageShape shape = {{1, 2, false, true}, limits_, kNumBlocks};
+  LC_ASSERT_OK_AND_ASSIGN(const auto stage,
+                          StageExecutor::Load(*checkpoint_, shape, *device_, *Clock::Real(), GoOn));
+  stage->StartEpoch(kEpoch);
+  ActivationQueue queue(*device_);
+  const auto hidden_dim = static_cast<size_t>(checkpoint_->config().hidden_dim);
+  const auto push = [&](uint64_t step_id, float first) {
+    std::vector<float> hidden(2 * hidden_dim, 0.5f);
+    hidden[0] = first;
+    const std::string bytes(reinterpret_cast<const char*>(hidden.data()), hidden.size() * 4);
+    ASSERT_OK(queue.Push(step_id, bytes));
+  };
+  const std::vector<int32_t> other_blocks = {9};
+  StepRequest step;
+  step.epoch = kEpoch;
+  step.slices = {Slice(0, 1), Slice(0, 1)};
+  step.slices[0].sample = step.slices[1].sample = true;
+  step.slices[1].view.block_ids = other_blocks;
+  step.token_ids = Ids(0, 2);
+
+  step.step_id = 1;
+  push(1, std::numeric_limits<float>::quiet_NaN());
+  LC_ASSERT_OK_AND_ASSIGN(StepOutput output, stage->Run(step, {.source = &queue}));
+  EXPECT_THAT(output.slices[0].error,
+              StatusIs(absl::StatusCode::kInternal,
+                       AllOf(HasSubstr("step 1, slice 0"), HasSubstr("logit"))));
+  EXPECT_EQ(output.slices[0].sampled, std::nullopt);
+  EXPECT_OK(output.slices[1].error);
+  EXPECT_NE(output.slices[1].sampled, std::nullopt);
+
+  // The stage goes on, and nothing of it sticks to the blocks.
+  const int32_t healthy = output.slices[1].sampled->token_id;
+  step.step_id = 2;
+  push(2, 0.5f);
+  LC_ASSERT_OK_AND_ASSIGN(output, stage->Run(step, {.source = &queue}));
+  EXPECT_OK(output.slices[0].error);
+  EXPECT_EQ(output.slices[0].sampled->token_id, healthy);
 }
 
 TEST_F(StageExecutorTest, ABrokenLinkIsTheStepsError) {
