@@ -1,10 +1,10 @@
 """Workers and coordinators that die, hang and come back."""
 
 import signal
-import threading
 import time
 import unittest
 
+import detection
 import grpc
 import harness
 import models
@@ -15,47 +15,23 @@ UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
 
 class FaultTest(unittest.TestCase):
-    # Memory for half of the slow model's 58 MiB with KV and workspace, and memory for all of it.
-    HALF = "56MiB"
+    HALF = detection.MEMORY
     WHOLE = "512MiB"
 
     def start(self, memory, workers=2):
-        cluster = harness.Cluster(models.slow_model(), workers, memory, self.flags)
+        cluster = harness.Cluster(models.slow_model(), workers, memory, detection.FLAGS)
         self.addCleanup(cluster.__exit__)
         self.addCleanup(self.print_logs_of_failure, cluster)
         return cluster
-
-    flags = ("--context", 2048, "--reserve", 0)
 
     def print_logs_of_failure(self, cluster):
         result = self._outcome.result if self._outcome else None
         if result and any(test is self for test, _ in result.failures + result.errors):
             print(cluster.logs())
 
-    def streams(self, cluster, count):
-        request = lambda i: harness.generate_request([1, i], max_tokens=1900, ignore_eos=True)
-        streams = [cluster.inference.Generate(request(i)) for i in range(count)]
-        for stream in streams:
-            next(stream)
-        return streams
-
     def seconds_until_all_end(self, streams, since):
         """And checks that each ends with UNAVAILABLE, in words and details."""
-        ended = []
-
-        def read(stream):
-            try:
-                for _ in stream:
-                    pass
-            except grpc.RpcError as error:
-                ended.append((time.monotonic() - since, error))
-
-        threads = [threading.Thread(target=read, args=(stream,)) for stream in streams]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(harness.PATIENCE)
-            self.assertFalse(thread.is_alive(), "a client hangs")
+        ended = detection.read_to_the_end(streams, since)
         self.assertEqual(len(ended), len(streams))
         for _, error in ended:
             self.assertEqual(error.code(), UNAVAILABLE, error.details())
@@ -72,7 +48,7 @@ class FaultTest(unittest.TestCase):
     def test_killed_worker_ends_its_requests_at_once(self):
         cluster = self.start(self.HALF)
         self.assertEqual(len(cluster.status().plan.stages), 2)
-        streams = self.streams(cluster, 4)
+        streams = detection.open_streams(cluster, 4)
         since = time.monotonic()
         cluster.workers["w1"].kill()
         self.assertLess(self.seconds_until_all_end(streams, since), 1)
@@ -102,7 +78,7 @@ class FaultTest(unittest.TestCase):
 
     def test_hanging_worker_ends_its_requests_within_three_seconds(self):
         cluster = self.start(self.HALF)
-        streams = self.streams(cluster, 2)
+        streams = detection.open_streams(cluster, 2)
         since = time.monotonic()
         worker = cluster.workers["w1"]
         worker.signal(signal.SIGSTOP)
@@ -115,21 +91,17 @@ class FaultTest(unittest.TestCase):
         self.assertEqual(len(status.plan.stages), 2)
         self.assertEqual(self.answer(cluster), [0] * 5)
 
-    def test_deaths_follow_each_other(self):
+    def test_faults_follow_each_other(self):
         cluster = self.start(self.HALF)
-        for round_ in range(3):
-            with self.subTest(round=round_):
-                streams = self.streams(cluster, 2)
-                since = time.monotonic()
-                cluster.workers["w1"].kill()
-                self.assertLess(self.seconds_until_all_end(streams, since), 1)
-                cluster.start_worker("w1")
-                cluster.wait_for_state(READY)
+        for fault, limit in ((signal.SIGKILL, 1), (signal.SIGSTOP, 3)):
+            for worker in ("w0", "w1"):
+                with self.subTest(fault=fault.name, worker=worker):
+                    self.assertLess(detection.one_round(cluster, worker, fault), limit)
         cluster.wait_idle()
 
     def test_worker_that_stops_in_order_is_no_surprise(self):
         cluster = self.start(self.HALF)
-        streams = self.streams(cluster, 2)
+        streams = detection.open_streams(cluster, 2)
         since = time.monotonic()
         self.assertEqual(cluster.workers["w1"].stop(), 0)
         self.seconds_until_all_end(streams, since)
@@ -138,7 +110,7 @@ class FaultTest(unittest.TestCase):
 
     def test_workers_come_back_to_a_coordinator_that_was_restarted(self):
         cluster = self.start(self.HALF)
-        streams = self.streams(cluster, 1)
+        streams = detection.open_streams(cluster, 1)
         cluster.coordinator.kill()
         with self.assertRaises(grpc.RpcError) as caught:
             for _ in streams[0]:
@@ -152,7 +124,7 @@ class FaultTest(unittest.TestCase):
 
     def test_coordinator_ends_its_calls_when_it_stops(self):
         cluster = self.start(self.WHOLE, workers=1)
-        (stream,) = self.streams(cluster, 1)
+        (stream,) = detection.open_streams(cluster, 1)
         self.assertEqual(cluster.coordinator.stop(), 0)
         with self.assertRaises(grpc.RpcError) as caught:
             for _ in stream:
