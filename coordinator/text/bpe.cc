@@ -4,6 +4,7 @@
 #include <limits>
 #include <queue>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
@@ -14,6 +15,7 @@ namespace {
 
 // The merge of the lowest rank is looked for by scanning up to here, by a heap beyond.
 constexpr size_t kShortWord = 48;
+constexpr absl::string_view kSpace = "\u2581";
 constexpr int32_t kNoRank = std::numeric_limits<int32_t>::max();
 
 uint64_t PairKey(int32_t left, int32_t right) {
@@ -23,6 +25,19 @@ uint64_t PairKey(int32_t left, int32_t right) {
 }  // namespace
 
 absl::Status BpeModel::Encode(absl::string_view word, std::vector<int32_t>* ids) const {
+  size_t begin = 0;
+  if (cuts_at_spaces_) {
+    for (size_t at = word.find(kSpace, 1); at != word.npos;
+         at = word.find(kSpace, at + kSpace.size())) {
+      if (absl::EndsWith(word.substr(0, at), kSpace)) continue;
+      LC_RETURN_IF_ERROR(EncodeUncut(word.substr(begin, at - begin), ids));
+      begin = at;
+    }
+  }
+  return EncodeUncut(word.substr(begin), ids);
+}
+
+absl::Status BpeModel::EncodeUncut(absl::string_view word, std::vector<int32_t>* ids) const {
   if (word.empty()) return absl::OkStatus();
   if (const auto it = vocab_.find(word); it != vocab_.end()) {
     if (ignore_merges_ || is_whole_word_[static_cast<size_t>(it->second)]) {

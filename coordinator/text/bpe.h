@@ -50,10 +50,12 @@ class BpeModel {
   absl::Status ReadVocab(const Json& json);
   absl::Status ReadMerges(const Json& json);
   absl::Status ReadMerge(absl::string_view left, absl::string_view right, int32_t rank);
+  void DecideOnCuts();
   absl::Status ReadOptions(const Json& json);
   void IndexCharacters();
   void FindWholeWords();
 
+  absl::Status EncodeUncut(absl::string_view word, std::vector<int32_t>* ids) const;
   // The symbols that `word` starts as: characters, bytes or unknowns.
   absl::Status InitialSymbols(absl::string_view word, std::vector<int32_t>* symbols) const;
   int32_t CharacterId(absl::string_view word, size_t begin, size_t end) const;
@@ -69,6 +71,10 @@ class BpeModel {
   std::array<int32_t, 256> byte_ids_ = {};       // "<0x00>".."<0xFF>"; -1 is none
   // By id: whether the piece, met as a word, encodes as itself; the answer for most words.
   std::vector<bool> is_whole_word_;
+  // Nothing is ever merged across the beginning of a run of spaces (U+2581), so the parts of a word
+  // between them can be encoded one by one: where a whole text is one word, most of the work.
+  bool cuts_at_spaces_ = false;
+  bool merges_into_spaces_ = false;  // some merge does
 
   std::optional<std::string> unk_token_;
   std::optional<int32_t> unk_id_;

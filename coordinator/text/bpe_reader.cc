@@ -1,7 +1,9 @@
 // BpeModel's creation from JSON.
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "common/base/status_macros.h"
@@ -12,6 +14,7 @@ namespace layercake {
 namespace {
 
 constexpr absl::string_view kWhere = "model";
+constexpr absl::string_view kSpace = "\u2581";
 // No known vocabulary comes near; a larger id in a file is damage, and would cost memory.
 constexpr int64_t kMaxId = (1 << 24) - 1;
 
@@ -28,6 +31,7 @@ absl::StatusOr<std::unique_ptr<BpeModel>> BpeModel::Create(const Json& json) {
   LC_RETURN_IF_ERROR(model->ReadOptions(json));
   LC_RETURN_IF_ERROR(model->ReadMerges(json));
   model->IndexCharacters();
+  model->DecideOnCuts();
   model->FindWholeWords();
   return model;
 }
@@ -108,7 +112,16 @@ absl::Status BpeModel::ReadMerge(absl::string_view left, absl::string_view right
   }
   const uint64_t key = static_cast<uint64_t>(*left_id) << 32 | static_cast<uint64_t>(*right_id);
   merges_[key] = {rank, *merged_id};
+  if (absl::StartsWith(right, kSpace) && !absl::EndsWith(left, kSpace)) merges_into_spaces_ = true;
   return absl::OkStatus();
+}
+
+// Merges are found by id, so every id must mean one piece; and a space must be known, or it could
+// be fused with an unknown character before it.
+void BpeModel::DecideOnCuts() {
+  const auto num_ids = std::ranges::count_if(pieces_, [](const auto* p) { return p != nullptr; });
+  cuts_at_spaces_ = !merges_into_spaces_ && !ignore_merges_ && prefix_.empty() && suffix_.empty() &&
+                    IdOf(kSpace).has_value() && num_ids == static_cast<int64_t>(vocab_.size());
 }
 
 void BpeModel::IndexCharacters() {

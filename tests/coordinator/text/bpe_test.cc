@@ -17,15 +17,19 @@ std::vector<int32_t> Encode(const BpeModel& model, const std::string& word) {
   return ids;
 }
 
-// A vocabulary of all letters a-d and random merges over it.
-Json RandomModel(std::mt19937& random) {
+constexpr char kSpace[] = "\u2581";
+
+// A vocabulary of letters and the space, and random merges over it; with `words` none that joins a
+// space to a letter before it, as in Llama-2's.
+Json RandomModel(std::mt19937& random, bool words) {
   Json model = {{"type", "BPE"}, {"vocab", Json::object()}, {"merges", Json::array()}};
-  std::vector<std::string> pieces = {"a", "b", "c", "d"};
+  std::vector<std::string> pieces = {"a", "b", "c", kSpace};
   for (size_t i = 0; i < pieces.size(); ++i) model["vocab"][pieces[i]] = i;
   while (pieces.size() < 60) {
     const std::string left = pieces[random() % pieces.size()];
     const std::string right = pieces[random() % pieces.size()];
-    if (left.size() + right.size() > 8 || model["vocab"].contains(left + right)) continue;
+    if (left.size() + right.size() > 12 || model["vocab"].contains(left + right)) continue;
+    if (words && right.starts_with(kSpace) && !left.ends_with(kSpace)) continue;
     model["vocab"][left + right] = pieces.size();
     model["merges"].push_back({left, right});
     pieces.push_back(left + right);
@@ -36,7 +40,9 @@ Json RandomModel(std::mt19937& random) {
 // The definition: merge the leftmost pair of the lowest rank, until there is none.
 std::vector<int32_t> EncodeByDefinition(const Json& model, const std::string& word) {
   std::vector<std::string> symbols;
-  for (const char c : word) symbols.emplace_back(1, c);
+  for (size_t i = 0; i < word.size(); i += symbols.back().size()) {
+    symbols.push_back(word.substr(i, word[i] == kSpace[0] ? 3 : 1));
+  }
   while (true) {
     size_t best_rank = model["merges"].size();
     size_t best = 0;
@@ -61,11 +67,14 @@ std::vector<int32_t> EncodeByDefinition(const Json& model, const std::string& wo
 TEST(BpeTest, MergesAsDefinedWordsShortAndLong) {
   std::mt19937 random(7);
   for (int round = 0; round < 20; ++round) {
-    const Json json = RandomModel(random);
+    const Json json = RandomModel(random, /*words=*/round % 2 == 0);
     LC_ASSERT_OK_AND_ASSIGN(const auto model, BpeModel::Create(json));
     for (const size_t length : {1, 2, 5, 20, 47, 48, 49, 60, 120}) {
       std::string word;
-      for (size_t i = 0; i < length; ++i) word += static_cast<char>('a' + random() % 4);
+      for (size_t i = 0; i < length; ++i) {
+        const size_t letter = random() % 4;
+        word += letter == 3 ? kSpace : std::string(1, static_cast<char>('a' + letter));
+      }
       EXPECT_EQ(Encode(*model, word), EncodeByDefinition(json, word)) << word;
     }
   }
