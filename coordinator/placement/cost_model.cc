@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
 #include "common/model/layer_shape.h"
 
@@ -106,6 +107,23 @@ double CostModel::PrefillSeconds(const DeviceSpeed& speed, int first, int count)
                        HeadFlops(first, count);
   return kStageOverheadSeconds +
          std::max(streamed / speed.bytes_per_second, flops / speed.flops_per_second);
+}
+
+int64_t CostModel::ActivationBytes(int64_t tokens) const {
+  return tokens * model_.hidden_dim * DTypeBytes(DType::kF32);
+}
+
+std::string CostModel::InWords() const {
+  return absl::StrCat("A stage decodes a step of n sequences of ",
+                      sequence_blocks_ * limits_.block_size_tokens, " tokens in ",
+                      kStageOverheadSeconds * 1e6,
+                      " us + max(weight bytes read / bandwidth, n * operations / rate) + n * KV "
+                      "bytes / bandwidth, and "
+                      "prefills a step of ",
+                      limits_.max_step_tokens, " tokens in ", kStageOverheadSeconds * 1e6,
+                      " us + max(weight bytes read / bandwidth, tokens * operations / rate); "
+                      "bandwidth and rate are "
+                      "those of its device.");
 }
 
 }  // namespace layercake

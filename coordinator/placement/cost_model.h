@@ -4,6 +4,7 @@
 // device's measured speed. The formulas are in this room's README.
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "common/model/config.h"
@@ -19,6 +20,8 @@ inline constexpr int64_t kPlanningContextTokens = 2048;
 struct DeviceSpeed {
   double bytes_per_second = 0;  // streamed by the decode product
   double flops_per_second = 0;  // of the prefill product
+
+  bool operator==(const DeviceSpeed&) const = default;
 };
 
 // The measured profile, or a modest guess for what was not measured.
@@ -46,6 +49,9 @@ class CostModel {
   // Of one KV block over all the stage's layers.
   int64_t BlockBytes(int first, int count) const;
 
+  // Of `tokens` tokens, as one stage hands them to the next: [tokens, hidden_dim] f32.
+  int64_t ActivationBytes(int64_t tokens) const;
+
   // Blocks of one sequence of the whole context; and of one of the length that times are predicted
   // for.
   int64_t context_blocks() const { return context_blocks_; }
@@ -55,6 +61,9 @@ class CostModel {
   double DecodeSeconds(const DeviceSpeed& speed, int first, int count, int64_t sequences) const;
   // One step of max_step_tokens prompt tokens.
   double PrefillSeconds(const DeviceSpeed& speed, int first, int count) const;
+
+  // How the two come about, in words.
+  std::string InWords() const;
 
  private:
   // Sums over the layers before one: [num_layers + 1], so that any run of them is a difference.

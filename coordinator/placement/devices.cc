@@ -4,8 +4,8 @@
 #include <cctype>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <set>
+#include <span>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -16,8 +16,6 @@ namespace {
 
 constexpr int64_t kCpuReserveBytes = int64_t{64} << 20;
 constexpr int64_t kGpuReserveBytes = int64_t{256} << 20;
-// How many devices are tried as the last stage, which bears the head, when not every order is.
-constexpr size_t kLastCandidates = 8;
 
 // Digits compare as numbers.
 bool NaturalLess(const std::string& a, const std::string& b) {
@@ -226,15 +224,15 @@ std::vector<const PlannerDevice*> Wanted(std::span<const PlannerDevice> devices,
 
 }  // namespace
 
-absl::StatusOr<DeviceSelection> SelectDevices(std::span<const PlannerDevice> devices,
-                                              const v1::PlanOptions& options) {
+absl::StatusOr<DeviceSelection> SelectDevices(const Fleet& fleet, const v1::PlanOptions& options) {
+  const std::vector<PlannerDevice>& devices = fleet.devices;
   if (devices.empty()) {
     return absl::FailedPreconditionError(
         "no workers to plan for; start layercake-worker on each device with --coordinator");
   }
   LC_RETURN_IF_ERROR(CheckOptions(devices, options));
   DeviceSelection selection;
-  const std::vector<const PlannerDevice*> sources = Wanted(devices, options, selection.excluded);
+  std::vector<const PlannerDevice*> sources = Wanted(devices, options, selection.excluded);
   if (sources.empty()) {
     return absl::InvalidArgumentError("--exclude leaves no worker to plan for");
   }
@@ -246,31 +244,17 @@ absl::StatusOr<DeviceSelection> SelectDevices(std::span<const PlannerDevice> dev
     selection.devices[i].reserve_bytes = ReserveOf(*sources[i], selection.devices[i], options);
   }
   LC_RETURN_IF_ERROR(ApplySplit(options, selection));
+  if (sources.size() != selection.devices.size()) {
+    std::erase_if(sources, [&selection](const PlannerDevice* source) {
+      return std::none_of(selection.devices.begin(), selection.devices.end(),
+                          [&](const UsableDevice& device) { return device.name == source->name; });
+    });
+  }
+  LC_ASSIGN_OR_RETURN(selection.links, LinkMap::Of(fleet, sources));
   std::sort(selection.excluded.begin(), selection.excluded.end(),
             [](const auto& a, const auto& b) { return NaturalLess(a.worker(), b.worker()); });
-  const bool fixed = !options.order().empty() || options.policy() != v1::PlanOptions::POLICY_AUTO;
-  selection.orders = OrdersFor(selection.devices, fixed);
+  selection.in_order = !options.order().empty() || options.policy() != v1::PlanOptions::POLICY_AUTO;
   return selection;
-}
-
-DeviceOrders OrdersFor(const std::vector<UsableDevice>& devices, bool fixed) {
-  std::vector<int> all(devices.size());
-  std::iota(all.begin(), all.end(), 0);
-  if (fixed) return {.listed = {all}};
-  if (devices.size() <= kMaxDevicesInEveryOrder) return {.every = true};
-  std::stable_sort(all.begin(), all.end(), [&devices](int a, int b) {
-    return devices[a].speed.bytes_per_second > devices[b].speed.bytes_per_second;
-  });
-  DeviceOrders orders;
-  const size_t candidates = std::min(kLastCandidates, all.size());
-  for (size_t k = 0; k < candidates; ++k) {
-    // From the slowest, which is last already, to the fastest.
-    const size_t at = all.size() - 1 - k * (all.size() - 1) / (candidates - 1);
-    std::vector<int> order = all;
-    std::rotate(order.begin() + at, order.begin() + at + 1, order.end());
-    orders.listed.push_back(std::move(order));
-  }
-  return orders;
 }
 
 }  // namespace layercake

@@ -3,14 +3,13 @@
 // Which devices a plan may use, in which order, and how much of their memory.
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "coordinator/placement/cost_model.h"
+#include "coordinator/placement/links.h"
 #include "coordinator/placement/planner.h"
-#include "coordinator/placement/search.h"
 #include "layercake/v1/types.pb.h"
 
 namespace layercake {
@@ -30,18 +29,15 @@ struct UsableDevice {
 
 struct DeviceSelection {
   std::vector<UsableDevice> devices;
-  DeviceOrders orders;
+  bool in_order = false;  // a pipeline may use them only in this order, else in any
+  LinkMap links;          // among `devices`
   std::vector<v1::ExcludedDevice> excluded;  // on request
 };
 
 // Applies --order, --exclude, --max-memory, --reserve and --split. Devices come in `order`, else by
 // name ("cpu-2" before "cpu-10").
 // Errors: InvalidArgument (unknown, repeated or contradictory names, no device left, a split that
-// does not match); FailedPrecondition (no devices given).
-absl::StatusOr<DeviceSelection> SelectDevices(std::span<const PlannerDevice> devices,
-                                              const v1::PlanOptions& options);
-
-// Orders to search: the one the operator gave, every one for few devices, else a handful by speed.
-DeviceOrders OrdersFor(const std::vector<UsableDevice>& devices, bool fixed);
+// does not match, a bad link); FailedPrecondition (no devices given).
+absl::StatusOr<DeviceSelection> SelectDevices(const Fleet& fleet, const v1::PlanOptions& options);
 
 }  // namespace layercake

@@ -14,23 +14,38 @@ std::string Milliseconds(double seconds) {
   return absl::StrCat(FormatFigure(seconds * 1e3), " ms");
 }
 
-double StageSeconds(const PlanningProblem& problem, const CostModel& cost, const StageChoice& stage,
-                    int64_t sequences) {
-  return cost.DecodeSeconds(problem.selection.devices[stage.device].speed, stage.first, stage.count,
-                            sequences);
-}
+// The slowest part of a step: a stage, or the link that follows it.
+struct Slowest {
+  size_t stage = 0;
+  bool link = false;
+  double seconds = 0;
+};
 
-// Index of the stage that takes longest.
-size_t SlowestStage(const PlanningProblem& problem, const CostModel& cost, const Pipeline& pipeline,
-                    int64_t sequences) {
-  size_t slowest = 0;
-  for (size_t i = 1; i < pipeline.stages.size(); ++i) {
-    if (StageSeconds(problem, cost, pipeline.stages[i], sequences) >
-        StageSeconds(problem, cost, pipeline.stages[slowest], sequences)) {
-      slowest = i;
+Slowest SlowestPart(const StepTimes& step) {
+  Slowest slowest{.seconds = step.stages[0]};
+  for (size_t i = 0; i < step.stages.size(); ++i) {
+    if (step.stages[i] > slowest.seconds) slowest = {.stage = i, .seconds = step.stages[i]};
+  }
+  for (size_t i = 0; i < step.links.size(); ++i) {
+    if (step.links[i] > slowest.seconds) {
+      slowest = {.stage = i, .link = true, .seconds = step.links[i]};
     }
   }
   return slowest;
+}
+
+const std::string& NameOf(const PlanningProblem& problem, const Pipeline& pipeline, size_t index) {
+  return problem.selection.devices[pipeline.stages[index].device].name;
+}
+
+// "m40 (12.3 ms)", or "the link from m40 to p106 (2.1 ms)".
+std::string PartName(const PlanningProblem& problem, const Pipeline& pipeline,
+                     const Slowest& part) {
+  const std::string& name = NameOf(problem, pipeline, part.stage);
+  const std::string time = absl::StrCat(" (", Milliseconds(part.seconds), ")");
+  if (!part.link) return name + time;
+  return absl::StrCat("the link from ", name, " to ", NameOf(problem, pipeline, part.stage + 1),
+                      time);
 }
 
 // KV blocks that the plan is worth having: the context promised, and for throughput the sequences
@@ -66,6 +81,18 @@ std::string PolicyWords(const PlanningProblem& problem) {
   }
 }
 
+// The least that a step takes between `device` and any of the pipeline, one way.
+double QuickestLink(const PlanningProblem& problem, const CostModel& cost, const Pipeline& pipeline,
+                    int device, int64_t sequences) {
+  const auto bytes = static_cast<double>(cost.ActivationBytes(sequences));
+  double quickest = kDoesNotFit;
+  for (const StageChoice& stage : pipeline.stages) {
+    quickest = std::min({quickest, problem.selection.links.at(stage.device, device).Seconds(bytes),
+                         problem.selection.links.at(device, stage.device).Seconds(bytes)});
+  }
+  return quickest;
+}
+
 }  // namespace
 
 std::string StageReason(const PlanningProblem& problem, const Pipeline& pipeline, size_t index,
@@ -73,8 +100,7 @@ std::string StageReason(const PlanningProblem& problem, const Pipeline& pipeline
   const CostModel cost = problem.cost();
   const StageChoice& stage = pipeline.stages[index];
   if (problem.manual()) return PolicyWords(problem);
-  const std::string pace =
-      Milliseconds(StageSeconds(problem, cost, stage, prediction.step_sequences));
+  const std::string pace = Milliseconds(prediction.step.stages[index]);
   const bool automatic = problem.options.policy() == v1::PlanOptions::POLICY_AUTO;
   if (pipeline.stages.size() == 1) {
     return automatic ? "holds the whole model; no cut over more devices would be faster"
@@ -91,18 +117,22 @@ std::string StageReason(const PlanningProblem& problem, const Pipeline& pipeline
   }
   if (!automatic) return PolicyWords(problem);
   if (problem.options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY) {
-    return absl::StrCat("adds ", Milliseconds(StageSeconds(problem, cost, stage, 1)),
+    const StepTimes alone = DecodeStep(cost, problem.selection, pipeline, 1);
+    const std::string link =
+        last ? "" : absl::StrCat(" and ", Milliseconds(alone.links[index]), " on the way on");
+    return absl::StrCat("adds ", Milliseconds(alone.stages[index]), link,
                         " to a token, the least for what the other devices cannot hold");
   }
-  const size_t slowest = SlowestStage(problem, cost, pipeline, prediction.step_sequences);
-  if (slowest == index) {
-    return absl::StrCat("sets the pace at ", pace, " a step; every other cut has a slower stage");
+  const Slowest slowest = SlowestPart(prediction.step);
+  if (slowest.stage != index) {
+    return absl::StrCat(pace, " a step, within the pace of ", PartName(problem, pipeline, slowest));
   }
-  return absl::StrCat(pace, " a step, within the pace of ",
-                      problem.selection.devices[pipeline.stages[slowest].device].name, " (",
-                      Milliseconds(StageSeconds(problem, cost, pipeline.stages[slowest],
-                                                prediction.step_sequences)),
-                      ")");
+  if (slowest.link) {
+    return absl::StrCat(pace, " a step; its link to ", NameOf(problem, pipeline, index + 1),
+                        " sets the pace at ", Milliseconds(slowest.seconds),
+                        ", and every other cut has a slower part");
+  }
+  return absl::StrCat("sets the pace at ", pace, " a step; every other cut has a slower stage");
 }
 
 std::string LeftOutReason(const PlanningProblem& problem, const Pipeline& pipeline, int device,
@@ -119,19 +149,27 @@ std::string LeftOutReason(const PlanningProblem& problem, const Pipeline& pipeli
   if (problem.options.policy() != v1::PlanOptions::POLICY_AUTO) {
     return problem.manual() ? "not named in --layers" : "no layers were left for it";
   }
-  if (problem.options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY) {
+  const bool latency = problem.options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY;
+  const int64_t sequences = latency ? 1 : prediction.step_sequences;
+  const double one_layer = cost.DecodeSeconds(left_out.speed, first, 1, sequences);
+  const double link = QuickestLink(problem, cost, pipeline, device, sequences);
+  if (latency) {
     return absl::StrCat("would only slow a token down: even one layer takes ",
-                        Milliseconds(cost.DecodeSeconds(left_out.speed, first, 1, 1)),
-                        " there, all of them take ", Milliseconds(prediction.token_seconds),
-                        " without it");
+                        Milliseconds(one_layer), " there and ", Milliseconds(link),
+                        " more on the way, all of them take ",
+                        Milliseconds(prediction.token_seconds), " without it");
   }
-  const size_t slowest = SlowestStage(problem, cost, pipeline, prediction.step_sequences);
-  const StageChoice& stage = pipeline.stages[slowest];
-  return absl::StrCat(
-      "would not make the slowest stage faster: even one layer takes ",
-      Milliseconds(cost.DecodeSeconds(left_out.speed, first, 1, prediction.step_sequences)),
-      " a step there, the slowest stage (", problem.selection.devices[stage.device].name,
-      ") takes ", Milliseconds(StageSeconds(problem, cost, stage, prediction.step_sequences)));
+  const std::string slowest = PartName(problem, pipeline, SlowestPart(prediction.step));
+  if (link > prediction.step.period()) {
+    return absl::StrCat("would only slow the pipeline down: a step takes ", Milliseconds(link),
+                        " on the way to it or from it, the slowest part now is ", slowest);
+  }
+  if (one_layer < prediction.step.period()) {
+    return absl::StrCat("would not help: no cut that uses it has a faster slowest part than ",
+                        slowest);
+  }
+  return absl::StrCat("would not make the slowest stage faster: even one layer takes ",
+                      Milliseconds(one_layer), " a step there, the slowest part now is ", slowest);
 }
 
 }  // namespace layercake

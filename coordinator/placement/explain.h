@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "coordinator/placement/arrange.h"
+#include "coordinator/placement/predict.h"
 #include "coordinator/placement/problem.h"
 
 namespace layercake {

@@ -10,6 +10,7 @@
 #include "common/base/status_macros.h"
 #include "coordinator/placement/arrange.h"
 #include "coordinator/placement/explain.h"
+#include "coordinator/placement/predict.h"
 #include "coordinator/placement/problem.h"
 
 namespace layercake {
@@ -69,40 +70,66 @@ std::string PolicyName(const v1::PlanOptions& options) {
   }
 }
 
+// What is the same of every stage of one pipeline.
+struct Described {
+  const Pipeline& pipeline;
+  int64_t blocks;
+  Prediction prediction;
+  StepTimes prefill;
+};
+
 v1::StagePlan DescribeStage(const PlanningProblem& problem, const CostModel& cost,
-                            const Pipeline& pipeline, size_t index, int64_t blocks,
-                            const Prediction& prediction) {
-  const StageChoice& stage = pipeline.stages[index];
+                            const Described& described, size_t index) {
+  const StageChoice& stage = described.pipeline.stages[index];
   const UsableDevice& device = problem.selection.devices[stage.device];
+  const bool last = stage.first + stage.count == cost.num_layers();
   v1::StagePlan plan;
   plan.set_worker(device.name);
   plan.set_first_layer(stage.first);
   plan.set_num_layers(stage.count);
   plan.set_has_embedding(stage.first == 0);
-  plan.set_has_head(stage.first + stage.count == cost.num_layers());
+  plan.set_has_head(last);
   plan.set_weight_bytes(cost.WeightBytes(stage.first, stage.count));
-  plan.set_kv_bytes(cost.BlockBytes(stage.first, stage.count) * blocks);
+  plan.set_kv_bytes(cost.BlockBytes(stage.first, stage.count) * described.blocks);
   plan.set_workspace_bytes(cost.WorkspaceBytes(stage.first, stage.count));
   plan.set_reserve_bytes(device.reserve_bytes);
   plan.set_available_bytes(device.available_bytes);
-  plan.set_decode_seconds(
-      cost.DecodeSeconds(device.speed, stage.first, stage.count, prediction.step_sequences));
-  plan.set_prefill_seconds(cost.PrefillSeconds(device.speed, stage.first, stage.count));
-  plan.set_reason(StageReason(problem, pipeline, index, prediction));
+  plan.set_decode_seconds(described.prediction.step.stages[index]);
+  plan.set_prefill_seconds(described.prefill.stages[index]);
+  plan.set_link_seconds(described.prediction.step.links[index]);
+  plan.set_prefill_link_seconds(described.prefill.links[index]);
+  if (!last) plan.set_activation_bytes(cost.ActivationBytes(described.prediction.step_sequences));
+  plan.set_reason(StageReason(problem, described.pipeline, index, described.prediction));
   return plan;
 }
 
-v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost, const Pipeline& pipeline) {
+void DescribeLimits(const PlanningProblem& problem, v1::Plan& plan) {
+  const StageLimits& limits = problem.limits;
+  plan.set_block_size_tokens(static_cast<int32_t>(limits.block_size_tokens));
+  plan.set_max_context_tokens(static_cast<int32_t>(limits.max_context_tokens));
+  plan.set_max_batch_sequences(static_cast<int32_t>(limits.max_batch_sequences));
+  plan.set_max_step_tokens(static_cast<int32_t>(limits.max_step_tokens));
+  plan.set_kv_type(limits.kv_dtype == DType::kF32 ? v1::KV_TYPE_F32 : v1::KV_TYPE_F16);
+  plan.set_largest_context_tokens(static_cast<int32_t>(LargestContext(problem)));
+}
+
+v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
+                  const Arrangement& arrangement) {
   const std::vector<UsableDevice>& devices = problem.selection.devices;
+  const Pipeline& pipeline = arrangement.pipeline;
   const int64_t blocks = ChooseBlocks(cost, devices, pipeline);
   CHECK_GE(blocks, cost.context_blocks());
-  const Prediction prediction = Predict(cost, devices, pipeline, blocks);
+  const Described described{.pipeline = pipeline,
+                            .blocks = blocks,
+                            .prediction = Predict(cost, problem.selection, pipeline, blocks),
+                            .prefill = PrefillStep(cost, problem.selection, pipeline)};
+  const Prediction& prediction = described.prediction;
   v1::Plan plan;
   plan.set_model(problem.model_name);
   plan.set_policy(PolicyName(problem.options));
   std::vector<bool> used(devices.size(), false);
   for (size_t i = 0; i < pipeline.stages.size(); ++i) {
-    *plan.add_stages() = DescribeStage(problem, cost, pipeline, i, blocks, prediction);
+    *plan.add_stages() = DescribeStage(problem, cost, described, i);
     used[pipeline.stages[i].device] = true;
   }
   for (size_t i = 0; i < devices.size(); ++i) {
@@ -114,14 +141,14 @@ v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost, const P
   for (const v1::ExcludedDevice& excluded : problem.selection.excluded) {
     *plan.add_excluded() = excluded;
   }
+  plan.set_num_replicas(1);
   plan.set_num_blocks(static_cast<int32_t>(blocks));
-  plan.set_block_size_tokens(static_cast<int32_t>(problem.limits.block_size_tokens));
-  plan.set_max_context_tokens(static_cast<int32_t>(problem.limits.max_context_tokens));
-  plan.set_max_batch_sequences(static_cast<int32_t>(problem.limits.max_batch_sequences));
-  plan.set_max_step_tokens(static_cast<int32_t>(problem.limits.max_step_tokens));
+  DescribeLimits(problem, plan);
   plan.set_predicted_tokens_per_second(prediction.tokens_per_second);
+  plan.set_predicted_prompt_tokens_per_second(prediction.prompt_tokens_per_second);
   plan.set_predicted_token_seconds(prediction.token_seconds);
-  plan.set_kv_type(problem.limits.kv_dtype == DType::kF32 ? v1::KV_TYPE_F32 : v1::KV_TYPE_F16);
+  plan.set_optimality_gap(arrangement.gap);
+  plan.set_cost_model(CostModelInWords(cost));
   return plan;
 }
 
@@ -134,11 +161,11 @@ absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& model, const Fleet& fleet,
   const CostModel cost = problem.cost();
   if (problem.manual()) {
     LC_ASSIGN_OR_RETURN(const Pipeline pipeline, ManualPipeline(cost, problem.selection, options));
-    return Describe(problem, cost, pipeline);
+    return Describe(problem, cost, {.pipeline = pipeline});
   }
-  const std::optional<Pipeline> pipeline = Arrange(cost, problem.selection, options);
-  CHECK(pipeline.has_value()) << "a feasible problem has a plan";
-  return Describe(problem, cost, *pipeline);
+  const std::optional<Arrangement> arrangement = Arrange(cost, problem.selection, options);
+  CHECK(arrangement.has_value()) << "a feasible problem has a plan";
+  return Describe(problem, cost, *arrangement);
 }
 
 }  // namespace layercake

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "coordinator/placement/memory.h"
 
 namespace layercake {
 namespace {
@@ -65,6 +66,24 @@ StageLimits LimitsFor(const ModelConfig& model, const v1::PlanOptions& options) 
   return limits;
 }
 
+// The largest multiple of the block size in [feasible, infeasible) that is a feasible context,
+// where the ends are known; `problem` is used up.
+int64_t FeasibleContextBetween(PlanningProblem& problem, int64_t feasible, int64_t infeasible) {
+  const int64_t block = problem.limits.block_size_tokens;
+  int64_t low = feasible / block;
+  int64_t high = infeasible / block;
+  while (low < high) {
+    const int64_t blocks = low + (high - low + 1) / 2;
+    problem.limits.max_context_tokens = blocks * block;
+    if (Feasible(problem)) {
+      low = blocks;
+    } else {
+      high = blocks - 1;
+    }
+  }
+  return low * block;
+}
+
 }  // namespace
 
 absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model, const Fleet& fleet,
@@ -72,7 +91,7 @@ absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model, const Flee
                                             absl::string_view model_name) {
   LC_RETURN_IF_ERROR(CheckNumbers(model, options));
   LC_RETURN_IF_ERROR(CheckManual(options));
-  LC_ASSIGN_OR_RETURN(DeviceSelection selection, SelectDevices(fleet.devices, options));
+  LC_ASSIGN_OR_RETURN(DeviceSelection selection, SelectDevices(fleet, options));
   PlanningProblem problem{.model = model,
                           .model_name = std::string(model_name),
                           .options = options,
@@ -100,19 +119,20 @@ bool Feasible(const PlanningProblem& problem) {
 int64_t LargestFeasibleContext(const PlanningProblem& problem) {
   if (Feasible(problem)) return problem.limits.max_context_tokens;
   PlanningProblem shorter = problem;
-  const int64_t block = problem.limits.block_size_tokens;
-  int64_t low = 0;
-  int64_t high = problem.limits.max_context_tokens / block;
-  while (low < high) {
-    const int64_t blocks = low + (high - low + 1) / 2;
-    shorter.limits.max_context_tokens = blocks * block;
-    if (Feasible(shorter)) {
-      low = blocks;
-    } else {
-      high = blocks - 1;
-    }
+  return FeasibleContextBetween(shorter, 0, problem.limits.max_context_tokens);
+}
+
+int64_t LargestContext(const PlanningProblem& problem) {
+  // Left open, it has been settled already.
+  if (problem.context_is_auto()) return problem.limits.max_context_tokens;
+  PlanningProblem longer = problem;
+  longer.limits.max_context_tokens = problem.model.max_context_tokens;
+  if (longer.limits.max_context_tokens == problem.limits.max_context_tokens || Feasible(longer)) {
+    return longer.limits.max_context_tokens;
   }
-  return low * block;
+  return std::max(problem.limits.max_context_tokens,
+                  FeasibleContextBetween(longer, problem.limits.max_context_tokens,
+                                         longer.limits.max_context_tokens));
 }
 
 }  // namespace layercake

@@ -41,6 +41,9 @@ bool Feasible(const PlanningProblem& problem);
 // it is the whole; 0 if none is.
 int64_t LargestFeasibleContext(const PlanningProblem& problem);
 
+// The largest context up to the model's own for which a plan exists. REQUIRES: Feasible(problem).
+int64_t LargestContext(const PlanningProblem& problem);
+
 // Why `problem` has no plan, by how many bytes, and which single changes would give it one.
 //   without_caps: the same problem with the operator's memory caps lifted.
 // REQUIRES: !Feasible(problem). Returns ResourceExhausted.

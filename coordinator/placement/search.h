@@ -1,44 +1,18 @@
 #pragma once
 
-// The search for the best pipeline, over a plain table of stage times: it knows nothing of models,
-// bytes or devices' names.
+// The search for the best pipeline over tables of stage and link times.
+//
+// Up to kMaxExactStates states it is exact: dynamic programming over (set of devices used, last of
+// them, layers placed), where interchangeable devices count as one kind, with bounds that cut most
+// of it. Beyond, a pipeline is built from a relaxation and what it could at most be better by is
+// certified. A given order of devices is the same search over fewer states, and always exact.
 
-#include <limits>
 #include <optional>
 #include <vector>
 
+#include "coordinator/placement/stage_times.h"
+
 namespace layercake {
-
-inline constexpr double kDoesNotFit = std::numeric_limits<double>::infinity();
-
-// seconds(device, first, count) of the stage [first, first + count) on `device`, or kDoesNotFit.
-class StageTimes {
- public:
-  // All kDoesNotFit at first.
-  StageTimes(int num_devices, int num_layers)
-      : num_devices_(num_devices),
-        num_layers_(num_layers),
-        seconds_(static_cast<size_t>(num_devices) * num_layers * (num_layers + 1), kDoesNotFit) {}
-
-  int num_devices() const { return num_devices_; }
-  int num_layers() const { return num_layers_; }
-  // REQUIRES: 0 <= first, 1 <= count, first + count <= num_layers.
-  double at(int device, int first, int count) const {
-    return seconds_[Index(device, first, count)];
-  }
-  void set(int device, int first, int count, double seconds) {
-    seconds_[Index(device, first, count)] = seconds;
-  }
-
- private:
-  size_t Index(int device, int first, int count) const {
-    return (static_cast<size_t>(device) * num_layers_ + first) * (num_layers_ + 1) + count;
-  }
-
-  int num_devices_;
-  int num_layers_;
-  std::vector<double> seconds_;
-};
 
 struct StageChoice {
   int device;
@@ -48,28 +22,45 @@ struct StageChoice {
 
 struct Pipeline {
   std::vector<StageChoice> stages;  // in pipeline order; together all layers, each device once
-  double slowest = 0;               // seconds of the slowest stage
-  double sum = 0;                   // of all stages
+  double period = 0;                // seconds of the slowest stage or link between two stages
+  double sum = 0;                   // of all stages and links
+  // No pipeline is better than this in what was asked to be smallest.
+  double bound = 0;
+
+  // Seconds from step to step with as many steps in flight as there are stages: the period, or
+  // more where stages wait for links.
+  double cycle() const;
 };
 
-// Which orders of devices a search may use. Any device may be left out in either case.
-struct DeviceOrders {
-  // Every order. The search is then exact, in time exponential in the number of devices.
-  bool every = false;
-  // Else only these: permutations of the devices.
-  std::vector<std::vector<int>> listed;
+struct SearchSpace {
+  const StageTimes& times;
+  const LinkTimes& links;
+  std::vector<int> devices;  // that may be used, any of them may be left out
+  bool in_order = false;     // only in the order given
+  double reward = 0;         // taken off the sum for each stage, not off the period
 };
 
-// The largest number of devices for which trying every order is reasonable (about 0.1 s a search).
-inline constexpr int kMaxDevicesInEveryOrder = 10;
+// Fourteen devices, each of its own kind, or as many as are as few kinds.
+inline constexpr int kMaxExactStates = 14 << 14;
 
-// The pipeline with the smallest slowest stage; among those, with the smallest sum.
-// nullopt: nothing fits.
-std::optional<Pipeline> MinimiseSlowest(const StageTimes& times, const DeviceOrders& orders);
+// The pipeline with the smallest period; among those, with the smallest sum; among equals (to
+// rounding), of the fewest stages. nullopt: none has a period of at most `period_allowed`.
+std::optional<Pipeline> MinimisePeriod(const SearchSpace& space,
+                                       double period_allowed = kDoesNotFit);
 
-// The pipeline with the smallest sum of stages, none slower than `slowest_allowed`; among equals
-// (to rounding), the one of fewer stages. nullopt: nothing fits.
-std::optional<Pipeline> MinimiseSum(const StageTimes& times, const DeviceOrders& orders,
-                                    double slowest_allowed = kDoesNotFit);
+// The pipeline with the smallest cycle; among those whose cycle is their period, as MinimisePeriod.
+// nullopt: none has a cycle of at most `cycle_allowed`.
+std::optional<Pipeline> MinimiseCycle(const SearchSpace& space, double cycle_allowed = kDoesNotFit);
+
+// The pipeline with the smallest sum less rewards, of a period of at most `period_allowed`; among
+// equals (to rounding), of the fewest stages. nullopt: none has at most `sum_allowed`.
+std::optional<Pipeline> MinimiseSum(const SearchSpace& space, double period_allowed = kDoesNotFit,
+                                    double sum_allowed = kDoesNotFit);
+
+// Whether any pipeline is possible at all, where a stage that fits fits with fewer layers too.
+bool AnyPipeline(const SearchSpace& space);
+
+// `stages` with their period and sum by the tables.
+Pipeline Measured(const SearchSpace& space, std::vector<StageChoice> stages);
 
 }  // namespace layercake

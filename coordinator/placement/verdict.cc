@@ -127,7 +127,6 @@ std::string AnotherDevice(const PlanningProblem& problem) {
   larger.selection.devices.emplace_back();
   UsableDevice& device = larger.selection.devices.back();
   device.speed = problem.selection.devices.front().speed;
-  larger.selection.orders = OrdersFor(larger.selection.devices, !problem.selection.orders.every);
   const auto enough = [&](int64_t bytes) {
     device.available_bytes = bytes;
     return Feasible(larger);
@@ -162,12 +161,11 @@ std::vector<std::string> WaysOut(const PlanningProblem& problem,
   if (problem.manual()) {
     try_change("--policy auto", [](PlanningProblem& changed) {
       changed.options.set_policy(v1::PlanOptions::POLICY_AUTO);
-      changed.selection.orders = OrdersFor(changed.selection.devices, false);
+      changed.selection.in_order = false;
     });
   } else if (problem.options.order_size() > 0) {
-    try_change("another --order", [](PlanningProblem& changed) {
-      changed.selection.orders = OrdersFor(changed.selection.devices, false);
-    });
+    try_change("another --order",
+               [](PlanningProblem& changed) { changed.selection.in_order = false; });
   }
   if (Feasible(without_caps)) {
     ways.push_back("higher memory caps (--memory, --max-memory), where that much is free");

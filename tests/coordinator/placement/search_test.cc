@@ -2,149 +2,146 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <numeric>
-#include <random>
 
-#include "tests/coordinator/placement/fixtures.h"
+#include "coordinator/placement/build.h"
+#include "coordinator/placement/relaxation.h"
+#include "tests/coordinator/placement/search_cases.h"
 
 namespace layercake {
 namespace {
 
-// Small whole numbers, so that equal times are common and sums are exact.
-StageTimes RandomTimes(std::mt19937& random, int num_devices, int num_layers) {
-  const auto upto = [&random](int most) {
-    return std::uniform_int_distribution<int>(0, most)(random);
-  };
-  StageTimes times(num_devices, num_layers);
-  const int chance_of_no_fit = upto(60);
-  const bool any_shape = upto(1) == 1;
-  for (int device = 0; device < num_devices; ++device) {
-    const int overhead = upto(3);
-    std::vector<int> layers(num_layers);
-    for (int& layer : layers) layer = upto(9);
-    for (int first = 0; first < num_layers; ++first) {
-      for (int count = 1; first + count <= num_layers; ++count) {
-        if (upto(99) < chance_of_no_fit) continue;
-        const int work =
-            std::accumulate(layers.begin() + first, layers.begin() + first + count, overhead);
-        times.set(device, first, count, any_shape ? upto(20) : work);
-      }
-    }
-  }
-  return times;
-}
-
-struct Best {
-  bool found = false;
-  double slowest = 0;
-  double sum_of_slowest = 0;  // smallest sum among the pipelines of the smallest slowest stage
-  double sum = 0;
-  size_t stages_of_sum = 0;  // fewest among those of the smallest sum
-};
-
-Best BruteForce(const StageTimes& times, const std::vector<int>* order) {
-  Best best;
-  ForEachPipeline(times.num_devices(), times.num_layers(),
-                  [&](const std::vector<StageChoice>& stages) {
-                    double slowest = 0;
-                    double sum = 0;
-                    size_t rank = 0;
-                    for (const StageChoice& stage : stages) {
-                      if (order != nullptr) {
-                        const size_t at =
-                            std::find(order->begin(), order->end(), stage.device) - order->begin();
-                        if (at < rank) return;
-                        rank = at;
-                      }
-                      slowest = std::max(slowest, times.at(stage.device, stage.first, stage.count));
-                      sum += times.at(stage.device, stage.first, stage.count);
-                    }
-                    if (sum == kDoesNotFit) return;
-                    if (!best.found || slowest < best.slowest ||
-                        (slowest == best.slowest && sum < best.sum_of_slowest)) {
-                      best.slowest = slowest;
-                      best.sum_of_slowest = sum;
-                    }
-                    if (!best.found || sum < best.sum ||
-                        (sum == best.sum && stages.size() < best.stages_of_sum)) {
-                      best.sum = sum;
-                      best.stages_of_sum = stages.size();
-                    }
-                    best.found = true;
-                  });
-  return best;
-}
-
-void ExpectPartition(const StageTimes& times, const Pipeline& pipeline) {
-  int next = 0;
-  double slowest = 0;
-  double sum = 0;
-  for (const StageChoice& stage : pipeline.stages) {
-    ASSERT_EQ(stage.first, next);
-    next += stage.count;
-    slowest = std::max(slowest, times.at(stage.device, stage.first, stage.count));
-    sum += times.at(stage.device, stage.first, stage.count);
-  }
-  ASSERT_EQ(next, times.num_layers());
-  ASSERT_EQ(pipeline.slowest, slowest);
-  ASSERT_EQ(pipeline.sum, sum);
-}
-
-TEST(SearchTest, AgreesWithBruteForceOnRandomCases) {
-  std::mt19937 random(20240611);
+TEST(SearchTest, AgreesWithTryingEveryPipeline) {
+  CaseMaker maker(20240611);
   int feasible = 0;
-  for (int i = 0; i < 20000; ++i) {
-    const int num_devices = std::uniform_int_distribution<int>(1, 4)(random);
-    const int num_layers = std::uniform_int_distribution<int>(1, 7)(random);
-    const StageTimes times = RandomTimes(random, num_devices, num_layers);
-    DeviceOrders orders{.every = i % 3 != 0};
-    if (!orders.every) {
-      std::vector<int> order(num_devices);
-      std::iota(order.begin(), order.end(), 0);
-      std::shuffle(order.begin(), order.end(), random);
-      orders.listed.push_back(order);
-    }
-    const Best best = BruteForce(times, orders.every ? nullptr : &orders.listed[0]);
-    const std::optional<Pipeline> slowest = MinimiseSlowest(times, orders);
-    const std::optional<Pipeline> sum = MinimiseSum(times, orders);
-    ASSERT_EQ(slowest.has_value(), best.found) << "case " << i;
-    ASSERT_EQ(sum.has_value(), best.found) << "case " << i;
+  for (int i = 0; i < 4000; ++i) {
+    const SearchCase c = maker.Make(5, i % 8 == 0 ? 9 : 6);
+    ASSERT_EQ(Mismatch(c), "") << "case " << i;
+    feasible += MinimiseSum(c.space()).has_value() ? 1 : 0;
+  }
+  EXPECT_GT(feasible, 2000);
+}
+
+TEST(SearchTest, KeepsWhatIsAllowedAndFindsTheBestUnderIt) {
+  CaseMaker maker(5);
+  int restricted = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const SearchCase c = maker.Make(4, 6);
+    const Best free = BruteForce(c);
+    if (!free.found) continue;
+    const double period = free.period + maker.Draw(0, 5);
+    const Best best = BruteForce(c, period);
+    const std::optional<Pipeline> found = MinimiseSum(c.space(), period);
+    ASSERT_TRUE(found.has_value()) << "case " << i;
+    ASSERT_EQ(FaultOf(c, *found), "");
+    ASSERT_LE(found->period, period);
+    ASSERT_EQ(found->sum, best.sum) << "case " << i;
+    restricted += best.sum > free.sum ? 1 : 0;
+    EXPECT_TRUE(MinimiseSum(c.space(), period, best.sum).has_value()) << "case " << i;
+    EXPECT_FALSE(MinimiseSum(c.space(), period, best.sum - 0.5).has_value()) << "case " << i;
+    EXPECT_FALSE(MinimiseSum(c.space(), free.period - 0.5).has_value()) << "case " << i;
+    EXPECT_TRUE(MinimisePeriod(c.space(), free.period).has_value()) << "case " << i;
+    EXPECT_FALSE(MinimisePeriod(c.space(), free.period - 0.5).has_value()) << "case " << i;
+  }
+  EXPECT_GT(restricted, 100);
+}
+
+TEST(SearchTest, NoPipelineBeatsTheRelaxation) {
+  CaseMaker maker(6);
+  int tight = 0;
+  int cases = 0;
+  for (int i = 0; i < 4000; ++i) {
+    SearchCase c = maker.Make(5, 6);
+    c.in_order = false;
+    const Best best = BruteForce(c);
+    const Relaxation relaxation(c.space());
+    const double period = relaxation.PeriodBound();
+    const auto sum = relaxation.LeastSum(kDoesNotFit);
     if (!best.found) continue;
-    ++feasible;
-    ExpectPartition(times, *slowest);
-    ExpectPartition(times, *sum);
-    ASSERT_EQ(slowest->slowest, best.slowest) << "case " << i;
-    ASSERT_EQ(slowest->sum, best.sum_of_slowest) << "case " << i;
-    ASSERT_EQ(sum->sum, best.sum) << "case " << i;
-    if (orders.every) {
-      ASSERT_EQ(sum->stages.size(), best.stages_of_sum) << "case " << i;
+    ++cases;
+    ASSERT_LE(period, best.period) << "case " << i;
+    ASSERT_TRUE(sum.has_value());
+    ASSERT_LE(sum->sum, best.sum) << "case " << i;
+    const double allowed = best.period + maker.Draw(0, 5);
+    ASSERT_LE(relaxation.LeastSum(allowed)->sum, BruteForce(c, allowed).sum) << "case " << i;
+    tight += period == best.period && sum->sum == best.sum ? 1 : 0;
+  }
+  EXPECT_GT(tight, cases / 4);
+}
+
+TEST(SearchTest, WhatIsBuiltWithoutTheExactSearchIsAPipeline) {
+  CaseMaker maker(7);
+  int built = 0;
+  int cases = 0;
+  for (int i = 0; i < 4000; ++i) {
+    SearchCase c = maker.Make(5, 6);
+    c.in_order = false;
+    const Best best = BruteForce(c);
+    const Relaxation relaxation(c.space());
+    if (!best.found) continue;
+    ++cases;
+    const double bound = relaxation.PeriodBound();
+    const std::optional<Pipeline> period = BuildSmallPeriod(c.space(), relaxation, bound);
+    const std::optional<Pipeline> sum = BuildSmallSum(c.space(), relaxation, kDoesNotFit);
+    if (!period.has_value() || !sum.has_value()) continue;
+    ++built;
+    ASSERT_EQ(FaultOf(c, *period), "");
+    ASSERT_EQ(FaultOf(c, *sum), "");
+    ASSERT_GE(period->period, best.period);
+    ASSERT_GE(sum->sum, best.sum);
+  }
+  EXPECT_GT(built, cases * 3 / 4);
+}
+
+TEST(SearchTest, AShorterPrefixMayLeadOnWhereTheFarthestDoesNot) {
+  // Device 0 can place one layer or two; device 1 can do the rest only after one.
+  StageTimes times(2, 3);
+  times.set(0, 0, 1, 5);
+  times.set(0, 0, 2, 5);
+  times.set(1, 1, 2, 5);
+  times.set(1, 2, 1, 9);
+  const LinkTimes links(2);
+  const std::optional<Pipeline> best = MinimisePeriod({times, links, {0, 1}});
+  ASSERT_TRUE(best.has_value());
+  EXPECT_EQ(best->period, 5);
+  EXPECT_EQ(best->stages[0].count, 1);
+}
+
+TEST(SearchTest, ALinkMayBeTheSlowestPart) {
+  StageTimes times(2, 2);
+  for (const int device : {0, 1}) {
+    times.set(device, 0, 1, 2);
+    times.set(device, 1, 1, 2);
+    times.set(device, 0, 2, 4);
+  }
+  const LinkTimes slow({0, 1}, {0, 5, 7, 0});
+  EXPECT_EQ(MinimisePeriod({times, slow, {0, 1}})->stages.size(), 1u);
+  const LinkTimes one_way({0, 1}, {0, 9, 3, 0});
+  const std::optional<Pipeline> best = MinimisePeriod({times, one_way, {0, 1}});
+  ASSERT_EQ(best->stages.size(), 2u);
+  EXPECT_EQ(best->stages[0].device, 1);
+  EXPECT_EQ(best->period, 3);
+  EXPECT_EQ(best->sum, 7);
+}
+
+TEST(SearchTest, DevicesOfOneKindCountAsOne) {
+  // Forty devices, but of two kinds: few states, so the answer is exact.
+  std::vector<int> rows(40, 0);
+  for (size_t i = 20; i < rows.size(); ++i) rows[i] = 1;
+  StageTimes times(rows, 2, 50);
+  for (int first = 0; first < 50; ++first) {
+    for (int count = 1; first + count <= 50; ++count) {
+      times.set(0, first, count, 1 + 2 * count);
+      times.set(1, first, count, 1 + 5 * count);
     }
   }
-  EXPECT_GT(feasible, 10000);
-}
-
-TEST(SearchTest, SumKeepsTheBoundOnTheSlowestStage) {
-  StageTimes times(2, 2);
-  times.set(0, 0, 2, 10);
-  times.set(0, 0, 1, 6);
-  times.set(1, 1, 1, 7);
-  const DeviceOrders orders{.every = true};
-  EXPECT_EQ(MinimiseSum(times, orders)->sum, 10);
-  EXPECT_EQ(MinimiseSum(times, orders, 9)->sum, 13);
-  EXPECT_FALSE(MinimiseSum(times, orders, 6).has_value());
-}
-
-TEST(SearchTest, FasterPrefixNeedNotLeadToTheSmallerSum) {
-  // The quickest way to place layer 0 alone (device 0) forces the slow device 1 onto the rest.
-  StageTimes times(2, 2);
-  times.set(0, 0, 1, 1);
-  times.set(1, 0, 1, 4);
-  times.set(0, 1, 1, 4);
-  times.set(1, 1, 1, 4);
-  const std::optional<Pipeline> best = MinimiseSlowest(times, {.every = true});
-  EXPECT_EQ(best->slowest, 4);
-  EXPECT_EQ(best->sum, 5);
+  std::vector<int> devices(40);
+  std::iota(devices.begin(), devices.end(), 0);
+  const LinkTimes links(40);
+  const std::optional<Pipeline> best = MinimisePeriod({times, links, devices});
+  // Twenty of two layers and ten of one would do at 6.
+  EXPECT_EQ(best->period, 6);
+  EXPECT_EQ(best->bound, best->period);
 }
 
 }  // namespace

@@ -1,0 +1,239 @@
+#include "coordinator/placement/relaxation.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+#include <utility>
+
+#include "coordinator/placement/device_states.h"
+
+namespace layercake {
+namespace {
+
+StageEnvelope EnvelopeOf(const StageTimes& times, int device) {
+  const int num_layers = times.num_layers();
+  StageEnvelope envelope;
+  envelope.first.assign(num_layers, kDoesNotFit);
+  envelope.middle = envelope.last = envelope.first;
+  for (int count = 1; count < num_layers; ++count) {
+    envelope.first[count] = times.at(device, 0, count);
+    envelope.last[count] = times.at(device, num_layers - count, count);
+    for (int first = 1; first + count < num_layers; ++first) {
+      envelope.middle[count] = std::min(envelope.middle[count], times.at(device, first, count));
+    }
+  }
+  envelope.whole = times.at(device, 0, num_layers);
+  return envelope;
+}
+
+// The most layers of a stage within the period; 0: none.
+int Most(const std::vector<double>& seconds, double period) {
+  for (int count = static_cast<int>(seconds.size()) - 1; count > 0; --count) {
+    if (seconds[count] <= period && seconds[count] != kDoesNotFit) return count;
+  }
+  return 0;
+}
+
+constexpr int kSpareDevices = 8;
+constexpr int64_t kNever = -(int64_t{1} << 40);
+
+// What a kind gains a group by giving it its first or last device.
+struct End {
+  int kind = -1;
+  int64_t gain = kNever;
+};
+
+// The two best, of different kinds.
+struct BestEnds {
+  End best;
+  End second;
+
+  void Add(int kind, int64_t gain) {
+    if (gain > best.gain) {
+      second = best;
+      best = {kind, gain};
+    } else if (gain > second.gain) {
+      second = {kind, gain};
+    }
+  }
+};
+
+}  // namespace
+
+// Ports that links of the period connect, and the layers that their devices can take.
+struct Relaxation::Group {
+  int num_ports = 0;
+  int64_t between = 0;  // layers, all devices between the ends
+  BestEnds firsts;
+  BestEnds lasts;
+  int first = -1;  // kinds of the ends that lose least
+  int last = -1;
+  int64_t layers = 0;  // with these ends
+
+  void ChooseEnds(const std::vector<RelaxedKind>& kinds) {
+    const auto use = [&](const End& a, const End& b) {
+      if (a.kind < 0 || b.kind < 0) return;
+      if (a.kind == b.kind && kinds[a.kind].devices.size() < 2) return;
+      if (between + a.gain + b.gain <= layers) return;
+      layers = between + a.gain + b.gain;
+      first = a.kind;
+      last = b.kind;
+    };
+    use(firsts.best, lasts.best);
+    use(firsts.best, lasts.second);
+    use(firsts.second, lasts.best);
+  }
+};
+
+struct Relaxation::Grouping {
+  std::vector<int> group_of_port;
+  std::vector<Group> groups;
+};
+
+Relaxation::Relaxation(const SearchSpace& space)
+    : num_layers_(space.times.num_layers()), reward_(space.reward), links_(space.links) {
+  std::map<std::pair<int, int64_t>, size_t> known;
+  const std::vector<std::vector<int>> kinds = InterchangeableDevices(space);
+  std::vector<size_t> envelope_of;
+  for (const std::vector<int>& devices : kinds) {
+    const int device = devices[0];
+    const auto [found, added] =
+        known.try_emplace({space.times.row(device), space.times.room(device)}, envelopes_.size());
+    if (added) envelopes_.push_back(EnvelopeOf(space.times, device));
+    envelope_of.push_back(found->second);
+  }
+  std::vector<double> nearest(links_.num_ports(), -1);
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    const int port = links_.port(kinds[i][0]);
+    kinds_.push_back({.devices = kinds[i], .port = port, .envelope = &envelopes_[envelope_of[i]]});
+    nearest[port] = kDoesNotFit;
+  }
+  // Prim: `nearest` is the link from the tree, -1 for what is in it already or has no device.
+  std::vector<int> from(nearest.size(), -1);
+  for (int port = kinds_.empty() ? -1 : kinds_[0].port; port >= 0;) {
+    if (from[port] >= 0) tree_.push_back({from[port], port, nearest[port]});
+    nearest[port] = -1;
+    int next = -1;
+    for (int other = 0; other < links_.num_ports(); ++other) {
+      if (nearest[other] < 0) continue;
+      const double link =
+          std::min(links_.between_ports(port, other), links_.between_ports(other, port));
+      if (link < nearest[other]) {
+        nearest[other] = link;
+        from[other] = port;
+      }
+      if (next < 0 || nearest[other] < nearest[next]) next = other;
+    }
+    port = next;
+  }
+}
+
+Relaxation::Grouping Relaxation::GroupPorts(double period) const {
+  std::vector<int> parent(links_.num_ports());
+  std::iota(parent.begin(), parent.end(), 0);
+  const auto find = [&parent](int port) {
+    while (parent[port] != port) port = parent[port] = parent[parent[port]];
+    return port;
+  };
+  for (const Edge& edge : tree_) {
+    if (edge.seconds <= period) parent[find(edge.to)] = find(edge.from);
+  }
+  Grouping grouping{.groups = std::vector<Group>(parent.size())};
+  for (int port = 0; port < links_.num_ports(); ++port) {
+    grouping.group_of_port.push_back(find(port));
+    ++grouping.groups[find(port)].num_ports;
+  }
+  for (size_t i = 0; i < kinds_.size(); ++i) {
+    const RelaxedKind& kind = kinds_[i];
+    Group& group = grouping.groups[grouping.group_of_port[kind.port]];
+    if (group.num_ports == 1 && links_.between_ports(kind.port, kind.port) > period) continue;
+    const int64_t middle = Most(kind.envelope->middle, period);
+    group.between += middle * static_cast<int64_t>(kind.devices.size());
+    const int first = Most(kind.envelope->first, period);
+    const int last = Most(kind.envelope->last, period);
+    if (first > 0) group.firsts.Add(static_cast<int>(i), first - middle);
+    if (last > 0) group.lasts.Add(static_cast<int>(i), last - middle);
+  }
+  for (Group& group : grouping.groups) group.ChooseEnds(kinds_);
+  return grouping;
+}
+
+bool Relaxation::Holds(double period) const {
+  for (const RelaxedKind& kind : kinds_) {
+    if (kind.envelope->whole <= period && kind.envelope->whole != kDoesNotFit) return true;
+  }
+  const Grouping grouping = GroupPorts(period);
+  return std::any_of(grouping.groups.begin(), grouping.groups.end(),
+                     [this](const Group& group) { return group.layers >= num_layers_; });
+}
+
+double Relaxation::PeriodBound() const {
+  if (!Holds(kDoesNotFit)) return kDoesNotFit;
+  // The bound is one of these.
+  std::vector<double> values;
+  const auto add = [&values](double seconds) {
+    if (seconds != kDoesNotFit) values.push_back(seconds);
+  };
+  for (const StageEnvelope& envelope : envelopes_) {
+    for (int count = 1; count < num_layers_; ++count) {
+      add(envelope.first[count]);
+      add(envelope.middle[count]);
+      add(envelope.last[count]);
+    }
+    add(envelope.whole);
+  }
+  for (const Edge& edge : tree_) add(edge.seconds);
+  for (const RelaxedKind& kind : kinds_) add(links_.between_ports(kind.port, kind.port));
+  while (values.size() > 1) {
+    const auto middle = values.begin() + static_cast<int64_t>(values.size() - 1) / 2;
+    std::nth_element(values.begin(), middle, values.end());
+    if (Holds(*middle)) {
+      values.erase(middle + 1, values.end());
+    } else {
+      values.erase(values.begin(), middle + 1);
+    }
+  }
+  return values[0];
+}
+
+std::optional<RelaxedPlacement> Relaxation::LeastSum(double period) const {
+  return LeastRelaxedSum(kinds_, links_, num_layers_, period, reward_);
+}
+
+std::vector<int> Relaxation::MostLayers(double period) const {
+  for (const RelaxedKind& kind : kinds_) {
+    if (kind.envelope->whole <= period && kind.envelope->whole != kDoesNotFit) {
+      return {kind.devices[0]};
+    }
+  }
+  const Grouping grouping = GroupPorts(period);
+  const auto best =
+      std::max_element(grouping.groups.begin(), grouping.groups.end(),
+                       [](const Group& a, const Group& b) { return a.layers < b.layers; });
+  if (best->layers < num_layers_) return {};
+  std::vector<std::pair<int, int>> middles;  // layers, device
+  const int first = kinds_[best->first].devices.front();
+  const int last = kinds_[best->last].devices.back();
+  for (const RelaxedKind& kind : kinds_) {
+    if (&grouping.groups[grouping.group_of_port[kind.port]] != &*best) continue;
+    const int layers = Most(kind.envelope->middle, period);
+    for (const int device : kind.devices) {
+      if (layers > 0 && device != first && device != last) middles.emplace_back(layers, device);
+    }
+  }
+  std::stable_sort(middles.begin(), middles.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<int> devices = {first};
+  int64_t placed = Most(kinds_[best->first].envelope->first, period) +
+                   Most(kinds_[best->last].envelope->last, period);
+  int spare = kSpareDevices;
+  for (const auto& [layers, device] : middles) {
+    if (placed >= num_layers_ && spare-- == 0) break;
+    devices.push_back(device);
+    placed += layers;
+  }
+  devices.push_back(last);
+  return devices;
+}
+
+}  // namespace layercake

@@ -1,0 +1,63 @@
+// Wall time of whole plans, and how far they can be from the best.
+
+#include <chrono>
+#include <cstdio>
+#include <random>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/placement/planner.h"
+#include "tests/coordinator/placement/fleets.h"
+
+namespace layercake {
+namespace {
+
+void Measure(const std::string& name, const ModelConfig& model, const Fleet& fleet,
+             v1::PlanOptions options) {
+  for (const auto objective :
+       {v1::PlanOptions::OBJECTIVE_THROUGHPUT, v1::PlanOptions::OBJECTIVE_LATENCY}) {
+    options.set_objective(objective);
+    const auto begin = std::chrono::steady_clock::now();
+    const absl::StatusOr<v1::Plan> plan = MakePlan(model, fleet, options, "model");
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    if (!plan.ok()) {
+      std::printf("%-34s %-10s %7.3f s  refused: %s\n", name.c_str(),
+                  objective == v1::PlanOptions::OBJECTIVE_LATENCY ? "latency" : "throughput",
+                  seconds, std::string(plan.status().message().substr(0, 200)).c_str());
+      continue;
+    }
+    std::printf(
+        "%-34s %-10s %7.3f s  gap %5.2f%%  %3d stages  %d replicas  %8.1f tokens/s  %8.2f ms\n",
+        name.c_str(), objective == v1::PlanOptions::OBJECTIVE_LATENCY ? "latency" : "throughput",
+        seconds, plan->optimality_gap() * 100, plan->stages_size(), plan->num_replicas(),
+        plan->predicted_tokens_per_second(), plan->predicted_token_seconds() * 1e3);
+  }
+}
+
+}  // namespace
+}  // namespace layercake
+
+int main() {
+  using namespace layercake;  // NOLINT: a program
+  v1::PlanOptions options;
+  options.set_context_tokens(4096);
+  for (const uint32_t seed : {1, 2, 3}) {
+    Measure(absl::StrCat("14 unlike devices x 80, ample #", seed), Llama70B(),
+            UnlikeDevices(seed, 14, 2.0), options);
+    Measure(absl::StrCat("14 unlike devices x 80, tight #", seed), Llama70B(),
+            UnlikeDevices(seed, 14, 1.25), options);
+  }
+  v1::PlanOptions single = options;
+  single.set_replicas(1);
+  for (const uint32_t seed : {1, 2, 3}) {
+    Measure(absl::StrCat("1000 devices x 126, ample #", seed), Llama405B(),
+            MixedFleet(seed, 1000, 8, 40.0), single);
+    Measure(absl::StrCat("1000 devices x 126, tight #", seed), Llama405B(),
+            MixedFleet(seed, 1000, 8, 7.0), single);
+    Measure(absl::StrCat("100 devices x 80 #", seed), Llama70B(),
+            MixedFleet(seed, 100, 6, 2.0, Llama70B()), single);
+    Measure(absl::StrCat("24 devices x 80, tight #", seed), Llama70B(),
+            MixedFleet(seed, 24, 3, 1.3, Llama70B()), single);
+  }
+}
