@@ -36,7 +36,9 @@ absl::Status JoinClient::Run() {
   std::string last_words;
   do {
     bool welcomed = false;
-    const absl::Status status = JoinOnce(*stub, &welcomed);
+    absl::Status failure;
+    const absl::Status status = JoinOnce(*stub, &welcomed, &failure);
+    if (!failure.ok()) return failure;
     const absl::Time now = Clock::Real()->Now();
     if (welcomed) {
       backoff = options_.first_backoff;
@@ -60,7 +62,8 @@ absl::Status JoinClient::Run() {
   } while (true);
 }
 
-absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed) {
+absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed,
+                                  absl::Status* failure) {
   grpc::ClientContext context;
   {
     MutexLock lock(mutex_);
@@ -82,9 +85,10 @@ absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed) {
         MutexLock lock(mutex_);
         context_ = nullptr;
       }
-      Beat(*stream, FromMessage(answer.welcome().heartbeat_interval()));
+      *failure = Beat(*stream, FromMessage(answer.welcome().heartbeat_interval()));
     }
-    context.TryCancel();
+    // A failure must be read before the stream ends.
+    failure->ok() ? context.TryCancel() : static_cast<void>(stream->WritesDone());
   }
   const absl::Status status = FromGrpcStatus(stream->Finish());
   MutexLock lock(mutex_);
@@ -92,14 +96,17 @@ absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed) {
   return status.ok() ? absl::UnavailableError("the coordinator ended the stream") : status;
 }
 
-void JoinClient::Beat(Stream& stream, absl::Duration interval) {
+absl::Status JoinClient::Beat(Stream& stream, absl::Duration interval) {
   interval = std::clamp(interval, kShortestInterval, kLongestInterval);
   v1::WorkerMessage message;
   bool goes_on = true;
   do {
     *message.mutable_heartbeat() = reports_.heartbeat();
     message.mutable_heartbeat()->set_leaving(!goes_on);
-    if (!stream.Write(message) || !goes_on) return;
+    if (!stream.Write(message) || !goes_on) return absl::OkStatus();
+    if (!message.heartbeat().failure().empty()) {
+      return absl::InternalError(message.heartbeat().failure());
+    }
     goes_on = Wait(interval);
   } while (true);
 }

@@ -35,9 +35,11 @@ class JoinClient {
   JoinClient(JoinOptions options, JoinReports reports);
 
   // Joins, sends heartbeats at the interval asked, and joins again whenever the stream is lost,
-  // until Stop (OK) or a refusal that trying again would not change. Call once.
+  // until Stop (OK), a refusal that trying again would not change, or a heartbeat that reported a
+  // failure: a program whose device is lost serves only by being started anew. Call once.
   // Errors: FailedPrecondition (another protocol version), AlreadyExists (the name stays taken),
-  // InvalidArgument, Unimplemented (that is no coordinator): what the coordinator said.
+  // InvalidArgument, Unimplemented (that is no coordinator): what the coordinator said; Internal (the
+  // failure).
   absl::Status Run() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Ends Run soon. Thread-safe.
@@ -47,9 +49,10 @@ class JoinClient {
   using Stream = grpc::ClientReaderWriter<v1::WorkerMessage, v1::CoordinatorMessage>;
 
   // One stay in the cluster, from Hello to the loss of the stream; `*welcomed` says whether it
-  // began.
-  absl::Status JoinOnce(v1::Cluster::Stub& stub, bool* welcomed);
-  void Beat(Stream& stream, absl::Duration interval);
+  // began, `*failure` (set only if not OK) that it was the last.
+  absl::Status JoinOnce(v1::Cluster::Stub& stub, bool* welcomed, absl::Status* failure);
+  // OK when stopped or cut off; Internal once a failure was reported.
+  absl::Status Beat(Stream& stream, absl::Duration interval);
   // Returns false when stopped.
   bool Wait(absl::Duration duration) ABSL_LOCKS_EXCLUDED(mutex_);
   bool stopped() ABSL_LOCKS_EXCLUDED(mutex_);

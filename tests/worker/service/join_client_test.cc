@@ -17,16 +17,17 @@ using ::testing::HasSubstr;
 class RunningClient {
  public:
   explicit RunningClient(const std::string& coordinator,
-                         absl::Duration patience = absl::ZeroDuration())
+                         absl::Duration patience = absl::ZeroDuration(), uint64_t fails_at = 0)
       : client_({coordinator, absl::Milliseconds(5), absl::Milliseconds(20), patience},
                 {[] {
                    v1::Hello hello;
                    hello.set_name("w");
                    return hello;
                  },
-                 [this] {
+                 [this, fails_at] {
                    v1::Heartbeat heartbeat;
                    heartbeat.set_steps(++beats_);
+                   if (beats_ == fails_at) heartbeat.set_failure("illegal memory access");
                    return heartbeat;
                  }}),
         thread_([this] { status_ = client_.Run(); }) {}
@@ -100,6 +101,16 @@ TEST(JoinClientTest, OtherErrorsAreTriedAgain) {
   coordinator.WaitForHeartbeats(1);
   EXPECT_OK(client.Stop());
   EXPECT_EQ(coordinator.hellos().size(), 3u);
+}
+
+TEST(JoinClientTest, AReportedFailureIsTheLastHeartbeatAndEndsTheProgram) {
+  ScriptedCoordinator coordinator({});
+  RunningClient client(coordinator.address(), absl::ZeroDuration(), /*fails_at=*/3);
+  EXPECT_THAT(client.Join(),
+              StatusIs(absl::StatusCode::kInternal, HasSubstr("illegal memory access")));
+  ASSERT_EQ(coordinator.heartbeats().size(), 3u);
+  EXPECT_EQ(coordinator.heartbeats()[2].failure(), "illegal memory access");
+  EXPECT_EQ(coordinator.hellos().size(), 1u);
 }
 
 TEST(JoinClientTest, ATakenNameIsTriedAgainForAWhile) {
