@@ -5,9 +5,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <set>
 
 #include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
@@ -75,6 +77,17 @@ std::vector<NamedShape> LayerTensors(const ModelConfig& config, int64_t layer) {
   return tensors;
 }
 
+// The layer that a tensor "...layers.<n>...." belongs to; nullopt: none.
+std::optional<int64_t> LayerOf(absl::string_view tensor) {
+  constexpr absl::string_view kLayers = "layers.";
+  const size_t at = tensor.find(kLayers);
+  if (at == absl::string_view::npos) return std::nullopt;
+  const absl::string_view rest = tensor.substr(at + kLayers.size());
+  int64_t layer = 0;
+  if (!absl::SimpleAtoi(rest.substr(0, rest.find('.')), &layer) || layer < 0) return std::nullopt;
+  return layer;
+}
+
 // What a directory without safetensors holds instead, in words.
 absl::Status NoWeights(const std::string& directory) {
   std::vector<std::string> others;
@@ -132,9 +145,6 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> Checkpoint::Open(const std::string& 
   LC_ASSIGN_OR_RETURN(const auto config_file, MappedFile::Open(directory + "/config.json"));
   auto config = ParseModelConfig(config_file->bytes());
   if (!config.ok()) return In(directory, config.status());
-  if (const absl::Status status = CheckRunnable(*config); !status.ok()) {
-    return In(directory, status);
-  }
   checkpoint->config_ = *std::move(config);
   if (const std::string path = directory + "/generation_config.json"; Exists(path)) {
     LC_ASSIGN_OR_RETURN(const auto file, MappedFile::Open(path));
@@ -151,7 +161,7 @@ absl::Status Checkpoint::OpenWeights() {
   if (Exists(absl::StrCat(directory_, "/", kSingleFile))) {
     LC_ASSIGN_OR_RETURN(auto header, OpenFile(kSingleFile));
     tensors_ = std::move(header.tensors);
-    other_dtypes_ = std::move(header.other_dtypes);
+    others_ = std::move(header.others);
     return absl::OkStatus();
   }
   if (Exists(absl::StrCat(directory_, "/", kIndexFile))) return OpenShards();
@@ -179,12 +189,12 @@ absl::Status Checkpoint::OpenShards() {
       return it == index->end() || it->second != shard;
     };
     std::erase_if(header.tensors, is_elsewhere);
-    std::erase_if(header.other_dtypes, is_elsewhere);
+    std::erase_if(header.others, is_elsewhere);
     tensors_.merge(header.tensors);
-    other_dtypes_.merge(header.other_dtypes);
+    others_.merge(header.others);
   }
   for (const auto& [tensor, shard] : *index) {
-    if (tensors_.contains(tensor) || other_dtypes_.contains(tensor)) continue;
+    if (tensors_.contains(tensor) || others_.contains(tensor)) continue;
     return absl::DataLossError(absl::StrCat(directory_, ": ", kIndexFile, " says that ", tensor,
                                             " is in ", shard, ", but it is not"));
   }
@@ -220,6 +230,25 @@ void Checkpoint::Summarise(absl::string_view config_json) {
   fingerprint_ = fingerprint.value();
   // Only f32 holds both f16's precision and bf16's range.
   if (!dtypes.empty()) config_.dtype = dtypes.size() == 1 ? *dtypes.begin() : DType::kF32;
+  if (!CheckRunnable(config_).ok()) config_.tensor_bytes = CountTensorBytes();
+}
+
+TensorBytes Checkpoint::CountTensorBytes() const {
+  TensorBytes bytes{.layers = std::vector<int64_t>(static_cast<size_t>(config_.num_layers), 0)};
+  const auto add = [&](const std::string& name, int64_t size) {
+    if (const std::optional<int64_t> layer = LayerOf(name)) {
+      // Layers beyond the last are heads that predict several tokens; nothing here runs them.
+      if (*layer < config_.num_layers) bytes.layers[static_cast<size_t>(*layer)] += size;
+    } else if (absl::StrContains(name, "embed")) {
+      bytes.embedding += size;
+      if (config_.tied_embeddings) bytes.head += size;
+    } else {
+      bytes.head += size;
+    }
+  };
+  for (const auto& [name, tensor] : tensors_) add(name, static_cast<int64_t>(tensor.data.size()));
+  for (const auto& [name, tensor] : others_) add(name, tensor.bytes);
+  return bytes;
 }
 
 std::string Checkpoint::identity() const {
@@ -232,9 +261,9 @@ absl::StatusOr<TensorEntry> Checkpoint::Tensor(const std::string& name,
                                                const std::vector<int64_t>& shape) const {
   const auto it = tensors_.find(name);
   if (it == tensors_.end()) {
-    if (const auto other = other_dtypes_.find(name); other != other_dtypes_.end()) {
+    if (const auto other = others_.find(name); other != others_.end()) {
       return absl::UnimplementedError(absl::StrCat(directory_, ": tensor ", name, " has dtype ",
-                                                   other->second,
+                                                   other->second.dtype,
                                                    "; only F32, F16 and BF16 weights are read"));
     }
     return absl::DataLossError(absl::StrCat(directory_, ": tensor ", name,
@@ -250,6 +279,9 @@ absl::StatusOr<TensorEntry> Checkpoint::Tensor(const std::string& name,
 }
 
 absl::Status Checkpoint::Validate() const {
+  if (const absl::Status status = CheckRunnable(config_); !status.ok()) {
+    return In(directory_, status);
+  }
   const std::vector<int64_t> table = {config_.vocab_size, config_.hidden_dim};
   LC_RETURN_IF_ERROR(Tensor("model.embed_tokens.weight", table).status());
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {

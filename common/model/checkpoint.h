@@ -22,11 +22,12 @@ class Checkpoint {
   // Reads config.json, generation_config.json (if there) and the headers of model.safetensors or of
   // the shards that model.safetensors.index.json names. Errors: NotFound (no such directory or
   // file: says which), DataLoss, Unimplemented (only pytorch_model.bin there; unknown
-  // architecture).
+  // architecture). What no worker can run opens too, to be planned.
   static absl::StatusOr<std::unique_ptr<Checkpoint>> Open(const std::string& directory);
 
   const std::string& directory() const { return directory_; }
-  // `dtype` is the narrowest that holds every matrix exactly, whatever config.json declares.
+  // `dtype` is the narrowest that holds every matrix exactly, whatever config.json declares;
+  // `tensor_bytes` is set for what no worker runs.
   const ModelConfig& config() const { return config_; }
   const GenerationDefaults& generation_defaults() const { return generation_defaults_; }
   // The tensor `name`, checked to have `shape`.
@@ -35,8 +36,8 @@ class Checkpoint {
   absl::StatusOr<TensorEntry> Tensor(const std::string& name,
                                      const std::vector<int64_t>& shape) const;
   bool Has(const std::string& name) const { return tensors_.contains(name); }
-  // Checks that every tensor the config calls for is there with its shape.
-  // Errors: as Tensor's, of the first that is not.
+  // Checks that a worker can run the model, and that every tensor the config calls for is there
+  // with its shape. Errors: as CheckRunnable's, or Tensor's of the first that is not.
   absl::Status Validate() const;
   // Tells the kernel that a tensor's pages were used and can go: loading must not fill memory with
   // pages that are already packed.
@@ -58,13 +59,14 @@ class Checkpoint {
   absl::Status OpenShards();
   absl::StatusOr<SafetensorsHeader> OpenFile(const std::string& name);
   void Summarise(absl::string_view config_json);
+  TensorBytes CountTensorBytes() const;
 
   std::string directory_;
   ModelConfig config_;
   GenerationDefaults generation_defaults_;
   std::vector<std::unique_ptr<MappedFile>> files_;
   std::map<std::string, TensorEntry> tensors_;
-  std::map<std::string, std::string> other_dtypes_;  // as SafetensorsHeader's
+  std::map<std::string, OtherTensor> others_;  // as SafetensorsHeader's
   uint64_t fingerprint_ = 0;
 };
 

@@ -78,7 +78,7 @@ class HeaderReader {
     }
     const auto dtype = KnownDType(dtype_name->get_ref<const std::string&>());
     if (!dtype) {
-      header_.other_dtypes.emplace(name, dtype_name->get<std::string>());
+      header_.others[name] = {dtype_name->get<std::string>(), offsets[1] - offsets[0]};
       return absl::OkStatus();
     }
     const int64_t bytes = offsets[1] - offsets[0];

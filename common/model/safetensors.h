@@ -20,10 +20,15 @@ struct TensorEntry {
   absl::string_view data;  // row-major, little-endian; in the file's bytes, perhaps not aligned
 };
 
+// A tensor that no weight of ours can be.
+struct OtherTensor {
+  std::string dtype;  // as the file calls it: "I64", "F8_E4M3"
+  int64_t bytes = 0;
+};
+
 struct SafetensorsHeader {
   std::map<std::string, TensorEntry> tensors;  // f32, f16 and bf16
-  // Name and dtype ("I64", "F8_E4M3") of the tensors that no weight of ours can be.
-  std::map<std::string, std::string> other_dtypes;
+  std::map<std::string, OtherTensor> others;
 };
 
 // Parses a safetensors file's header; entries point into `file`.

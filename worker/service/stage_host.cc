@@ -136,6 +136,7 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> StageHost::OpenCheckpoint(
         "; copy the model to this host, and say where with --model-root"));
   }
   LC_ASSIGN_OR_RETURN(auto checkpoint, Checkpoint::Open(directory));
+  LC_RETURN_IF_ERROR(CheckRunnable(checkpoint->config()));
   if (checkpoint->fingerprint() != request.fingerprint()) {
     return absl::FailedPreconditionError(absl::StrCat(
         directory, " on worker ", options_.worker_name,

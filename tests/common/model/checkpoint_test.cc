@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "absl/strings/str_replace.h"
+#include "common/model/model_size.h"
 #include "tests/testing/safetensors_writer.h"
 #include "tests/testing/status_matchers.h"
 
@@ -210,6 +212,42 @@ TEST(GoldenModelsTest, EveryOneOpensAndIsWhole) {
     ++count;
   }
   EXPECT_GT(count, 0) << "no models in " << root;
+}
+
+TEST_F(CheckpointTest, WhatNoWorkerRunsOpensButIsNotValid) {
+  directory_.Write("config.json", absl::StrReplaceAll(kConfig, {{"llama", "mistral"}}));
+  LC_ASSERT_OK_AND_ASSIGN(const auto checkpoint, OpenWith(Tensors()));
+  EXPECT_THAT(checkpoint->Validate(),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("not mistral yet")));
+}
+
+TEST_F(CheckpointTest, TensorsOfAnyDTypeAreCountedWhereTheyBelong) {
+  directory_.Write("config.json", absl::StrReplaceAll(kConfig, {{"llama", "mistral"}}));
+  TestTensors tensors = Tensors("F16");
+  tensors["model.layers.0.mlp.gate_proj.qweight"] = {"I64", {3}};
+  tensors["model.layers.1.mtp.weight"] = {"F16", {1000}};
+  LC_ASSERT_OK_AND_ASSIGN(const auto checkpoint, OpenWith(tensors));
+  ASSERT_TRUE(checkpoint->config().tensor_bytes.has_value());
+  const TensorBytes& bytes = *checkpoint->config().tensor_bytes;
+  EXPECT_EQ(bytes.embedding, 28 * 2);
+  EXPECT_EQ(bytes.head, (28 + 4) * 2);
+  ASSERT_EQ(bytes.layers.size(), 1u) << "the second predicts further tokens";
+  EXPECT_EQ(bytes.layers[0], (4 + 16 + 8 + 8 + 16 + 4 + 24 * 3) * 2 + 3 * 8);
+}
+
+TEST_F(CheckpointTest, PlanningNeedsNoWeightsButReadsThem) {
+  LC_ASSERT_OK_AND_ASSIGN(SizedModel model, SizeModel(directory_.path() + "/config.json"));
+  EXPECT_EQ(model.config.dtype, DType::kF32);
+  LC_ASSERT_OK_AND_ASSIGN(model, SizeModel(directory_.path()));
+  EXPECT_EQ(model.config.dtype, DType::kF32);
+  EXPECT_EQ(model.name, std::filesystem::path(directory_.path()).filename());
+  directory_.Write("model.safetensors", SafetensorsFile(Tensors("BF16")));
+  LC_ASSERT_OK_AND_ASSIGN(model, SizeModel(directory_.path()));
+  EXPECT_EQ(model.config.dtype, DType::kBF16);
+  directory_.Write("model.safetensors", "broken");
+  EXPECT_THAT(SizeModel(directory_.path()), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(SizeModel(directory_.path() + "/none"),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("--model names")));
 }
 
 }  // namespace

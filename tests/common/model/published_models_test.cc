@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cctype>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "absl/strings/str_cat.h"
@@ -61,6 +63,16 @@ INSTANTIATE_TEST_SUITE_P(All, PublishedModelsTest,
                              name += std::isalnum(*c) ? *c : '_';
                            return name;
                          });
+
+TEST(PublishedModelsTest, HaveTheReferenceImplementationsParametersExactly) {
+  std::ifstream file(LAYERCAKE_SOURCE_DIR "/tests/configs/parameters.json");
+  const auto counts = nlohmann::json::parse(file)["parameters"];
+  ASSERT_GE(counts.size(), 14u);
+  for (const auto& [name, count] : counts.items()) {
+    LC_ASSERT_OK_AND_ASSIGN(const ModelConfig config, Read(name));
+    EXPECT_EQ(static_cast<int64_t>(NumParameters(config)), count.get<int64_t>()) << name;
+  }
+}
 
 TEST(PublishedModelsTest, GptqLayersAreHalfAByteAWeightAndAScalePerGroup) {
   LC_ASSERT_OK_AND_ASSIGN(const ModelConfig config, Read("qwen1.5-1.8b-chat-gptq-int4"));

@@ -33,7 +33,7 @@ TEST(ParseSafetensorsTest, EntriesPointAtTheirBytes) {
   EXPECT_EQ(b.dtype, DType::kBF16);
   EXPECT_THAT(b.shape, ElementsAre(1, 3));
   EXPECT_EQ(b.data, "abcdef");
-  EXPECT_EQ(header.other_dtypes.at("ids"), "I64");
+  EXPECT_EQ(header.others.at("ids").dtype, "I64");
 }
 
 TEST(ParseSafetensorsTest, EveryTruncationIsDataLoss) {
@@ -104,7 +104,7 @@ TEST(ParseSafetensorsTest, ADTypeThatNobodyKnowsIsLeftOutNotMisread) {
       const SafetensorsHeader header,
       ParseSafetensors(WithTensor(R"("dtype": "BF17", "shape": [8], "data_offsets": [0, 16])")));
   EXPECT_TRUE(header.tensors.empty());
-  EXPECT_EQ(header.other_dtypes.at("w"), "BF17");
+  EXPECT_EQ(header.others.at("w").dtype, "BF17");
 }
 
 }  // namespace
