@@ -24,7 +24,7 @@ absl::Status Load(const CommonFlags& common, v1::LoadModelRequest request) {
   LC_ASSIGN_OR_RETURN(
       const v1::Plan plan,
       LoadModel(connection, context, request, IsTerminal(STDERR_FILENO) ? &std::cerr : nullptr));
-  std::cout << (common.json ? ToJson(plan) : FormatPlanTable(plan, TerminalWidth())) << std::flush;
+  std::cout << (common.json ? ToJson(plan) : FormatPlanTable(plan, StyleOfStdout())) << std::flush;
   return absl::OkStatus();
 }
 

@@ -5,9 +5,12 @@
 #include <unistd.h>
 #include <utf8proc.h>
 
+#include <cstdlib>
 #include <filesystem>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace layercake {
@@ -42,6 +45,25 @@ int TerminalWidth() {
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return 100;
   return size.ws_col;
+}
+
+PlanStyle StyleOfStdout() {
+  PlanStyle style{.width = TerminalWidth()};
+  const auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return absl::string_view(value == nullptr ? "" : value);
+  };
+  // The first that is set decides, as for the C library.
+  absl::string_view locale;
+  for (const char* name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    if (locale.empty()) locale = variable(name);
+  }
+  const std::string encoding = absl::AsciiStrToLower(locale);
+  const bool terminal = IsTerminal(STDOUT_FILENO);
+  style.utf8 =
+      terminal && (absl::StrContains(encoding, "utf-8") || absl::StrContains(encoding, "utf8"));
+  style.color = terminal && variable("NO_COLOR").empty() && variable("TERM") != "dumb";
+  return style;
 }
 
 std::string ModelPath(const std::string& model_dir) {

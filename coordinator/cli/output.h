@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "coordinator/placement/plan_table.h"
 
 namespace layercake {
 
@@ -19,6 +20,9 @@ std::string ToJson(const google::protobuf::Message& message);
 std::string Quote(absl::string_view bytes);
 
 bool IsTerminal(int file_descriptor);
+// What stdout can show: its terminal's width, else 100 columns; blocks on a terminal of a UTF-8
+// locale; colours on a terminal unless NO_COLOR is set or TERM is "dumb".
+PlanStyle StyleOfStdout();
 // Columns of the terminal on stdout; 100 where there is none.
 int TerminalWidth();
 

@@ -84,7 +84,7 @@ void PrintWelcome(const std::string& address, const v1::Plan& plan) {
   const std::string flag =
       address == CommonFlags().address ? "" : absl::StrCat(" --address ", address);
   std::cout << "\n"
-            << FormatPlanTable(plan, TerminalWidth()) << "\n"
+            << FormatPlanTable(plan, StyleOfStdout()) << "\n"
             << plan.model() << " is served on " << address << " by " << plan.stages_size()
             << (plan.stages_size() == 1 ? " worker" : " workers")
             << ". In another terminal:\n\n"

@@ -221,6 +221,26 @@ void AddLimits(CLI::App& app, v1::PlanOptions* options) {
       "precision of the KV cache (default auto: f32 for f32 checkpoints, else f16)", "TYPE");
 }
 
+void AddWeights(CLI::App& app, v1::PlanOptions* options) {
+  static const std::map<std::string, v1::WeightType> kWeightTypes = {
+      {"auto", v1::WEIGHT_TYPE_AUTO}, {"f32", v1::WEIGHT_TYPE_F32},
+      {"bf16", v1::WEIGHT_TYPE_BF16}, {"f16", v1::WEIGHT_TYPE_F16},
+      {"int8", v1::WEIGHT_TYPE_INT8}, {"int4", v1::WEIGHT_TYPE_INT4}};
+  AddText(
+      app, "--weights",
+      [options](const std::string& text) {
+        const auto found = kWeightTypes.find(text);
+        if (found == kWeightTypes.end()) {
+          Reject("--weights",
+                 absl::StrCat("\"", text, "\" is none of auto, f32, bf16, f16, int8, int4"));
+        }
+        options->set_weight_type(found->second);
+      },
+      "how weights are held (default: as the checkpoint has them); auto is the most precise that "
+      "fits",
+      "TYPE");
+}
+
 }  // namespace
 
 void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
@@ -235,6 +255,7 @@ void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
   AddList(app, options, "--order", SetOrder, "the pipeline's order of workers", "WORKERS");
   AddList(app, options, "--exclude", SetExclude, "workers to leave out", "WORKERS");
   AddLimits(app, options);
+  AddWeights(app, options);
 }
 
 }  // namespace layercake

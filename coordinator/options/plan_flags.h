@@ -18,7 +18,7 @@ namespace layercake {
 //   --max-memory 11GiB | m40=11GiB,... for all, or per worker; repeatable
 //   --order a,b   --exclude a,b
 //   --context N|auto   --batch N   --step-tokens N
-//   --reserve SIZE   --kv-type auto|f32|f16
+//   --reserve SIZE   --kv-type auto|f32|f16   --weights auto|f32|bf16|f16|int8|int4
 //
 // Bad values end parsing with a CLI::ValidationError that says what was expected.
 void AddPlanFlags(CLI::App& app, v1::PlanOptions* options);

@@ -6,53 +6,114 @@
 #include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 #include "common/base/text_table.h"
+#include "coordinator/placement/memory_bars.h"
+#include "coordinator/placement/weight_types.h"
 
 namespace layercake {
 namespace {
 
+// More links than this are summed up by the slowest.
+constexpr int kMaxLinksListed = 8;
+
 std::string Bytes(uint64_t bytes) { return FormatBytes(static_cast<int64_t>(bytes)); }
 
-std::string Layers(const v1::StagePlan& stage) {
-  const int last = stage.first_layer() + stage.num_layers() - 1;
-  std::string layers = stage.num_layers() == 1 ? absl::StrCat(stage.first_layer())
-                                               : absl::StrCat(stage.first_layer(), "-", last);
-  if (stage.has_embedding()) layers = absl::StrCat("embed+", layers);
-  if (stage.has_head()) absl::StrAppend(&layers, "+head");
-  return layers;
-}
-
-int64_t Headroom(const v1::StagePlan& stage) {
-  return static_cast<int64_t>(stage.available_bytes()) -
-         static_cast<int64_t>(stage.weight_bytes() + stage.kv_bytes() + stage.workspace_bytes() +
-                              stage.reserve_bytes());
+std::string Milliseconds(double seconds) {
+  return absl::StrCat(FormatFigure(seconds * 1e3), " ms");
 }
 
 std::string StageRows(const v1::Plan& plan) {
   constexpr auto kRight = TextTable::Align::kRight;
-  TextTable table({{"worker"},
-                   {"layers"},
+  TextTable table({{"  worker"},
                    {"weights", kRight},
                    {"KV", kRight},
                    {"workspace", kRight},
                    {"reserve", kRight},
                    {"headroom", kRight},
-                   {"decode ms", kRight},
-                   {"prefill ms", kRight}});
+                   {"decode", kRight},
+                   {"prefill", kRight}});
   for (const v1::StagePlan& stage : plan.stages()) {
-    table.AddRow(
-        {stage.worker(), Layers(stage), Bytes(stage.weight_bytes()), Bytes(stage.kv_bytes()),
-         Bytes(stage.workspace_bytes()), Bytes(stage.reserve_bytes()), FormatBytes(Headroom(stage)),
-         FormatFigure(stage.decode_seconds() * 1e3), FormatFigure(stage.prefill_seconds() * 1e3)});
+    table.AddRow({absl::StrCat("  ", stage.worker()), Bytes(stage.weight_bytes()),
+                  Bytes(stage.kv_bytes()), Bytes(stage.workspace_bytes()),
+                  Bytes(stage.reserve_bytes()), FormatBytes(HeadroomBytes(stage)),
+                  Milliseconds(stage.decode_seconds()), Milliseconds(stage.prefill_seconds())});
   }
   return table.Format();
 }
 
+std::string Link(const v1::Plan& plan, int from, const PlanStyle& style) {
+  const v1::StagePlan& stage = plan.stages(from);
+  return absl::StrCat(stage.worker(), style.utf8 ? " → " : " -> ", plan.stages(from + 1).worker(),
+                      " ", Milliseconds(stage.link_seconds()), " for ",
+                      Bytes(stage.activation_bytes()));
+}
+
+// The links between stages, or of many the slowest; "" where nothing is handed on.
+std::string Links(const v1::Plan& plan, const PlanStyle& style) {
+  std::vector<int> links;
+  for (int i = 0; i + 1 < plan.stages_size(); ++i) {
+    if (plan.stages(i).link_seconds() > 0) links.push_back(i);
+  }
+  if (links.empty()) return "";
+  std::string text = "Links, a step: ";
+  if (static_cast<int>(links.size()) <= kMaxLinksListed) {
+    for (const int i : links) {
+      absl::StrAppend(&text, i == links.front() ? "" : "; ", Link(plan, i, style));
+    }
+    return text + ".";
+  }
+  const int slowest = *std::max_element(links.begin(), links.end(), [&plan](int a, int b) {
+    return plan.stages(a).link_seconds() < plan.stages(b).link_seconds();
+  });
+  return absl::StrCat(text, links.size(), ", the slowest ", Link(plan, slowest, style), ".");
+}
+
+std::string Capacity(const v1::Plan& plan) {
+  const int64_t kv_tokens = int64_t{plan.num_blocks()} * plan.block_size_tokens();
+  std::string text = absl::StrFormat("Context %d tokens", plan.max_context_tokens());
+  if (plan.largest_context_tokens() > plan.max_context_tokens()) {
+    absl::StrAppend(&text, " (up to ", plan.largest_context_tokens(), " would fit)");
+  }
+  absl::StrAppendFormat(&text,
+                        "; %d KV blocks of %d tokens (%d tokens in all, %s); up to %d sequences "
+                        "and %d tokens a step.",
+                        plan.num_blocks(), plan.block_size_tokens(), kv_tokens,
+                        plan.kv_type() == v1::KV_TYPE_F32 ? "f32" : "f16",
+                        plan.max_batch_sequences(), plan.max_step_tokens());
+  return text;
+}
+
+std::string Predicted(const v1::Plan& plan) {
+  return absl::StrCat("Predicted: ", FormatFigure(plan.predicted_tokens_per_second()),
+                      " tokens/s with all stages busy, ",
+                      Milliseconds(plan.predicted_token_seconds()),
+                      " a token for one sequence alone.");
+}
+
+std::string Optimality(const v1::Plan& plan) {
+  if (plan.optimality_gap() <= 0) return "";
+  return absl::StrFormat("No plan of these devices is more than %.2f%% better.",
+                         plan.optimality_gap() * 100);
+}
+
+std::string Weights(const v1::Plan& plan) {
+  std::string text;
+  for (const v1::WeightProposal& proposal : plan.weight_proposals()) {
+    absl::StrAppend(
+        &text, text.empty() ? "" : "\n",
+        WrapText(absl::StrCat("  ", WeightTypeName(proposal.weight_type()), ": "),
+                 absl::StrCat(Bytes(proposal.weight_bytes()), " of weights; ", proposal.verdict()),
+                 100));
+  }
+  return text;
+}
+
 }  // namespace
 
-std::string FormatPlanTable(const v1::Plan& plan, int width) {
-  const size_t columns = static_cast<size_t>(std::max(width, 60));
-  std::string out =
-      absl::StrCat("Plan for ", plan.model(), " (", plan.policy(), ")\n\n", StageRows(plan), "\n");
+std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style) {
+  const size_t columns = static_cast<size_t>(std::max(style.width, 60));
+  std::string out = absl::StrCat("Plan for ", plan.model(), " (", plan.policy());
+  if (plan.num_replicas() > 1) absl::StrAppend(&out, ", ", plan.num_replicas(), " replicas");
+  absl::StrAppend(&out, ")\n\n", FormatMemoryBars(plan, style), "\n", StageRows(plan), "\n");
   for (const v1::StagePlan& stage : plan.stages()) {
     out += WrapText(absl::StrCat("  ", stage.worker(), ": "), stage.reason(), columns);
   }
@@ -60,23 +121,12 @@ std::string FormatPlanTable(const v1::Plan& plan, int width) {
     out += WrapText(absl::StrCat("  ", excluded.worker(), ": "),
                     absl::StrCat("left out, ", excluded.reason()), columns);
   }
-  const int64_t kv_tokens = int64_t{plan.num_blocks()} * plan.block_size_tokens();
   out += "\n";
-  out +=
-      WrapText("  ",
-               absl::StrFormat(
-                   "Context %d tokens; %d KV blocks of %d tokens (%d tokens in all, %s); up to %d "
-                   "sequences and %d tokens a step.",
-                   plan.max_context_tokens(), plan.num_blocks(), plan.block_size_tokens(),
-                   kv_tokens, plan.kv_type() == v1::KV_TYPE_F32 ? "f32" : "f16",
-                   plan.max_batch_sequences(), plan.max_step_tokens()),
-               columns);
-  out += WrapText("  ",
-                  absl::StrCat("Predicted: ", FormatFigure(plan.predicted_tokens_per_second()),
-                               " tokens/s with all stages busy, ",
-                               FormatFigure(plan.predicted_token_seconds() * 1e3),
-                               " ms a token for one sequence alone."),
-                  columns);
+  for (const std::string& sentence :
+       {Links(plan, style), Capacity(plan), Predicted(plan), Optimality(plan)}) {
+    if (!sentence.empty()) out += WrapText("  ", sentence, columns);
+  }
+  if (plan.weight_proposals_size() > 0) absl::StrAppend(&out, "\n  Weights:\n", Weights(plan));
   return out;
 }
 

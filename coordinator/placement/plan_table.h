@@ -8,9 +8,17 @@
 
 namespace layercake {
 
-// Plain text, no colours, ending in a newline: one row per stage (layers, bytes by kind, headroom,
-// predicted milliseconds), the sentence why, devices left out with their reasons, and the totals.
-// Sentences are wrapped at `width` columns (at least 60); table rows may be wider.
-std::string FormatPlanTable(const v1::Plan& plan, int width = 100);
+// What the reader's screen can show.
+struct PlanStyle {
+  int width = 80;      // columns; at least 60 are used
+  bool utf8 = false;   // shaded blocks, else ASCII
+  bool color = false;  // ANSI colours
+};
+
+// Text ending in a newline: a bar per stage, all to one scale (weights, KV, workspace, reserve and
+// free, of the memory available); the bytes and predicted milliseconds of each; the sentence why;
+// devices left out with their reasons; links; and the totals. Figures fit 80 columns while workers'
+// names are short; sentences are wrapped at the style's width.
+std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style = {});
 
 }  // namespace layercake

@@ -12,6 +12,8 @@
 #include "coordinator/placement/explain.h"
 #include "coordinator/placement/predict.h"
 #include "coordinator/placement/problem.h"
+#include "coordinator/placement/weight_types.h"
+#include "coordinator/placement/worker_names.h"
 
 namespace layercake {
 namespace {
@@ -149,13 +151,19 @@ v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
   plan.set_predicted_token_seconds(prediction.token_seconds);
   plan.set_optimality_gap(arrangement.gap);
   plan.set_cost_model(CostModelInWords(cost));
+  plan.set_weight_type(WeightTypeOf(problem.model));
   return plan;
 }
 
 }  // namespace
 
-absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& model, const Fleet& fleet,
-                                  const v1::PlanOptions& options, absl::string_view model_name) {
+absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& checkpoint, const Fleet& fleet,
+                                  const v1::PlanOptions& asked, absl::string_view model_name) {
+  LC_ASSIGN_OR_RETURN(const v1::PlanOptions options, WithWorkerNames(fleet, asked));
+  if (options.weight_type() == v1::WEIGHT_TYPE_AUTO) {
+    return PlanWithBestWeights(checkpoint, fleet, options, model_name);
+  }
+  const ModelConfig model = WithWeightType(checkpoint, options.weight_type());
   LC_ASSIGN_OR_RETURN(PlanningProblem problem, MakeProblem(model, fleet, options, model_name));
   LC_RETURN_IF_ERROR(SettleContext(model, fleet, problem));
   const CostModel cost = problem.cost();

@@ -34,11 +34,12 @@ struct Fleet {
   std::vector<v1::Link> links;
 };
 
-// Plans `model` (called `model_name` in the plan) on `fleet` as `options` asks.
+// Plans `checkpoint` (called `model_name` in the plan) on `fleet` as `asked`: workers go by name or
+// by the UUID of their GPU, weights are held as asked.weight_type says.
 //
 // Every stage's weights, KV, workspace and reserve fit min(free, cap, --max-memory) of its device;
 // there is room in the KV blocks for at least one sequence of the plan's context, on every stage.
-// With options.context_tokens 0 the context is the model's own or, where that does not fit, the
+// With context_tokens 0 the context is the model's own or, where that does not fit, the
 // largest that does.
 //
 // Errors:
@@ -46,7 +47,7 @@ struct Fleet {
 //                       manual assignment that is no partition of the layers.
 //   ResourceExhausted   it does not fit: by how many bytes, where, and which change would help.
 //   FailedPrecondition  no devices at all.
-absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& model, const Fleet& fleet,
-                                  const v1::PlanOptions& options, absl::string_view model_name);
+absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& checkpoint, const Fleet& fleet,
+                                  const v1::PlanOptions& asked, absl::string_view model_name);
 
 }  // namespace layercake

@@ -225,6 +225,38 @@ TEST_F(CliTest, PlanOfflineNeedsNoCluster) {
   EXPECT_THAT(Run({"plan", "--device", "p106=6GB"}).err, HasSubstr("needs a --model"));
 }
 
+TEST_F(CliTest, PlanReadsAClusterFile) {
+  server_->Shutdown();
+  const std::string config = LAYERCAKE_SOURCE_DIR "/tests/configs/llama-3-8b.json";
+  const std::string cluster = ::testing::TempDir() + "/cluster.yaml";
+  std::ofstream(cluster) << "devices:\n- {name: big, card: tesla-m40-24gb}\n";
+  const Outcome outcome = Run({"plan", "--model", config, "--cluster", cluster});
+  EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("Plan for llama-3-8b"), HasSubstr("big"),
+                                 HasSubstr("embed+0-31+head")));
+  EXPECT_THAT(Run({"plan", "--model", config, "--cluster", cluster, "-o", "json"}).out,
+              HasSubstr("\"worker\": \"big\""));
+  EXPECT_THAT(Run({"plan", "--model", config, "--cluster", "/no/such.yaml"}).err,
+              HasSubstr("cannot read the cluster file /no/such.yaml"));
+  EXPECT_THAT(Run({"plan", "--model", config, "--cluster", cluster, "--device", "a=1GB"}).err,
+              HasSubstr("drop one"));
+  std::ofstream(cluster) << "devices:\n- {name: big, card: tesla-m41}\n";
+  const Outcome unknown = Run({"plan", "--model", config, "--cluster", cluster});
+  EXPECT_EQ(unknown.code, kExitUsage);
+  EXPECT_THAT(unknown.err, AllOf(HasSubstr("cluster.yaml:2"), HasSubstr("did you mean tesla-m40?")));
+}
+
+TEST_F(CliTest, PlanSizesModelsThatNoWorkerRunsYet) {
+  const std::string config = LAYERCAKE_SOURCE_DIR "/tests/configs/kimi-k2.json";
+  const Outcome outcome = Run({"plan", "--model", config, "--device", "node=1200GiB"});
+  EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("embed+0-60+head"));
+}
+
+TEST_F(CliTest, PlanListsCards) {
+  EXPECT_THAT(Run({"plan", "--list-cards"}).out, HasSubstr("tesla-m40"));
+}
+
 TEST_F(CliTest, LoadShowsThePlanOrTheError) {
   admin_.plan = SmallPlan();
   const Outcome outcome = Run({"load", "/models/m", "--model-name", "mine", "--batch", "4"});

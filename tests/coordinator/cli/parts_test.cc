@@ -1,11 +1,10 @@
-// The pure parts: command lines of the local cluster, devices by flag, the chat session, progress.
+// The pure parts: command lines of the local cluster, the chat session, progress.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/str_join.h"
 #include "coordinator/cli/chat_session.h"
-#include "coordinator/cli/device_flag.h"
 #include "coordinator/cli/load_progress.h"
 #include "coordinator/cli/local_cluster.h"
 #include "coordinator/cli/output.h"
@@ -59,31 +58,6 @@ TEST(LocalClusterTest, LocalAddressReachesAWildcard) {
   EXPECT_EQ(LocalAddress("0.0.0.0:0", 7), "127.0.0.1:7");
   EXPECT_EQ(LocalAddress("[::]:9", 7), "[::1]:7");
   EXPECT_EQ(LocalAddress("10.0.0.2:9", 7), "10.0.0.2:7");
-}
-
-TEST(DeviceFlagTest, MemoryBandwidthAndRate) {
-  LC_ASSERT_OK_AND_ASSIGN(const PlannerDevice device,
-                          ParseDeviceFlag("m40=12GiB,288GB/s,6.8TFLOPS"));
-  EXPECT_EQ(device.name, "m40");
-  EXPECT_EQ(device.device.kind(), v1::DEVICE_KIND_CUDA);
-  EXPECT_EQ(device.device.free_bytes(), uint64_t{12} << 30);
-  EXPECT_DOUBLE_EQ(device.profile.bandwidth_bytes_per_second(), 288e9);
-  EXPECT_DOUBLE_EQ(device.profile.flops_per_second(), 6.8e12);
-}
-
-TEST(DeviceFlagTest, CpuByNameAndOnlyMemory) {
-  LC_ASSERT_OK_AND_ASSIGN(const PlannerDevice device, ParseDeviceFlag("cpu-0=64GB"));
-  EXPECT_EQ(device.device.kind(), v1::DEVICE_KIND_CPU);
-  EXPECT_EQ(device.profile.bandwidth_bytes_per_second(), 0);
-}
-
-TEST(DeviceFlagTest, MistakesSayWhatWasExpected) {
-  for (const char* text : {"m40", "=12GiB", "m40=much", "m40=0", "m40=1GiB,fast",
-                           "m40=1GiB,1GB/s,-2", "m40=1GiB,1GB,1T,1"}) {
-    EXPECT_THAT(ParseDeviceFlag(text), StatusIs(absl::StatusCode::kInvalidArgument,
-                                                HasSubstr("name=memory[,bandwidth[,flops]]")))
-        << text;
-  }
 }
 
 TEST(ChatSessionTest, KeepsTheConversation) {

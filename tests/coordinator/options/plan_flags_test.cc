@@ -76,6 +76,12 @@ TEST(PlanFlagsTest, OrderExcludeAndLimits) {
   EXPECT_EQ(options.kv_type(), v1::KV_TYPE_F16);
 }
 
+TEST(PlanFlagsTest, WeightsByName) {
+  EXPECT_EQ(Parse("--weights auto").weight_type(), v1::WEIGHT_TYPE_AUTO);
+  EXPECT_EQ(Parse("--weights int4").weight_type(), v1::WEIGHT_TYPE_INT4);
+  EXPECT_THAT(ParseError("--weights q4"), HasSubstr("none of auto, f32, bf16"));
+}
+
 TEST(PlanFlagsTest, ContextAutoIsZero) { EXPECT_EQ(Parse("--context auto").context_tokens(), 0); }
 
 TEST(PlanFlagsTest, BadValuesSayWhatWasExpected) {

@@ -337,7 +337,7 @@ TEST(PlanTableTest, ShowsStagesReasonsAndTotals) {
       const v1::Plan plan,
       MakePlan(TinyModel(4), std::vector{Gpu("a", kGiB, 1e9), Gpu("b", kGiB, 1e9), Gpu("c", kGiB)},
                options, "tiny"));
-  const std::string table = FormatPlanTable(plan, 80);
+  const std::string table = FormatPlanTable(plan);
   EXPECT_THAT(table, AllOf(HasSubstr("Plan for tiny (balanced)"), HasSubstr("embed+0-1"),
                            HasSubstr("2-3+head"), HasSubstr("  a: an equal share"),
                            HasSubstr("  c: left out, named in --exclude"),

@@ -8,9 +8,9 @@
 
 namespace layercake {
 
-// Parses "name=memory[,bandwidth[,flops]]", as in "m40=12GB,288GB/s,6.8TFLOPS": free memory as in
-// ParseBytes; bandwidth in bytes a second, "/s" optional; operations a second with K, M, G, T, P
-// for powers of 1000, "FLOPS" optional. A name that begins with "cpu" is a CPU, any other a GPU.
+// Parses "name=memory[,bandwidth[,operations]]", as in "m40=12GB,288GB/s,6.8TFLOPS", or
+// "name=card[,memory]", as in "m40=tesla-m40,11GiB": free memory as in ParseBytes; bandwidth and
+// operations a second as in quantities.h. A name that begins with "cpu" is a CPU, any other a GPU.
 // Errors: InvalidArgument (says what was expected).
 absl::StatusOr<PlannerDevice> ParseDeviceFlag(absl::string_view text);
 

@@ -1,0 +1,175 @@
+#include "coordinator/placement/weight_types.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/strip.h"
+#include "common/base/bytes.h"
+#include "common/base/logging.h"
+#include "common/base/status_macros.h"
+#include "common/model/costs.h"
+
+namespace layercake {
+namespace {
+
+constexpr char kOurGroups[] = "groups";
+constexpr int64_t kGroupInputs = 128;
+// A model that fits with less context than this is hardly one that fits.
+constexpr int64_t kUsefulContextTokens = 4096;
+
+Quantization Groups(int64_t bits) {
+  return {.method = kOurGroups, .bits = bits, .group_inputs = kGroupInputs, .zeros = bits == 4};
+}
+
+// The checkpoint's own form and all that are less precise; equally wide ones are not told apart.
+std::vector<v1::WeightType> Candidates(const ModelConfig& model) {
+  std::vector<v1::WeightType> types = {WeightTypeOf(model)};
+  if (types[0] == v1::WEIGHT_TYPE_F32) types.push_back(v1::WEIGHT_TYPE_BF16);
+  const int64_t bits = model.quantization ? model.quantization->bits : 16;
+  if (bits > 8) types.push_back(v1::WEIGHT_TYPE_INT8);
+  if (bits > 4) types.push_back(v1::WEIGHT_TYPE_INT4);
+  return types;
+}
+
+// "m40 9.1 of 11.3 GiB" for each device, of the memory it has to give.
+std::string PerDevice(const v1::Plan& plan) {
+  constexpr int kMostNamed = 8;
+  std::vector<std::string> parts;
+  for (const v1::StagePlan& stage : plan.stages()) {
+    if (parts.size() == kMostNamed) {
+      parts.push_back(absl::StrCat("... (", plan.stages_size(), " stages)"));
+      break;
+    }
+    const uint64_t taken = stage.weight_bytes() + stage.kv_bytes() + stage.workspace_bytes();
+    parts.push_back(absl::StrCat(stage.worker(), " ", FormatBytes(static_cast<int64_t>(taken)),
+                                 " of ",
+                                 FormatBytes(static_cast<int64_t>(stage.available_bytes()))));
+  }
+  return absl::StrCat("fits: ", absl::StrJoin(parts, ", "));
+}
+
+// The figures of a refusal, without its ways out.
+std::string Refusal(const absl::Status& status, absl::string_view model_name) {
+  absl::string_view message = status.message();
+  absl::ConsumePrefix(&message, model_name);
+  absl::ConsumePrefix(&message, " does not fit: ");
+  return absl::StrCat("does not fit: ", message.substr(0, message.find(". ")));
+}
+
+struct Attempt {
+  v1::WeightType type;
+  absl::StatusOr<v1::Plan> plan;
+};
+
+std::vector<Attempt> TryAll(const ModelConfig& model, const Fleet& fleet, v1::PlanOptions options,
+                            absl::string_view model_name) {
+  std::vector<Attempt> attempts;
+  for (const v1::WeightType type : Candidates(model)) {
+    options.set_weight_type(type);
+    attempts.push_back({type, MakePlan(model, fleet, options, model_name)});
+  }
+  return attempts;
+}
+
+v1::WeightProposal Propose(const ModelConfig& model, const Attempt& attempt,
+                           absl::string_view model_name) {
+  const ModelConfig held = WithWeightType(model, attempt.type);
+  v1::WeightProposal proposal;
+  proposal.set_weight_type(attempt.type);
+  proposal.set_fits(attempt.plan.ok());
+  proposal.set_weight_bytes(
+      static_cast<uint64_t>(StageWeightBytes(held, {0, held.num_layers, true, true})));
+  proposal.set_verdict(attempt.plan.ok() ? PerDevice(*attempt.plan)
+                                         : Refusal(attempt.plan.status(), model_name));
+  return proposal;
+}
+
+}  // namespace
+
+std::string WeightTypeName(v1::WeightType type) {
+  switch (type) {
+    case v1::WEIGHT_TYPE_AUTO:
+      return "auto";
+    case v1::WEIGHT_TYPE_F32:
+      return "f32";
+    case v1::WEIGHT_TYPE_BF16:
+      return "bf16";
+    case v1::WEIGHT_TYPE_F16:
+      return "f16";
+    case v1::WEIGHT_TYPE_INT8:
+      return "int8";
+    case v1::WEIGHT_TYPE_INT4:
+      return "int4";
+    default:
+      return "as it is";
+  }
+}
+
+v1::WeightType WeightTypeOf(const ModelConfig& model) {
+  if (model.quantization) {
+    if (model.quantization->method != kOurGroups) return v1::WEIGHT_TYPE_UNSPECIFIED;
+    return model.quantization->bits == 8 ? v1::WEIGHT_TYPE_INT8 : v1::WEIGHT_TYPE_INT4;
+  }
+  switch (model.dtype) {
+    case DType::kF32:
+      return v1::WEIGHT_TYPE_F32;
+    case DType::kF16:
+      return v1::WEIGHT_TYPE_F16;
+    default:
+      return v1::WEIGHT_TYPE_BF16;
+  }
+}
+
+ModelConfig WithWeightType(const ModelConfig& model, v1::WeightType type) {
+  CHECK_NE(type, v1::WEIGHT_TYPE_AUTO);
+  if (type == v1::WEIGHT_TYPE_UNSPECIFIED || type == WeightTypeOf(model)) return model;
+  ModelConfig held = model;
+  held.quantization.reset();
+  held.tensor_bytes.reset();
+  switch (type) {
+    case v1::WEIGHT_TYPE_F32:
+      held.dtype = DType::kF32;
+      break;
+    case v1::WEIGHT_TYPE_F16:
+      held.dtype = DType::kF16;
+      break;
+    case v1::WEIGHT_TYPE_BF16:
+      held.dtype = DType::kBF16;
+      break;
+    default:
+      held.quantization = Groups(type == v1::WEIGHT_TYPE_INT8 ? 8 : 4);
+      if (held.dtype == DType::kF32) held.dtype = DType::kBF16;
+  }
+  return held;
+}
+
+absl::StatusOr<v1::Plan> PlanWithBestWeights(const ModelConfig& model, const Fleet& fleet,
+                                             const v1::PlanOptions& options,
+                                             absl::string_view model_name) {
+  v1::PlanOptions useful = options;
+  if (options.context_tokens() == 0) {
+    useful.set_context_tokens(
+        static_cast<int32_t>(std::min(model.max_context_tokens, kUsefulContextTokens)));
+  }
+  const auto fits = [](const Attempt& attempt) { return attempt.plan.ok(); };
+  std::vector<Attempt> attempts = TryAll(model, fleet, useful, model_name);
+  auto best = std::find_if(attempts.begin(), attempts.end(), fits);
+  if (best == attempts.end() && options.context_tokens() == 0) {
+    attempts = TryAll(model, fleet, options, model_name);
+    best = std::find_if(attempts.begin(), attempts.end(), fits);
+  }
+  if (best == attempts.end()) return attempts.back().plan.status();
+  v1::PlanOptions chosen = options;
+  chosen.set_weight_type(best->type);
+  LC_ASSIGN_OR_RETURN(v1::Plan plan, MakePlan(model, fleet, chosen, model_name));
+  for (const Attempt& attempt : attempts) {
+    *plan.add_weight_proposals() = Propose(model, attempt, model_name);
+  }
+  return plan;
+}
+
+}  // namespace layercake

@@ -1,0 +1,116 @@
+#include "coordinator/placement/plan_table.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_split.h"
+#include "common/base/text_table.h"
+#include "coordinator/placement/memory_bars.h"
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr uint64_t kGiB = 1 << 30;
+
+v1::Plan TwoStages() {
+  v1::Plan plan;
+  plan.set_model("llama-3-8b");
+  plan.set_policy("auto, for throughput");
+  v1::StagePlan* m40 = plan.add_stages();
+  m40->set_worker("m40");
+  m40->set_num_layers(20);
+  m40->set_has_embedding(true);
+  m40->set_weight_bytes(6 * kGiB);
+  m40->set_kv_bytes(3 * kGiB);
+  m40->set_workspace_bytes(kGiB / 100);
+  m40->set_reserve_bytes(kGiB / 4);
+  m40->set_available_bytes(12 * kGiB);
+  m40->set_link_seconds(0.0005);
+  m40->set_activation_bytes(131072);
+  m40->set_reason("sets the pace");
+  v1::StagePlan* p106 = plan.add_stages();
+  p106->set_worker("p106");
+  p106->set_first_layer(20);
+  p106->set_num_layers(12);
+  p106->set_has_head(true);
+  p106->set_weight_bytes(6 * kGiB);
+  p106->set_available_bytes(6 * kGiB);
+  plan.set_max_context_tokens(4096);
+  plan.set_largest_context_tokens(7808);
+  plan.set_predicted_tokens_per_second(123.4);
+  plan.set_predicted_token_seconds(0.05);
+  return plan;
+}
+
+size_t Count(const std::string& text, char c) {
+  return static_cast<size_t>(std::count(text.begin(), text.end(), c));
+}
+
+TEST(MemoryBarsTest, BarsAreToOneScaleAndEveryKindIsSeen) {
+  const std::vector<std::string> lines =
+      absl::StrSplit(FormatMemoryBars(TwoStages(), {.width = 80}), '\n');
+  EXPECT_THAT(lines[0], AllOf(HasSubstr("m40 "), HasSubstr("12.0 GiB  embed+0-19")));
+  const size_t bar = Count(lines[0], '#') + Count(lines[0], '=') + 1 + Count(lines[0], '.') - 1;
+  EXPECT_NEAR(static_cast<double>(Count(lines[0], '#')) / static_cast<double>(bar), 0.5, 0.05);
+  EXPECT_NEAR(static_cast<double>(Count(lines[0], '=')) / static_cast<double>(bar), 0.25, 0.05);
+  // "embed+0-19" has one more: a hundredth of the memory, and yet a cell.
+  EXPECT_EQ(Count(lines[0], '+'), 2u);
+  EXPECT_NEAR(static_cast<double>(Count(lines[1], '#')), static_cast<double>(bar) / 2, 1.5);
+  EXPECT_EQ(Count(lines[1], '='), 0u);
+}
+
+TEST(PlanTableTest, FitsEightyColumns) {
+  for (const bool utf8 : {false, true}) {
+    const std::string table = FormatPlanTable(TwoStages(), {.width = 80, .utf8 = utf8});
+    for (const absl::string_view line : absl::StrSplit(table, '\n')) {
+      EXPECT_LE(DisplayWidth(line), 80u) << line;
+    }
+  }
+}
+
+TEST(PlanTableTest, BlocksAndColoursAreForThoseWhoCanShowThem) {
+  const std::string plain = FormatPlanTable(TwoStages());
+  EXPECT_TRUE(std::all_of(plain.begin(), plain.end(), [](char c) { return c > 0 && c < 127; }));
+  EXPECT_THAT(plain, Not(HasSubstr("\x1b[")));
+  const std::string shaded = FormatPlanTable(TwoStages(), {.utf8 = true});
+  EXPECT_THAT(shaded, AllOf(HasSubstr("█"), HasSubstr("m40 → p106"), Not(HasSubstr("\x1b["))));
+  EXPECT_THAT(FormatPlanTable(TwoStages(), {.utf8 = true, .color = true}), HasSubstr("\x1b[34m█"));
+}
+
+TEST(PlanTableTest, SaysWhatIsPredictedAndHowSurely) {
+  v1::Plan plan = TwoStages();
+  EXPECT_THAT(FormatPlanTable(plan), AllOf(HasSubstr("123 tokens/s"), HasSubstr("50.0 ms a token"),
+                                           HasSubstr("m40 -> p106 0.500 ms for 128 KiB"),
+                                           HasSubstr("up to 7808 would fit"),
+                                           Not(HasSubstr("better")), Not(HasSubstr("replicas"))));
+  plan.set_optimality_gap(0.0123);
+  plan.set_num_replicas(2);
+  EXPECT_THAT(FormatPlanTable(plan),
+              AllOf(HasSubstr("more than 1.23% better"), HasSubstr("throughput, 2 replicas)")));
+}
+
+TEST(PlanTableTest, ManyLinksAreSummedUpByTheSlowest) {
+  v1::Plan plan = TwoStages();
+  for (int i = 0; i < 20; ++i) *plan.add_stages() = plan.stages(0);
+  plan.mutable_stages(7)->set_link_seconds(1);
+  EXPECT_THAT(FormatPlanTable(plan), HasSubstr("20, the slowest m40 -> m40 1000 ms for"));
+}
+
+TEST(PlanTableTest, ListsWhatEachFormOfWeightsWouldNeed) {
+  v1::Plan plan = TwoStages();
+  v1::WeightProposal* proposal = plan.add_weight_proposals();
+  proposal->set_weight_type(v1::WEIGHT_TYPE_BF16);
+  proposal->set_weight_bytes(15 * kGiB);
+  proposal->set_verdict("does not fit: short by 1 GiB");
+  EXPECT_THAT(FormatPlanTable(plan),
+              HasSubstr("  bf16: 15.0 GiB of weights; does not fit: short by 1 GiB"));
+}
+
+}  // namespace
+}  // namespace layercake
