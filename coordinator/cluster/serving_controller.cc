@@ -6,8 +6,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
+#include "common/model/model_size.h"
 #include "coordinator/cluster/replica_plans.h"
 #include "coordinator/cluster/stage_loader.h"
+#include "coordinator/placement/weight_types.h"
 
 namespace layercake {
 namespace {
@@ -86,12 +88,13 @@ void ServingController::SetDetail(absl::string_view detail) {
 
 absl::StatusOr<v1::Plan> ServingController::Plan(const std::string& model_dir,
                                                  const v1::PlanOptions& options) const {
-  LC_ASSIGN_OR_RETURN(const auto model, ServedModel::Open(model_dir, ""));
-  return PlanOver(LiveOf(registry_.Snapshot()), *model, options);
+  LC_ASSIGN_OR_RETURN(const SizedModel model, SizeModel(model_dir));
+  return PlanOver(LiveOf(registry_.Snapshot()), model.config, model.name, options);
 }
 
 absl::StatusOr<v1::Plan> ServingController::PlanOver(const std::vector<WorkerInfo>& workers,
-                                                     const ServedModel& model,
+                                                     const ModelConfig& model,
+                                                     const std::string& name,
                                                      const v1::PlanOptions& options) const {
   std::vector<PlannerDevice> devices;
   for (const WorkerInfo& worker : workers) {
@@ -108,7 +111,7 @@ absl::StatusOr<v1::Plan> ServingController::PlanOver(const std::vector<WorkerInf
     return absl::UnavailableError(
         "no worker has joined; start layercake-worker --coordinator with this address");
   }
-  return planner_(model.checkpoint->config(), Fleet(std::move(devices)), options, model.name);
+  return planner_(model, Fleet(std::move(devices)), options, name);
 }
 
 absl::Status ServingController::Load(
@@ -229,7 +232,9 @@ absl::Status ServingController::PlaceAll(const Target& target, const v1::PlanOpt
   const std::vector<WorkerInfo> workers = LiveOf(registry_.Snapshot());
   planned_over_ = SessionsOf(workers);
   // Refusals come before anything moves.
-  LC_ASSIGN_OR_RETURN(const v1::Plan plan, PlanOver(workers, *target.model, options));
+  const ModelConfig& config = target.model->checkpoint->config();
+  LC_ASSIGN_OR_RETURN(const v1::Plan plan, PlanOver(workers, config, target.model->name, options));
+  LC_RETURN_IF_ERROR(CheckMakeable(config, plan.weight_type()));
   replicas_.RetireAll(absl::UnavailableError("the model is being placed anew"), /*unload=*/true);
   num_wanted_ = SplitReplicas(plan).size();
   shrunk_ = static_cast<int>(workers.size()) < target.min_workers;
@@ -251,7 +256,8 @@ absl::Status ServingController::PlaceOneMore() {
   const std::vector<WorkerInfo> workers = replicas_.FreeWorkers();
   const v1::PlanOptions options = OptionsForOneMore(
       OptionsForWorkers(target_.request.options(), NamesOf(workers)), replicas_.plan());
-  LC_ASSIGN_OR_RETURN(v1::Plan plan, PlanOver(workers, *target_.model, options));
+  LC_ASSIGN_OR_RETURN(v1::Plan plan, PlanOver(workers, target_.model->checkpoint->config(),
+                                              target_.model->name, options));
   for (v1::StagePlan& stage : *plan.mutable_stages()) stage.set_replica(replicas_.FreeNumber());
   return LoadReplicas(target_, plan, nullptr);
 }

@@ -78,7 +78,8 @@ class ServingController {
   bool IsWhole() const;
   bool CanGrow() const;
   absl::StatusOr<v1::Plan> PlanOver(const std::vector<WorkerInfo>& workers,
-                                    const ServedModel& model, const v1::PlanOptions& options) const;
+                                    const ModelConfig& model, const std::string& name,
+                                    const v1::PlanOptions& options) const;
   void SetDetail(absl::string_view detail);
   void Wake();
 

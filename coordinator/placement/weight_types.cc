@@ -147,6 +147,18 @@ ModelConfig WithWeightType(const ModelConfig& model, v1::WeightType type) {
   return held;
 }
 
+absl::Status CheckMakeable(const ModelConfig& checkpoint, v1::WeightType type) {
+  if (type == v1::WEIGHT_TYPE_UNSPECIFIED || type == WeightTypeOf(checkpoint)) {
+    return absl::OkStatus();
+  }
+  return absl::UnimplementedError(
+      absl::StrCat("the plan holds weights as ", WeightTypeName(type),
+                   ", which workers do not make yet: they hold "
+                   "them as the checkpoint has them (",
+                   WeightTypeName(WeightTypeOf(checkpoint)),
+                   "); load without --weights, or a checkpoint in that form"));
+}
+
 absl::StatusOr<v1::Plan> PlanWithBestWeights(const ModelConfig& model, const Fleet& fleet,
                                              const v1::PlanOptions& options,
                                              absl::string_view model_name) {

@@ -31,4 +31,8 @@ absl::StatusOr<v1::Plan> PlanWithBestWeights(const ModelConfig& model, const Fle
                                              const v1::PlanOptions& options,
                                              absl::string_view model_name);
 
+// Whether workers can hold `checkpoint`'s weights as a plan says: yet they make no other form.
+// Errors: Unimplemented (says what can be done).
+absl::Status CheckMakeable(const ModelConfig& checkpoint, v1::WeightType type);
+
 }  // namespace layercake

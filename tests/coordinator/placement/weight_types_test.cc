@@ -75,9 +75,15 @@ TEST(WeightTypesTest, ShortContextsAreNoReasonToKeepPrecision) {
   // But where nothing has room for a useful one, the most precise that runs at all is it.
   LC_ASSERT_OK_AND_ASSIGN(
       const v1::Plan tight,
-      MakePlan(Llama3_8B(), std::vector{Gpu("card", 6.3 * kGiB)}, Auto(), "llama"));
+      MakePlan(Llama3_8B(), std::vector{Gpu("card", 6.0 * kGiB)}, Auto(), "llama"));
   EXPECT_EQ(tight.weight_type(), v1::WEIGHT_TYPE_INT4);
   EXPECT_LT(tight.max_context_tokens(), 4096);
+}
+
+TEST(WeightTypesTest, WorkersMakeOnlyTheCheckpointsOwnForm) {
+  EXPECT_OK(CheckMakeable(Llama3_8B(), v1::WEIGHT_TYPE_BF16));
+  EXPECT_THAT(CheckMakeable(Llama3_8B(), v1::WEIGHT_TYPE_INT4),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("int4, which workers do not")));
 }
 
 TEST(WeightTypesTest, WhatFitsInNoFormIsRefusedForTheSmallest) {
