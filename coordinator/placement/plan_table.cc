@@ -95,14 +95,12 @@ std::string Optimality(const v1::Plan& plan) {
                          plan.optimality_gap() * 100);
 }
 
-std::string Weights(const v1::Plan& plan) {
+std::string Weights(const v1::Plan& plan, size_t columns) {
   std::string text;
   for (const v1::WeightProposal& proposal : plan.weight_proposals()) {
-    absl::StrAppend(
-        &text, text.empty() ? "" : "\n",
-        WrapText(absl::StrCat("  ", WeightTypeName(proposal.weight_type()), ": "),
-                 absl::StrCat(Bytes(proposal.weight_bytes()), " of weights; ", proposal.verdict()),
-                 100));
+    text += WrapText(absl::StrCat("  ", WeightTypeName(proposal.weight_type()), ": "),
+                     absl::StrCat(Bytes(proposal.weight_bytes()), "; ", proposal.verdict()),
+                     columns);
   }
   return text;
 }
@@ -126,7 +124,7 @@ std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style) {
        {Links(plan, style), Capacity(plan), Predicted(plan), Optimality(plan)}) {
     if (!sentence.empty()) out += WrapText("  ", sentence, columns);
   }
-  if (plan.weight_proposals_size() > 0) absl::StrAppend(&out, "\n  Weights:\n", Weights(plan));
+  if (plan.weight_proposals_size() > 0) absl::StrAppend(&out, "\n  Weights could be held as\n", Weights(plan, columns));
   return out;
 }
 

@@ -35,7 +35,7 @@ std::vector<v1::WeightType> Candidates(const ModelConfig& model) {
   return types;
 }
 
-// "m40 9.1 of 11.3 GiB" for each device, of the memory it has to give.
+// "m40 9.1 GiB of 11.3 GiB" for each device: weights, of the memory available.
 std::string PerDevice(const v1::Plan& plan) {
   constexpr int kMostNamed = 8;
   std::vector<std::string> parts;
@@ -44,8 +44,8 @@ std::string PerDevice(const v1::Plan& plan) {
       parts.push_back(absl::StrCat("... (", plan.stages_size(), " stages)"));
       break;
     }
-    const uint64_t taken = stage.weight_bytes() + stage.kv_bytes() + stage.workspace_bytes();
-    parts.push_back(absl::StrCat(stage.worker(), " ", FormatBytes(static_cast<int64_t>(taken)),
+    const auto weights = static_cast<int64_t>(stage.weight_bytes());
+    parts.push_back(absl::StrCat(stage.worker(), " ", FormatBytes(weights),
                                  " of ",
                                  FormatBytes(static_cast<int64_t>(stage.available_bytes()))));
   }

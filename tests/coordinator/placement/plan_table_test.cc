@@ -109,7 +109,7 @@ TEST(PlanTableTest, ListsWhatEachFormOfWeightsWouldNeed) {
   proposal->set_weight_bytes(15 * kGiB);
   proposal->set_verdict("does not fit: short by 1 GiB");
   EXPECT_THAT(FormatPlanTable(plan),
-              HasSubstr("  bf16: 15.0 GiB of weights; does not fit: short by 1 GiB"));
+              HasSubstr("  bf16: 15.0 GiB; does not fit: short by 1 GiB"));
 }
 
 }  // namespace
