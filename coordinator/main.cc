@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <random>
 #include <string>
 #include <thread>
 
@@ -20,6 +21,7 @@
 #include "common/options/options.h"
 #include "common/rpc/channel.h"
 #include "coordinator/cluster/join_service.h"
+#include "coordinator/cluster/link_book.h"
 #include "coordinator/cluster/serving_controller.h"
 #include "coordinator/options/plan_flags.h"
 #include "coordinator/service/admin_service.h"
@@ -50,7 +52,8 @@ std::unique_ptr<CLI::App> MakeCommandLine(Flags& flags) {
                   "Hugging Face model directory to load as soon as the workers are there");
   app->add_option("--model-name", *flags.model.mutable_name(),
                   "What clients call it; default: the directory's name");
-  app->add_option("--min-workers", flags.min_workers, "Workers to wait for before --model is loaded")
+  app->add_option("--min-workers", flags.min_workers,
+                  "Workers to wait for before --model is loaded")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   app->add_option("--max-queue", flags.max_queue, "Completions that may wait; more are refused")
@@ -96,18 +99,30 @@ absl::Status WritePortFile(const std::string& path, int port) {
       absl::StrCat("cannot write --port-file ", path, ": ", error.message()));
 }
 
+// What no stranger guesses.
+std::string RandomKey() {
+  std::random_device random;
+  return absl::StrCat(absl::Hex(random(), absl::kZeroPad8), absl::Hex(random(), absl::kZeroPad8),
+                      absl::Hex(random(), absl::kZeroPad8), absl::Hex(random(), absl::kZeroPad8));
+}
+
 // Everything a running coordinator is made of, in the order it must be taken down.
 class Coordinator {
  public:
   explicit Coordinator(const Flags& flags)
-      : registry_(Clock::Real(),
-                  {.heartbeat_timeout = absl::Seconds(flags.heartbeat_timeout_seconds),
+      : probe_key_(RandomKey()),
+        prober_(probe_key_),
+        links_(prober_),
+        registry_(Clock::Real(),
+                  {.probe_key = probe_key_,
+                   .heartbeat_timeout = absl::Seconds(flags.heartbeat_timeout_seconds),
                    .step_timeout = absl::Seconds(flags.step_timeout_seconds)}),
         loop_(Clock::Real(), flags.max_queue),
-        controller_(registry_, loop_, Clock::Real()),
+        controller_(registry_, loop_, Clock::Real(),
+                    PlannerWithLinks(links_, registry_, [this] { return loop_.IsIdle(); })),
         join_service_(registry_),
         inference_service_(loop_),
-        admin_service_(controller_, loop_, Clock::Real()) {}
+        admin_service_(controller_, loop_, registry_, links_, Clock::Real()) {}
 
   absl::Status Start(const std::string& address, int* port) {
     grpc::EnableDefaultHealthCheckService(true);
@@ -139,6 +154,9 @@ class Coordinator {
   }
 
  private:
+  const std::string probe_key_;
+  GrpcLinkProber prober_;
+  LinkBook links_;
   WorkerRegistry registry_;
   GenerationLoop loop_;
   ServingController controller_;

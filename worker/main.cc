@@ -98,7 +98,8 @@ int Serve(const WorkerFlags& flags, const ChosenDevice& chosen, const Profile& p
   const std::string name =
       flags.name.empty() ? absl::StrCat(HostName(), "-", chosen.short_name) : flags.name;
   StageHost host({name, flags.model_root, flags.memory_bytes}, device, *Clock::Real());
-  StageService service(host);
+  ProbePermit permit;
+  StageService service(host, permit);
   grpc::ServerBuilder builder;
   ConfigureServer(builder);
   builder.RegisterService(&service);
@@ -122,7 +123,8 @@ int Serve(const WorkerFlags& flags, const ChosenDevice& chosen, const Profile& p
                     : "")
             << ", " << FormatBytes(host.Stats().free_bytes) << " free";
   JoinClient client({.coordinator = flags.coordinator},
-                    {current_hello, [&] { return MakeHeartbeat(host); }});
+                    {current_hello, [&] { return MakeHeartbeat(host); },
+                     [&](const v1::Welcome& welcome) { permit.SetKey(welcome.probe_key()); }});
   absl::Status joined;
   std::thread join_thread([&] {
     joined = client.Run();

@@ -55,6 +55,7 @@ grpc::Status JoinService::Join(
   down.mutable_welcome()->set_coordinator_version(kVersion);
   *down.mutable_welcome()->mutable_heartbeat_interval() = ToProto(registry_.options().heartbeat_interval);
   *down.mutable_welcome()->mutable_heartbeat_timeout() = ToProto(registry_.options().heartbeat_timeout);
+  down.mutable_welcome()->set_probe_key(registry_.options().probe_key);
   if (stream->Write(down)) {
     while (stream->Read(&message) && registry_.Beat(*session, message.heartbeat())) {
     }

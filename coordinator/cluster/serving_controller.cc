@@ -45,7 +45,8 @@ struct ServingController::Job {
   v1::LoadModelProgress progress;
   uint64_t progress_version = 0;
   bool give_up = false;
-  bool unload = false;  // the target is nothing
+  bool unload = false;   // the target is nothing
+  bool replace = false;  // plan anew though the target is served
   bool ended = false;
   absl::Status status;
 };
@@ -125,6 +126,8 @@ absl::Status ServingController::Load(
     LC_ASSIGN_OR_RETURN(job->target.model, ServedModel::Open(request.model_dir(), request.name()));
   }
   job->target.request = request;
+  job->target.request.clear_replace();
+  job->replace = request.replace();
   job->target.min_workers = min_workers;
   MutexLock lock(mutex_);
   if (stopping_) return absl::UnavailableError("the coordinator is stopping");
@@ -183,7 +186,7 @@ void ServingController::RunJob(Job& job) {
   absl::Status status;
   if (job.unload) {
     replicas_.RetireAll(absl::UnavailableError("the model was unloaded"), /*unload=*/true);
-  } else if (SameTarget(job.target.request, target_.request) && IsWhole()) {
+  } else if (!job.replace && SameTarget(job.target.request, target_.request) && IsWhole()) {
     MutexLock lock(mutex_);
     *job.progress.mutable_plan() = replicas_.plan();
   } else {
@@ -300,7 +303,11 @@ void ServingController::FillStatus(v1::ClusterStatus* status) const {
   MutexLock lock(mutex_);
   replicas_.FillStatus(clock_->Now(), status);
   status->set_detail(detail_);
-  if (target_.model != nullptr) status->set_model(target_.model->name);
+  if (target_.model != nullptr) {
+    status->set_model(target_.model->name);
+    *status->mutable_request() = target_.request;
+    status->mutable_request()->set_model_dir(target_.model->checkpoint->directory());
+  }
   if (status->replicas_size() > 0) return;
   status->set_state(target_.model == nullptr ? v1::SERVING_STATE_EMPTY
                                              : v1::SERVING_STATE_DEGRADED);

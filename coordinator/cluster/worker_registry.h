@@ -32,6 +32,8 @@ struct WorkerInfo {
 class WorkerRegistry {
  public:
   struct Options {
+    // Told to every worker that joins, see Welcome; empty: none.
+    std::string probe_key = "";
     absl::Duration heartbeat_interval = absl::Milliseconds(200);
     // No message for this long: the worker hangs, or the network does.
     absl::Duration heartbeat_timeout = absl::Seconds(2);

@@ -1,5 +1,8 @@
 #include "coordinator/service/admin_service.h"
 
+#include <utility>
+#include <vector>
+
 #include "common/rpc/duration.h"
 #include "common/rpc/protocol.h"
 #include "common/rpc/status.h"
@@ -21,6 +24,7 @@ grpc::Status AdminService::GetStatus(grpc::ServerContext*, const v1::GetStatusRe
   response->set_version(kVersion);
   controller_.FillStatus(response);
   loop_.FillStatus(response);
+  links_.FillStatus(response);
   *response->mutable_uptime() = ToProto(clock_->Now() - started_);
   return grpc::Status::OK;
 }
@@ -62,6 +66,29 @@ grpc::Status AdminService::Drain(grpc::ServerContext* context, const v1::DrainRe
   response->set_remaining_sequences(
       loop_.WaitIdle(timeout, [context] { return context->IsCancelled(); }));
   return grpc::Status::OK;
+}
+
+grpc::Status AdminService::MeasureLinks(grpc::ServerContext*, const v1::MeasureLinksRequest*,
+                                        v1::MeasureLinksResponse* response) {
+  if (absl::Status status = CheckQuiet(); !status.ok()) return ToGrpcStatus(status);
+  std::vector<WorkerInfo> workers = registry_.Snapshot();
+  std::erase_if(workers, [](const WorkerInfo& worker) { return !worker.alive; });
+  auto measured = links_.MeasureAll(workers);
+  if (!measured.ok()) return ToGrpcStatus(measured.status());
+  *response = *std::move(measured);
+  return grpc::Status::OK;
+}
+
+// Errors: as MeasureLinks.
+absl::Status AdminService::CheckQuiet() const {
+  v1::ClusterStatus status;
+  controller_.FillStatus(&status);
+  if (status.state() == v1::SERVING_STATE_LOADING) {
+    return absl::AbortedError("a load runs; measure links after it");
+  }
+  if (loop_.IsIdle()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "requests are running, and would wait for the measurement; drain first, or try again later");
 }
 
 }  // namespace layercake

@@ -5,7 +5,9 @@
 #include <grpcpp/server_context.h>
 
 #include "common/base/clock.h"
+#include "coordinator/cluster/link_book.h"
 #include "coordinator/cluster/serving_controller.h"
+#include "coordinator/cluster/worker_registry.h"
 #include "coordinator/service/generation_loop.h"
 #include "layercake/v1/admin.grpc.pb.h"
 
@@ -15,8 +17,14 @@ namespace layercake {
 class AdminService final : public v1::Admin::Service {
  public:
   // All must outlive the service.
-  AdminService(ServingController& controller, GenerationLoop& loop, const Clock* clock)
-      : controller_(controller), loop_(loop), clock_(clock), started_(clock->Now()) {}
+  AdminService(ServingController& controller, GenerationLoop& loop, const WorkerRegistry& registry,
+               LinkBook& links, const Clock* clock)
+      : controller_(controller),
+        loop_(loop),
+        registry_(registry),
+        links_(links),
+        clock_(clock),
+        started_(clock->Now()) {}
 
   grpc::Status GetStatus(grpc::ServerContext* context, const v1::GetStatusRequest* request,
                          v1::ClusterStatus* response) override;
@@ -28,10 +36,16 @@ class AdminService final : public v1::Admin::Service {
                            v1::UnloadModelResponse* response) override;
   grpc::Status Drain(grpc::ServerContext* context, const v1::DrainRequest* request,
                      v1::DrainResponse* response) override;
+  grpc::Status MeasureLinks(grpc::ServerContext* context, const v1::MeasureLinksRequest* request,
+                            v1::MeasureLinksResponse* response) override;
 
  private:
+  absl::Status CheckQuiet() const;
+
   ServingController& controller_;
   GenerationLoop& loop_;
+  const WorkerRegistry& registry_;
+  LinkBook& links_;
   const Clock* const clock_;
   const absl::Time started_;
 };

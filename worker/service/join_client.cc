@@ -77,6 +77,7 @@ absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed,
   if (stream->Write(message) && stream->Read(&answer)) {
     *welcomed = answer.has_welcome();
     if (*welcomed) {
+      if (reports_.welcomed) reports_.welcomed(answer.welcome());
       LOG(INFO) << "joined the coordinator at " << options_.coordinator << " as "
                 << message.hello().name();
       {

@@ -24,10 +24,11 @@ struct JoinOptions {
   absl::Duration name_taken_patience = absl::Seconds(10);
 };
 
-// What a worker says of itself. Called on Run's thread.
+// What a worker says of itself, and is told. Called on Run's thread.
 struct JoinReports {
   std::function<v1::Hello()> hello;
   std::function<v1::Heartbeat()> heartbeat;
+  std::function<void(const v1::Welcome&)> welcomed = nullptr;  // may be left out
 };
 
 class JoinClient {

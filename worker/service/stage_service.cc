@@ -1,6 +1,9 @@
 #include "worker/service/stage_service.h"
 
+#include <utility>
+
 #include "common/base/clock.h"
+#include "common/base/status_macros.h"
 #include "common/rpc/status.h"
 #include "worker/service/activate_reactor.h"
 #include "worker/service/execute_reactor.h"
@@ -9,6 +12,21 @@ namespace layercake {
 namespace {
 
 constexpr absl::Duration kProgressInterval = absl::Milliseconds(100);
+
+// Whether the links of this worker may be measured now.
+absl::Status CheckIdle(const StageHost& host) {
+  if (!host.Stats().step_running) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      "a step is being computed; links are measured while nothing runs");
+}
+
+absl::StatusOr<v1::MeasureLinkResponse> Measure(const StageHost& host, const ProbePermit& permit,
+                                                const v1::MeasureLinkRequest& request) {
+  LC_RETURN_IF_ERROR(permit.Check(request.probe_key()));
+  LC_RETURN_IF_ERROR(CheckIdle(host));
+  if (request.address().empty()) return v1::MeasureLinkResponse();
+  return ProbeLink(request.address(), request.probe_key());
+}
 
 }  // namespace
 
@@ -51,6 +69,19 @@ grpc::ServerBidiReactor<v1::Step, v1::StepResult>* StageService::Execute(
 grpc::ServerReadReactor<v1::Activation>* StageService::Activate(
     grpc::CallbackServerContext* context, v1::ActivateResponse*) {
   return new ActivateReactor(host_, context->peer());
+}
+
+grpc::Status StageService::MeasureLink(grpc::ServerContext*, const v1::MeasureLinkRequest* request,
+                                       v1::MeasureLinkResponse* response) {
+  auto measured = Measure(host_, permit_, *request);
+  if (!measured.ok()) return ToGrpcStatus(measured.status());
+  *response = *std::move(measured);
+  return grpc::Status::OK;
+}
+
+grpc::Status StageService::Probe(
+    grpc::ServerContext*, grpc::ServerReaderWriter<v1::ProbeResponse, v1::ProbeRequest>* stream) {
+  return ToGrpcStatus(AnswerProbe(permit_, *stream));
 }
 
 }  // namespace layercake

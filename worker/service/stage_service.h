@@ -3,17 +3,18 @@
 // The Stage service of stage.proto over a StageHost.
 
 #include "layercake/v1/stage.grpc.pb.h"
+#include "worker/service/link_probe.h"
 #include "worker/service/stage_host.h"
 
 namespace layercake {
 
-// Load and Unload block a thread of gRPC's each; the two long streams are reactors, because either
+// Load, Unload and the measuring of links block a thread of gRPC's each; the two long streams are reactors, because either
 // side may have to end them while a read is pending.
 class StageService final : public v1::Stage::WithCallbackMethod_Execute<
                                v1::Stage::WithCallbackMethod_Activate<v1::Stage::Service>> {
  public:
-  // `host` must outlive the server.
-  explicit StageService(StageHost& host) : host_(host) {}
+  // Both must outlive the server.
+  StageService(StageHost& host, const ProbePermit& permit) : host_(host), permit_(permit) {}
 
   grpc::Status Load(grpc::ServerContext* context, const v1::LoadStageRequest* request,
                     grpc::ServerWriter<v1::LoadStageProgress>* writer) override;
@@ -23,9 +24,15 @@ class StageService final : public v1::Stage::WithCallbackMethod_Execute<
       grpc::CallbackServerContext* context) override;
   grpc::ServerReadReactor<v1::Activation>* Activate(grpc::CallbackServerContext* context,
                                                     v1::ActivateResponse* response) override;
+  grpc::Status MeasureLink(grpc::ServerContext* context, const v1::MeasureLinkRequest* request,
+                           v1::MeasureLinkResponse* response) override;
+  grpc::Status Probe(
+      grpc::ServerContext* context,
+      grpc::ServerReaderWriter<v1::ProbeResponse, v1::ProbeRequest>* stream) override;
 
  private:
   StageHost& host_;
+  const ProbePermit& permit_;
 };
 
 }  // namespace layercake

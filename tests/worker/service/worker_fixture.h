@@ -29,7 +29,7 @@ class TestWorker {
     if (options.worker_name.empty()) options.worker_name.push_back('w');
     device_ = *Device::CreateCpu(1);
     host_ = std::make_unique<StageHost>(options, *device_, *Clock::Real());
-    service_ = std::make_unique<StageService>(*host_);
+    service_ = std::make_unique<StageService>(*host_, permit_);
     grpc::ServerBuilder builder;
     ConfigureServer(builder);
     builder.RegisterService(service_.get());
@@ -68,11 +68,13 @@ class TestWorker {
 
   v1::Stage::Stub& stub() { return *stub_; }
   StageHost& host() { return *host_; }
+  ProbePermit& permit() { return permit_; }
   const std::string& address() const { return address_; }
 
  private:
   std::unique_ptr<Device> device_;
   std::unique_ptr<StageHost> host_;
+  ProbePermit permit_;
   std::unique_ptr<StageService> service_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<v1::Stage::Stub> stub_;
