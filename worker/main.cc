@@ -77,8 +77,9 @@ v1::Heartbeat MakeHeartbeat(const StageHost& host) {
 }
 
 // What does not change between one join and the next.
-v1::Hello MakeHello(const WorkerFlags& flags, const v1::Device& device, const Profile& profile,
-                    const std::string& name, const std::string& address) {
+v1::Hello MakeHello(const WorkerFlags& flags, const v1::Device& device,
+                    const v1::DeviceProfile& profile, const std::string& name,
+                    const std::string& address) {
   v1::Hello hello;
   hello.set_protocol_version(kProtocolVersion);
   hello.set_version(kVersion);
@@ -87,12 +88,11 @@ v1::Hello MakeHello(const WorkerFlags& flags, const v1::Device& device, const Pr
   hello.set_address(address);
   *hello.mutable_device() = device;
   hello.mutable_device()->set_cap_bytes(flags.memory_bytes);
-  hello.mutable_profile()->set_bandwidth_bytes_per_second(profile.bandwidth_bytes_per_second);
-  hello.mutable_profile()->set_flops_per_second(profile.flops_per_second);
+  *hello.mutable_profile() = profile;
   return hello;
 }
 
-int Serve(const WorkerFlags& flags, const ChosenDevice& chosen, const Profile& profile,
+int Serve(const WorkerFlags& flags, const ChosenDevice& chosen, const v1::DeviceProfile& profile,
           StopSignals& signals) {
   Device& device = *chosen.device;
   const std::string name =
@@ -175,8 +175,8 @@ int Main(int argc, char** argv) {
   Device& device = *chosen->device;
   int64_t measure_bytes = device.Memory().free_bytes;
   if (flags.memory_bytes > 0) measure_bytes = std::min(measure_bytes, flags.memory_bytes);
-  const auto profile =
-      GetProfile(flags.profile, device, measure_bytes / 2, DefaultProfileCachePath());
+  const auto profile = GetProfile(flags.profile, device, {.max_bytes = measure_bytes / 2},
+                                  DefaultProfileCachePath());
   if (!profile.ok()) {
     return Fail(profile.status(),
                 absl::IsInvalidArgument(profile.status()) ? kExitUsage : kExitFailure);

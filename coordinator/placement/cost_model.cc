@@ -1,6 +1,7 @@
 #include "coordinator/placement/cost_model.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
@@ -9,24 +10,20 @@
 namespace layercake {
 namespace {
 
-// Handing a step to a stage and its activations to the next, whatever the model: what makes one
-// stage better than two equally fast ones.
-constexpr double kStageOverheadSeconds = 100e-6;
+// Query rows that share a pass over keys and values where nothing was measured.
+constexpr double kUnmeasuredKvRows = 48;
 
 int64_t DivideUp(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
 
-}  // namespace
-
-DeviceSpeed SpeedOf(const v1::Device& device, const v1::DeviceProfile& profile) {
-  const bool cuda = device.kind() == v1::DEVICE_KIND_CUDA;
-  DeviceSpeed speed{.bytes_per_second = cuda ? 200e9 : 10e9,
-                    .flops_per_second = cuda ? 5e12 : 1e11};
-  if (profile.bandwidth_bytes_per_second() > 0) {
-    speed.bytes_per_second = profile.bandwidth_bytes_per_second();
-  }
-  if (profile.flops_per_second() > 0) speed.flops_per_second = profile.flops_per_second();
-  return speed;
+// Of one token through one layer, as the profile counts them: two norms and two sums; queries, keys
+// and values; both halves of the gated product.
+double ActivationValues(const ModelConfig& model) {
+  return static_cast<double>(4 * model.hidden_dim +
+                             (model.num_heads + 2 * model.num_kv_heads) * model.head_dim +
+                             2 * model.intermediate_dim);
 }
+
+}  // namespace
 
 CostModel::CostModel(const ModelConfig& model, const StageLimits& limits)
     : model_(model),
@@ -36,6 +33,9 @@ CostModel::CostModel(const ModelConfig& model, const StageLimits& limits)
       head_weight_bytes_(HeadWeightBytes(model)),
       layer_block_bytes_(LayerBlockBytes(model, limits)),
       head_flops_(layercake::HeadFlops(model)),
+      layer_activation_values_(ActivationValues(model)),
+      queries_per_kv_head_(static_cast<double>(model.num_heads) /
+                           static_cast<double>(std::max<int64_t>(1, model.num_kv_heads))),
       context_blocks_(DivideUp(limits.max_context_tokens, limits.block_size_tokens)),
       sequence_blocks_(DivideUp(std::min(limits.max_context_tokens, kPlanningContextTokens),
                                 limits.block_size_tokens)) {
@@ -89,24 +89,90 @@ int64_t CostModel::WorkspaceBytes(int first, int count) const {
 
 int64_t CostModel::BlockBytes(int /*first*/, int count) const { return layer_block_bytes_ * count; }
 
+CostModel::Load CostModel::LoadOf(const DeviceSpeed& speed,
+                                  std::span<const StepSlice> slices) const {
+  const StreamTable& kv = speed.kv_of(limits_.kv_dtype);
+  const double most_rows = kv.empty() ? kUnmeasuredKvRows : kv.most_rows();
+  const double most_tokens = std::max(1.0, std::floor(most_rows / queries_per_kv_head_));
+  Load load;
+  double rows_read = 0;
+  for (const StepSlice& slice : slices) {
+    const double tokens = static_cast<double>(slice.num_tokens);
+    const double together = std::min(tokens, most_tokens);
+    // Each pass reads up to its own last token: on average half the slice beyond its beginning.
+    const double read = std::ceil(tokens / together) *
+                        (static_cast<double>(slice.position) + (tokens + together) / 2);
+    load.tokens += tokens;
+    load.sampled += slice.sampled ? 1 : 0;
+    load.kv_tokens_read += read;
+    load.kv_tokens_held += static_cast<double>(slice.position) + tokens;
+    rows_read += read * together * queries_per_kv_head_;
+  }
+  if (load.kv_tokens_read > 0) load.kv_rows = rows_read / load.kv_tokens_read;
+  return load;
+}
+
+double CostModel::ProductSeconds(const DeviceSpeed& speed, double bytes, double flops,
+                                 double working_set_bytes) const {
+  const StreamTable& table = speed.weights_of(model_.dtype);
+  if (table.empty() || model_.quantization.has_value()) {
+    return std::max(bytes / speed.bytes_per_second, flops / speed.flops_per_second);
+  }
+  // As many as the operations make of the weights that are read.
+  const double rows = flops * static_cast<double>(DTypeBytes(model_.dtype)) / (2 * bytes);
+  return bytes * table.SecondsPerByte(rows, working_set_bytes);
+}
+
+double CostModel::AttentionSeconds(const DeviceSpeed& speed, double kv_bytes, double kv_rows,
+                                   double working_set_bytes) const {
+  const StreamTable& table = speed.kv_of(limits_.kv_dtype);
+  if (table.empty()) return kv_bytes / speed.bytes_per_second;
+  return kv_bytes * table.SecondsPerByte(kv_rows, working_set_bytes);
+}
+
+double CostModel::LoadSeconds(const DeviceSpeed& speed, int first, int count,
+                              const Load& load) const {
+  const double layers = count;
+  const double head_bytes = HasHead(first, count) ? static_cast<double>(head_weight_bytes_) : 0;
+  const double layer_bytes =
+      StreamedBytes(first, count, static_cast<int64_t>(load.tokens)) - head_bytes;
+  const double kv_token_bytes = static_cast<double>(BlockBytes(first, count)) /
+                                static_cast<double>(limits_.block_size_tokens);
+  // What passes through the caches from one step to the next.
+  const double working_set = layer_bytes + head_bytes + load.kv_tokens_held * kv_token_bytes;
+  double seconds =
+      ProductSeconds(speed, layer_bytes, load.tokens * LayerFlops(first, count), working_set) +
+      AttentionSeconds(speed, load.kv_tokens_read * kv_token_bytes, load.kv_rows, working_set) +
+      layers * (speed.layer_seconds +
+                load.tokens * layer_activation_values_ * speed.seconds_per_activation_value);
+  if (head_bytes > 0 && load.sampled > 0) {
+    seconds += ProductSeconds(speed, head_bytes, load.sampled * head_flops_, working_set) +
+               load.sampled * static_cast<double>(model_.vocab_size) * speed.seconds_per_logit;
+  }
+  return seconds;
+}
+
+double CostModel::StepSeconds(const DeviceSpeed& speed, int first, int count,
+                              std::span<const StepSlice> slices) const {
+  return LoadSeconds(speed, first, count, LoadOf(speed, slices));
+}
+
 double CostModel::DecodeSeconds(const DeviceSpeed& speed, int first, int count,
                                 int64_t sequences) const {
-  const double streamed = StreamedBytes(first, count, sequences);
-  const double flops =
-      static_cast<double>(sequences) * (LayerFlops(first, count) + HeadFlops(first, count));
-  const double kv = static_cast<double>(sequences * sequence_blocks_) *
-                    static_cast<double>(BlockBytes(first, count));
-  return kStageOverheadSeconds +
-         std::max(streamed / speed.bytes_per_second, flops / speed.flops_per_second) +
-         kv / speed.bytes_per_second;
+  const double n = static_cast<double>(sequences);
+  const double kv_tokens = n * static_cast<double>(sequence_blocks_ * limits_.block_size_tokens);
+  const Load load = {.tokens = n,
+                     .sampled = n,
+                     .kv_tokens_read = kv_tokens,
+                     .kv_tokens_held = kv_tokens,
+                     .kv_rows = queries_per_kv_head_};
+  return kStageOverheadSeconds + LoadSeconds(speed, first, count, load);
 }
 
 double CostModel::PrefillSeconds(const DeviceSpeed& speed, int first, int count) const {
-  const double streamed = StreamedBytes(first, count, limits_.max_step_tokens);
-  const double flops = static_cast<double>(limits_.max_step_tokens) * LayerFlops(first, count) +
-                       HeadFlops(first, count);
-  return kStageOverheadSeconds +
-         std::max(streamed / speed.bytes_per_second, flops / speed.flops_per_second);
+  const StepSlice slice = {.num_tokens =
+                               std::min(limits_.max_step_tokens, limits_.max_context_tokens)};
+  return kStageOverheadSeconds + StepSeconds(speed, first, count, {&slice, 1});
 }
 
 int64_t CostModel::ActivationBytes(int64_t tokens) const {
@@ -114,16 +180,19 @@ int64_t CostModel::ActivationBytes(int64_t tokens) const {
 }
 
 std::string CostModel::InWords() const {
-  return absl::StrCat("A stage decodes a step of n sequences of ",
-                      sequence_blocks_ * limits_.block_size_tokens, " tokens in ",
-                      kStageOverheadSeconds * 1e6,
-                      " us + max(weight bytes read / bandwidth, n * operations / rate) + n * KV "
-                      "bytes / bandwidth, and "
-                      "prefills a step of ",
-                      limits_.max_step_tokens, " tokens in ", kStageOverheadSeconds * 1e6,
-                      " us + max(weight bytes read / bandwidth, tokens * operations / rate); "
-                      "bandwidth and rate are "
-                      "those of its device.");
+  return absl::StrCat(
+      "step = layers * layer + products + attention + activations + head. "
+      "products = weight bytes read * seconds per byte, by rows and bytes of the stage; "
+      "attention = KV bytes read * seconds per byte, by query rows that share a read; "
+      "activations = tokens * values of a layer / rate; "
+      "head = its product for the sampled rows + logits / rate. "
+      "All rates as measured on the device, per format. Where only bandwidth and operations a "
+      "second are known: products = max(bytes / bandwidth, operations / rate), attention = KV "
+      "bytes / bandwidth, the rest 0. decode = ",
+      kStageOverheadSeconds * 1e6, " us + step of a token of each of the batch's sequences, ",
+      sequence_blocks_ * limits_.block_size_tokens,
+      " tokens long; prefill = ", kStageOverheadSeconds * 1e6,
+      " us + step of a piece of prompt of ", limits_.max_step_tokens, " tokens.");
 }
 
 }  // namespace layercake

@@ -4,11 +4,13 @@
 // device's measured speed. The formulas are in this room's README.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "common/model/config.h"
 #include "common/model/costs.h"
+#include "coordinator/placement/device_speed.h"
 #include "layercake/v1/types.pb.h"
 
 namespace layercake {
@@ -16,16 +18,16 @@ namespace layercake {
 // Times are predicted for sequences of this length, or of the plan's context where that is shorter.
 inline constexpr int64_t kPlanningContextTokens = 2048;
 
-// How fast a device is; both > 0.
-struct DeviceSpeed {
-  double bytes_per_second = 0;  // streamed by the decode product
-  double flops_per_second = 0;  // of the prefill product
+// Handing a step to a stage and taking its result, whatever the model: what makes one stage better
+// than two equally fast ones.
+inline constexpr double kStageOverheadSeconds = 100e-6;
 
-  bool operator==(const DeviceSpeed&) const = default;
+// Consecutive tokens of one sequence in a step, as its cost depends on them.
+struct StepSlice {
+  int64_t position = 0;  // of the first token in its sequence
+  int64_t num_tokens = 1;
+  bool sampled = true;  // the token after the last one is drawn
 };
-
-// The measured profile, or a modest guess for what was not measured.
-DeviceSpeed SpeedOf(const v1::Device& device, const v1::DeviceProfile& profile);
 
 // Stages are [first, first + count) of the layers, count >= 1; the one that starts at 0 has the
 // embedding, the one that ends at num_layers the head. Immutable.
@@ -57,12 +59,16 @@ class CostModel {
   int64_t context_blocks() const { return context_blocks_; }
   int64_t sequence_blocks() const { return sequence_blocks_; }
 
-  // One step that decodes one token of each of `sequences` sequences.
+  // What the stage computes for one step of these slices; no overhead.
+  double StepSeconds(const DeviceSpeed& speed, int first, int count,
+                     std::span<const StepSlice> slices) const;
+  // With the overhead, one step that decodes one token of each of `sequences` sequences, at the
+  // planning context.
   double DecodeSeconds(const DeviceSpeed& speed, int first, int count, int64_t sequences) const;
-  // One step of max_step_tokens prompt tokens.
+  // With the overhead, one step of max_step_tokens prompt tokens from the beginning of a sequence.
   double PrefillSeconds(const DeviceSpeed& speed, int first, int count) const;
 
-  // How the two come about, in words.
+  // How times come about, in words, for people who read a plan.
   std::string InWords() const;
 
  private:
@@ -74,6 +80,20 @@ class CostModel {
     int expert_layers = 0;
   };
   bool HasHead(int first, int count) const { return first + count == num_layers(); }
+  // What a step amounts to, whoever's tokens they are.
+  struct Load {
+    double tokens = 0;
+    double sampled = 0;
+    double kv_tokens_read = 0;  // of one layer; in each pass over them anew
+    double kv_tokens_held = 0;  // by the sequences
+    double kv_rows = 1;         // of query heads that share a pass
+  };
+  Load LoadOf(const DeviceSpeed& speed, std::span<const StepSlice> slices) const;
+  double ProductSeconds(const DeviceSpeed& speed, double bytes, double flops,
+                        double working_set_bytes) const;
+  double AttentionSeconds(const DeviceSpeed& speed, double kv_bytes, double kv_rows,
+                          double working_set_bytes) const;
+  double LoadSeconds(const DeviceSpeed& speed, int first, int count, const Load& load) const;
 
   ModelConfig model_;
   StageLimits limits_;
@@ -82,6 +102,8 @@ class CostModel {
   int64_t head_weight_bytes_;
   int64_t layer_block_bytes_;
   double head_flops_;
+  double layer_activation_values_;  // of one token
+  double queries_per_kv_head_;
   // By which kinds of layers a stage has (1 dense, 2 experts, 3 both), and whether the head.
   int64_t workspace_bytes_[4][2] = {};
   int64_t context_blocks_;

@@ -1,6 +1,7 @@
 #include "worker/profile/profile.h"
 
 #include <fcntl.h>
+#include <google/protobuf/util/json_util.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/protocol.h"
+#include "worker/profile/cpu_allowance.h"
 
 namespace layercake {
 namespace {
@@ -43,19 +45,22 @@ class FileLock {
 
 bool IsSpeed(double value) { return std::isfinite(value) && value > 0; }
 
-std::optional<Profile> ParseGiven(absl::string_view mode) {
+std::optional<v1::DeviceProfile> ParseGiven(absl::string_view mode) {
   const std::vector<std::string> parts = absl::StrSplit(mode, ',');
-  Profile profile;
-  if (parts.size() != 2 || !absl::SimpleAtod(parts[0], &profile.bandwidth_bytes_per_second) ||
-      !absl::SimpleAtod(parts[1], &profile.flops_per_second) ||
-      !IsSpeed(profile.bandwidth_bytes_per_second) || !IsSpeed(profile.flops_per_second)) {
+  double bandwidth = 0, flops = 0;
+  if (parts.size() != 2 || !absl::SimpleAtod(parts[0], &bandwidth) ||
+      !absl::SimpleAtod(parts[1], &flops) || !IsSpeed(bandwidth) || !IsSpeed(flops)) {
     return std::nullopt;
   }
+  v1::DeviceProfile profile;
+  profile.set_bandwidth_bytes_per_second(bandwidth);
+  profile.set_flops_per_second(flops);
   return profile;
 }
 
 std::string CacheKey(const Device& device) {
-  return absl::StrCat(device.name(), ", ", device.num_threads(), " threads, ", kVersion);
+  return absl::StrCat(device.name(), ", ", device.num_threads(), " threads, ", CpuAllowance(), ", ",
+                      kVersion);
 }
 
 // An empty object if there is no cache that can be read.
@@ -65,18 +70,22 @@ json ReadCache(const std::string& path) {
   return cache.is_object() ? cache : json::object();
 }
 
-std::optional<Profile> FindCached(const json& cache, const std::string& key) {
+std::optional<v1::DeviceProfile> FindCached(const json& cache, const std::string& key) {
   const auto entry = cache.find(key);
-  if (entry == cache.end() || !entry->is_object()) return std::nullopt;
-  const auto number = [&](const char* name) {
-    const auto it = entry->find(name);
-    return it != entry->end() && it->is_number() ? it->get<double>() : 0.0;
-  };
-  const Profile profile{number("bandwidth_bytes_per_second"), number("flops_per_second")};
-  if (!IsSpeed(profile.bandwidth_bytes_per_second) || !IsSpeed(profile.flops_per_second)) {
+  v1::DeviceProfile profile;
+  if (entry == cache.end() ||
+      !google::protobuf::util::JsonStringToMessage(entry->dump(), &profile).ok() ||
+      !IsSpeed(profile.bandwidth_bytes_per_second()) || !IsSpeed(profile.flops_per_second()) ||
+      profile.weights().empty() || profile.kv().empty()) {
     return std::nullopt;
   }
   return profile;
+}
+
+json ToJson(const v1::DeviceProfile& profile) {
+  std::string text;
+  if (!google::protobuf::util::MessageToJsonString(profile, &text).ok()) return nullptr;
+  return json::parse(text, /*cb=*/nullptr, /*allow_exceptions=*/false);
 }
 
 void WriteCache(const std::string& path, const json& cache) {
@@ -106,8 +115,9 @@ std::string DefaultProfileCachePath() {
   return home.empty() ? "" : home + "/.cache/layercake/profile.json";
 }
 
-absl::StatusOr<Profile> GetProfile(absl::string_view mode, Device& device, int64_t max_bytes,
-                                   const std::string& cache_path) {
+absl::StatusOr<v1::DeviceProfile> GetProfile(absl::string_view mode, Device& device,
+                                             const MeasureLimits& limits,
+                                             const std::string& cache_path) {
   if (const auto given = ParseGiven(mode)) return *given;
   if (mode != "measure" && mode != "cached") {
     return absl::InvalidArgumentError(
@@ -115,7 +125,7 @@ absl::StatusOr<Profile> GetProfile(absl::string_view mode, Device& device, int64
                      "\" is no profile; write measure, cached, or BANDWIDTH,FLOPS as in "
                      "19.6e9,200e9 (bytes and operations a second)"));
   }
-  if (cache_path.empty()) return MeasureProfile(device, max_bytes);
+  if (cache_path.empty()) return MeasureProfile(device, limits);
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(cache_path).parent_path(), ignored);
   const FileLock lock(cache_path + ".lock");
@@ -124,9 +134,8 @@ absl::StatusOr<Profile> GetProfile(absl::string_view mode, Device& device, int64
   if (mode == "cached") {
     if (const auto cached = FindCached(cache, key)) return *cached;
   }
-  LC_ASSIGN_OR_RETURN(const Profile profile, MeasureProfile(device, max_bytes));
-  cache[key] = {{"bandwidth_bytes_per_second", profile.bandwidth_bytes_per_second},
-                {"flops_per_second", profile.flops_per_second}};
+  LC_ASSIGN_OR_RETURN(const v1::DeviceProfile profile, MeasureProfile(device, limits));
+  cache[key] = ToJson(profile);
   WriteCache(cache_path, cache);
   return profile;
 }

@@ -6,20 +6,25 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "layercake/v1/types.pb.h"
 #include "worker/device/device.h"
 
 namespace layercake {
 
-struct Profile {
-  double bandwidth_bytes_per_second = 0;  // weights streamed by the decode product
-  double flops_per_second = 0;            // of the prefill product, f32 accumulate
+struct MeasureLimits {
+  // Of device memory that may be taken for it; below 1 MiB nothing sensible can be measured.
+  int64_t max_bytes = int64_t{1} << 30;
+  // Spent on each of about 220 figures.
+  absl::Duration patience = absl::Milliseconds(20);
 };
 
-// Measures for about 0.3 s each: a product with one row over weights much larger than the caches,
-// and one with as many rows as a step of prompt has.
-//   max_bytes: of weights that may be taken for it; below 1 MiB nothing sensible can be measured.
+// Measures all of v1::DeviceProfile in about 5 s: products over the working sets and rows that
+// decoding and prompts have, in every format; attention; what a layer costs beside them; sampling.
+// Where the process gets less than its threads could use (a quota, others on its cores) rates are
+// what it gets.
 // Errors: ResourceExhausted.
-absl::StatusOr<Profile> MeasureProfile(Device& device, int64_t max_bytes);
+absl::StatusOr<v1::DeviceProfile> MeasureProfile(Device& device, const MeasureLimits& limits);
 
 // Reads what --profile says, and gives the device's profile by it:
 //   "measure"            measures, and keeps the result in the cache;
@@ -28,8 +33,9 @@ absl::StatusOr<Profile> MeasureProfile(Device& device, int64_t max_bytes);
 // `cache_path`: see DefaultProfileCachePath. A cache that cannot be read or written is done
 // without, with a warning. Processes that ask at the same time measure one after another. Errors:
 // InvalidArgument (none of the above); as MeasureProfile.
-absl::StatusOr<Profile> GetProfile(absl::string_view mode, Device& device, int64_t max_bytes,
-                                   const std::string& cache_path);
+absl::StatusOr<v1::DeviceProfile> GetProfile(absl::string_view mode, Device& device,
+                                             const MeasureLimits& limits,
+                                             const std::string& cache_path);
 
 // layercake/profile.json under XDG_CACHE_HOME or ~/.cache; empty if there is no home.
 std::string DefaultProfileCachePath();

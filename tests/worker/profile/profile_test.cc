@@ -17,52 +17,55 @@ class ProfileTest : public ::testing::Test {
   void SetUp() override { LC_ASSERT_OK_AND_ASSIGN(device_, Device::CreateCpu(1)); }
   std::string CachePath() const { return directory_.path() + "/a/b/profile.json"; }
 
-  static constexpr int64_t kBytes = 1 << 20;
+  static constexpr MeasureLimits kQuick = {.max_bytes = 1 << 20, .patience = absl::ZeroDuration()};
   TemporaryDirectory directory_;
   std::unique_ptr<Device> device_;
 };
 
 TEST_F(ProfileTest, GivenFiguresAreTakenAsTheyAre) {
-  LC_ASSERT_OK_AND_ASSIGN(const Profile profile,
-                          GetProfile("19.6e9,2e11", *device_, kBytes, CachePath()));
-  EXPECT_DOUBLE_EQ(profile.bandwidth_bytes_per_second, 19.6e9);
-  EXPECT_DOUBLE_EQ(profile.flops_per_second, 2e11);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile profile,
+                          GetProfile("19.6e9,2e11", *device_, kQuick, CachePath()));
+  EXPECT_DOUBLE_EQ(profile.bandwidth_bytes_per_second(), 19.6e9);
+  EXPECT_DOUBLE_EQ(profile.flops_per_second(), 2e11);
 }
 
 TEST_F(ProfileTest, WhatIsNoProfileIsRefused) {
   for (const char* mode : {"", "fast", "1e9", "1e9,", "0,1", "1,-1", "nan,1", "inf,1", "1,2,3"}) {
-    EXPECT_THAT(GetProfile(mode, *device_, kBytes, CachePath()),
+    EXPECT_THAT(GetProfile(mode, *device_, kQuick, CachePath()),
                 StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("BANDWIDTH,FLOPS")))
         << mode;
   }
 }
 
 TEST_F(ProfileTest, MeasuresOnceThenRemembers) {
-  LC_ASSERT_OK_AND_ASSIGN(const Profile measured,
-                          GetProfile("cached", *device_, kBytes, CachePath()));
-  EXPECT_GT(measured.bandwidth_bytes_per_second, 1e6);
-  EXPECT_GT(measured.flops_per_second, 1e6);
-  LC_ASSERT_OK_AND_ASSIGN(const Profile remembered,
-                          GetProfile("cached", *device_, kBytes, CachePath()));
-  EXPECT_EQ(remembered.bandwidth_bytes_per_second, measured.bandwidth_bytes_per_second);
-  EXPECT_EQ(remembered.flops_per_second, measured.flops_per_second);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile measured,
+                          GetProfile("cached", *device_, kQuick, CachePath()));
+  EXPECT_GT(measured.bandwidth_bytes_per_second(), 1e6);
+  EXPECT_GT(measured.flops_per_second(), 1e6);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile remembered,
+                          GetProfile("cached", *device_, kQuick, CachePath()));
+  EXPECT_EQ(remembered.bandwidth_bytes_per_second(), measured.bandwidth_bytes_per_second());
+  EXPECT_EQ(remembered.flops_per_second(), measured.flops_per_second());
   // Another number of threads is another device.
   LC_ASSERT_OK_AND_ASSIGN(const auto two, Device::CreateCpu(2));
-  LC_ASSERT_OK_AND_ASSIGN(const Profile other, GetProfile("cached", *two, kBytes, CachePath()));
-  EXPECT_NE(other.bandwidth_bytes_per_second, measured.bandwidth_bytes_per_second);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile other,
+                          GetProfile("cached", *two, kQuick, CachePath()));
+  EXPECT_NE(other.bandwidth_bytes_per_second(), measured.bandwidth_bytes_per_second());
 }
 
 TEST_F(ProfileTest, ABrokenCacheIsMeasuredOver) {
   directory_.Write("profile.json", "{\"no\": [json");
   const std::string path = directory_.path() + "/profile.json";
-  LC_ASSERT_OK_AND_ASSIGN(const Profile measured, GetProfile("cached", *device_, kBytes, path));
-  LC_ASSERT_OK_AND_ASSIGN(const Profile remembered, GetProfile("cached", *device_, kBytes, path));
-  EXPECT_EQ(remembered.flops_per_second, measured.flops_per_second);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile measured,
+                          GetProfile("cached", *device_, kQuick, path));
+  LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile remembered,
+                          GetProfile("cached", *device_, kQuick, path));
+  EXPECT_EQ(remembered.flops_per_second(), measured.flops_per_second());
 }
 
 TEST_F(ProfileTest, NoCacheIsNoHindrance) {
-  EXPECT_OK(GetProfile("cached", *device_, kBytes, ""));
-  EXPECT_OK(GetProfile("measure", *device_, kBytes, "/proc/no/such/profile.json"));
+  EXPECT_OK(GetProfile("cached", *device_, kQuick, ""));
+  EXPECT_OK(GetProfile("measure", *device_, kQuick, "/proc/no/such/profile.json"));
 }
 
 TEST(DefaultProfileCachePathTest, FollowsXdgThenHome) {

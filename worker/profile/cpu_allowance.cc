@@ -1,0 +1,59 @@
+#include "worker/profile/cpu_allowance.h"
+
+#include <sched.h>
+
+#include <fstream>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+
+namespace layercake {
+namespace {
+
+// The number at the start of a file; 0 where there is none ("max" is none).
+double FirstNumber(std::ifstream file) {
+  double number = 0;
+  return file >> number ? number : 0;
+}
+
+// CPUs' worth of time per second that `directory`'s quota leaves; 0 where it has none.
+double QuotaOf(const std::string& directory) {
+  std::ifstream both(directory + "/cpu.max");
+  double quota = 0, period = 0;
+  if (both >> quota >> period) return quota / period;
+  quota = FirstNumber(std::ifstream(directory + "/cpu.cfs_quota_us"));
+  period = FirstNumber(std::ifstream(directory + "/cpu.cfs_period_us"));
+  return quota > 0 && period > 0 ? quota / period : 0;
+}
+
+double Quota() {
+  std::ifstream groups("/proc/self/cgroup");
+  for (std::string line; std::getline(groups, line);) {
+    const std::vector<std::string> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
+    if (parts.size() != 3) continue;
+    const std::vector<std::string> controllers = absl::StrSplit(parts[1], ',');
+    for (const std::string& controller : controllers) {
+      const bool unified = controller.empty();
+      if (!unified && controller != "cpu") continue;
+      const double quota = QuotaOf(absl::StrCat("/sys/fs/cgroup", unified ? "" : "/cpu", parts[2]));
+      if (quota > 0) return quota;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string CpuAllowance() {
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  const int cores = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
+  const double quota = Quota();
+  return absl::StrCat(cores, " cores",
+                      quota > 0 ? absl::StrFormat(", at most %.3g of one", quota) : "");
+}
+
+}  // namespace layercake

@@ -1,0 +1,107 @@
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "common/base/status_macros.h"
+#include "worker/kernels/matmul.h"
+#include "worker/kernels/packed_matrix.h"
+#include "worker/profile/measure.h"
+#include "worker/profile/stopwatch.h"
+
+namespace layercake {
+namespace {
+
+constexpr int64_t kInputs = 1024;
+constexpr int64_t kMatrixBytes = int64_t{4} << 20;
+constexpr std::array kRows = {1, 2, 4, 6, 8, 12, 16, 32, 64, 128, 256};
+// Caches of several sizes, and none; what lies between is interpolated.
+constexpr std::array<int64_t, 5> kWorkingSets = {int64_t{1} << 20, int64_t{8} << 20,
+                                                 int64_t{32} << 20, int64_t{128} << 20,
+                                                 int64_t{512} << 20};
+// The summary figures are those of the format and sizes that most checkpoints have.
+constexpr DType kSummaryFormat = DType::kBF16;
+constexpr int kPromptRows = 128;
+
+int64_t Outputs(int64_t bytes, DType format) {
+  const int64_t panels = bytes / (kInputs * DTypeBytes(format) * kPanelOutputs);
+  return std::max<int64_t>(panels, 1) * kPanelOutputs;
+}
+
+// Matrices of one format that are multiplied one after another, round and round.
+class Working {
+ public:
+  static absl::StatusOr<Working> Create(int64_t bytes, DType format, Device& device) {
+    Working working(device);
+    const int64_t count = std::max<int64_t>(1, bytes / kMatrixBytes);
+    const int64_t outputs = Outputs(std::min(bytes, kMatrixBytes), format);
+    for (int64_t i = 0; i < count; ++i) {
+      LC_ASSIGN_OR_RETURN(working.matrices_.emplace_back(),
+                          PackedMatrix::Create(outputs, kInputs, format, device, "measuring"));
+    }
+    LC_ASSIGN_OR_RETURN(working.x_, device.Allocate(kRows.back() * kInputs * 4, "measuring"));
+    LC_ASSIGN_OR_RETURN(working.out_, device.Allocate(kRows.back() * outputs * 4, "measuring"));
+    for (int64_t i = 0; i < count; ++i) working.MultiplyNext(/*rows=*/1);
+    return working;
+  }
+
+  double BytesPerSecond(int64_t rows, absl::Duration patience) {
+    const Timing timing = TimeRepeated(patience, [&] { MultiplyNext(rows); });
+    return static_cast<double>(matrices_.front().bytes()) / timing.typical_seconds;
+  }
+  void MultiplyNext(int64_t rows) {
+    const PackedMatrix& matrix = matrices_[next_++ % matrices_.size()];
+    MatMul(F32View(x_.As<float>(), rows, kInputs), matrix, /*bias=*/nullptr,
+           F32View(out_.As<float>(), rows, matrix.outputs()), device_);
+  }
+
+ private:
+  explicit Working(Device& device) : device_(device) {}
+
+  Device& device_;
+  std::vector<PackedMatrix> matrices_;
+  Buffer x_;
+  Buffer out_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+absl::Status MeasureProducts(Device& device, const MeasureLimits& limits,
+                             v1::DeviceProfile* profile) {
+  for (const DType format : {DType::kF32, DType::kBF16, DType::kF16}) {
+    int64_t measured = 0;
+    for (const int64_t wanted : kWorkingSets) {
+      const int64_t bytes = std::min(wanted, limits.max_bytes);
+      if (std::exchange(measured, bytes) == bytes) break;
+      LC_ASSIGN_OR_RETURN(Working working, Working::Create(bytes, format, device));
+      for (const int rows : kRows) {
+        const double rate = working.BytesPerSecond(rows, limits.patience);
+        v1::StreamRate* entry = profile->add_weights();
+        entry->set_format(std::string(DTypeName(format)));
+        entry->set_rows(rows);
+        entry->set_working_set_bytes(static_cast<uint64_t>(bytes));
+        entry->set_bytes_per_second(rate);
+        if (format != kSummaryFormat) continue;
+        if (rows == 1) profile->set_bandwidth_bytes_per_second(rate);
+        if (rows != kPromptRows) continue;
+        profile->set_flops_per_second(rate * 2 * rows / static_cast<double>(DTypeBytes(format)));
+      }
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<double> MeasureShare(Device& device, const MeasureLimits& limits) {
+  LC_ASSIGN_OR_RETURN(Working working, Working::Create(std::min(kMatrixBytes, limits.max_bytes),
+                                                       kSummaryFormat, device));
+  // Quotas are given out every 100 ms as a rule; a moment's interruption spoils but one try.
+  double share = 0;
+  for (int i = 0; i < 3; ++i) {
+    const Timing timing =
+        TimeRepeated(12 * limits.patience, [&] { working.MultiplyNext(/*rows=*/8); });
+    share = std::max(share, std::min(1.0, timing.typical_seconds / timing.mean_seconds));
+  }
+  return share;
+}
+
+}  // namespace layercake
