@@ -1,0 +1,104 @@
+#include "coordinator/simulate/plan_pipelines.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "coordinator/placement/cost_model.h"
+#include "coordinator/placement/links.h"
+
+namespace layercake {
+namespace {
+
+StageLimits LimitsOf(const v1::Plan& plan) {
+  return {.max_step_tokens = plan.max_step_tokens(),
+          .max_batch_sequences = plan.max_batch_sequences(),
+          .max_context_tokens = plan.max_context_tokens(),
+          .block_size_tokens = plan.block_size_tokens(),
+          .kv_dtype = plan.kv_type() == v1::KV_TYPE_F32 ? DType::kF32 : DType::kF16};
+}
+
+SchedulerOptions OptionsOf(const v1::Plan& plan, int num_stages, int max_queue) {
+  SchedulerOptions options;
+  options.num_stages = num_stages;
+  options.max_step_tokens = plan.max_step_tokens();
+  options.max_batch_sequences = plan.max_batch_sequences();
+  options.block_size_tokens = plan.block_size_tokens();
+  options.num_blocks = plan.num_blocks();
+  options.max_context_tokens = plan.max_context_tokens();
+  options.max_waiting = max_queue;
+  return options;
+}
+
+absl::Status CheckPlan(const v1::Plan& plan, const ModelConfig& model) {
+  if (plan.stages().empty() || plan.max_context_tokens() < 1 || plan.block_size_tokens() < 1 ||
+      plan.num_blocks() < 1 || plan.max_batch_sequences() < 1 ||
+      plan.max_step_tokens() < plan.max_batch_sequences()) {
+    return absl::InvalidArgumentError("the plan has no stages or no room; it cannot be simulated");
+  }
+  int64_t next = 0;
+  for (const v1::StagePlan& stage : plan.stages()) {
+    if (stage.first_layer() == 0) next = 0;
+    if (stage.num_layers() < 1 || stage.first_layer() != next) break;
+    next += stage.num_layers();
+  }
+  if (next == model.num_layers) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("the plan's stages end at layer ", next,
+                                                 ", the model has ", model.num_layers,
+                                                 " layers; is it another model's plan?"));
+}
+
+// By plan stage, the workers in `fleet`.
+absl::StatusOr<std::vector<const PlannerDevice*>> DevicesOf(const v1::Plan& plan,
+                                                            const Fleet& fleet) {
+  std::vector<const PlannerDevice*> devices;
+  for (const v1::StagePlan& stage : plan.stages()) {
+    const auto found = std::ranges::find(fleet.devices, stage.worker(), &PlannerDevice::name);
+    if (found == fleet.devices.end()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("the plan's worker ", stage.worker(), " is not in the cluster"));
+    }
+    devices.push_back(&*found);
+  }
+  return devices;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<SimulatedPipeline>> PipelinesOf(const v1::Plan& plan,
+                                                           const ModelConfig& model,
+                                                           const Fleet& fleet, int max_queue) {
+  LC_RETURN_IF_ERROR(CheckPlan(plan, model));
+  LC_ASSIGN_OR_RETURN(const auto devices, DevicesOf(plan, fleet));
+  LC_ASSIGN_OR_RETURN(const LinkMap links, LinkMap::Of(fleet, devices));
+  const auto cost = std::make_shared<const CostModel>(model, LimitsOf(plan));
+  const double token_bytes = static_cast<double>(cost->ActivationBytes(1));
+  const SimulatedHop control = {.latency_seconds = kControlLatencySeconds};
+  std::vector<SimulatedPipeline> pipelines;
+  for (int i = 0; i < plan.stages_size(); ++i) {
+    const v1::StagePlan& stage = plan.stages(i);
+    if (stage.first_layer() == 0) {
+      pipelines.push_back({.hops = {control}, .client_latency_seconds = kControlLatencySeconds});
+    } else {
+      const LinkSpeed& link = links.at(i - 1, i);
+      pipelines.back().hops.push_back({.latency_seconds = link.latency_seconds,
+                                       .seconds_per_token = token_bytes / link.bytes_per_second});
+    }
+    const auto speed =
+        std::make_shared<const DeviceSpeed>(SpeedOf(devices[i]->device, devices[i]->profile));
+    pipelines.back().stages.push_back(
+        {.worker = stage.worker(),
+         .step_seconds = [cost, speed, first = stage.first_layer(),
+                          count = stage.num_layers()](std::span<const StepSlice> slices) {
+           return cost->StepSeconds(*speed, first, count, slices);
+         }});
+  }
+  for (SimulatedPipeline& pipeline : pipelines) {
+    pipeline.hops.push_back(control);
+    pipeline.scheduler = OptionsOf(plan, static_cast<int>(pipeline.stages.size()), max_queue);
+  }
+  return pipelines;
+}
+
+}  // namespace layercake
