@@ -8,23 +8,26 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "common/base/mutex.h"
 #include "common/base/text_table.h"
 #include "common/rpc/status.h"
+#include "coordinator/cli/load_flags.h"
 
 namespace layercake {
 namespace {
 
-v1::GenerateRequest MakeRequest(const BenchOptions& options, int index) {
+v1::GenerateRequest MakeRequest(const BenchOptions& options, const LoadRequest& load, int index) {
   v1::GenerateRequest request;
   request.set_model(options.model);
-  std::mt19937_64 random(options.seed * 1'000'003 + static_cast<uint64_t>(index));
+  const uint64_t seed = options.load.seed;
+  std::mt19937_64 random(seed * 1'000'003 + static_cast<uint64_t>(index));
   std::uniform_int_distribution<int32_t> id(0, options.vocab_size - 1);
-  for (int i = 0; i < options.prompt_tokens; ++i) request.mutable_token_ids()->add_ids(id(random));
+  for (int i = 0; i < load.prompt_tokens; ++i) request.mutable_token_ids()->add_ids(id(random));
   v1::GenerateOptions* generate = request.mutable_options();
-  generate->set_max_tokens(options.output_tokens);
+  generate->set_max_tokens(load.output_tokens);
   generate->set_ignore_eos(true);
-  generate->mutable_sampling()->set_seed(options.seed + static_cast<uint64_t>(index));
+  generate->mutable_sampling()->set_seed(seed + static_cast<uint64_t>(index));
   return request;
 }
 
@@ -81,36 +84,43 @@ std::vector<RequestTrace> RunBench(v1::Inference::StubInterface& stub, const Ben
     int next ABSL_GUARDED_BY(mutex) = 0;
     std::vector<RequestTrace> traces ABSL_GUARDED_BY(mutex);
   } shared;
-  const auto work = [&] {
+  const std::vector<LoadRequest> load = DrawLoad(options.load);
+  std::vector<v1::GenerateRequest> requests;
+  for (const LoadRequest& request : load) {
+    requests.push_back(MakeRequest(options, request, static_cast<int>(requests.size())));
+  }
+  const auto send = [&](size_t index) {
+    RequestTrace trace = Trace(stub, requests[index], clock);
+    MutexLock lock(shared.mutex);
+    shared.traces.push_back(std::move(trace));
+    if (on_done) on_done(static_cast<int>(shared.traces.size()));
+  };
+  const auto send_in_turn = [&] {
     while (true) {
-      int index = 0;
+      size_t index = 0;
       {
         MutexLock lock(shared.mutex);
-        if (shared.next == options.requests) return;
-        index = shared.next++;
+        if (shared.next == options.load.requests) return;
+        index = static_cast<size_t>(shared.next++);
       }
-      RequestTrace trace = Trace(stub, MakeRequest(options, index), clock);
-      MutexLock lock(shared.mutex);
-      shared.traces.push_back(std::move(trace));
-      if (on_done) on_done(static_cast<int>(shared.traces.size()));
+      send(index);
     }
   };
   std::vector<std::thread> threads;
-  for (int i = 0; i < std::min(options.concurrency, options.requests); ++i) {
-    threads.emplace_back(work);
+  if (options.load.arrivals_per_second > 0) {
+    const absl::Time begin = clock.Now();
+    for (size_t i = 0; i < requests.size(); ++i) {
+      absl::SleepFor(begin + absl::Seconds(load[i].arrives_seconds) - clock.Now());
+      threads.emplace_back(send, i);
+    }
+  } else {
+    for (int i = 0; i < std::min(options.load.concurrency, options.load.requests); ++i) {
+      threads.emplace_back(send_in_turn);
+    }
   }
   for (std::thread& thread : threads) thread.join();
   MutexLock lock(shared.mutex);
   return std::move(shared.traces);
-}
-
-Percentiles PercentilesOf(std::vector<double> values) {
-  if (values.empty()) return {};
-  std::sort(values.begin(), values.end());
-  const auto at = [&values](int percent) {
-    return values[(values.size() * static_cast<size_t>(percent) + 99) / 100 - 1];
-  };
-  return {.p50 = at(50), .p99 = at(99)};
 }
 
 BenchSummary Summarise(const std::vector<RequestTrace>& traces) {
@@ -158,9 +168,8 @@ std::string FormatBench(const BenchOptions& options, const BenchSummary& summary
   table.AddRow({"errors", summary.errors == 0
                               ? "0"
                               : absl::StrCat(summary.errors, ": ", summary.first_error)});
-  return absl::StrCat(summary.requests, " requests, ", options.concurrency, " at a time, ",
-                      options.prompt_tokens, " prompt and ", options.output_tokens,
-                      " output tokens each\n\n", table.Format());
+  return absl::StrCat(summary.requests, " requests, ", FormatLoad(options.load), "\n\n",
+                      table.Format());
 }
 
 std::string BenchJson(const BenchOptions& options, const BenchSummary& summary) {
@@ -168,10 +177,11 @@ std::string BenchJson(const BenchOptions& options, const BenchSummary& summary) 
     return nlohmann::ordered_json{{"p50", p.p50}, {"p99", p.p99}};
   };
   const nlohmann::ordered_json json = {
-      {"concurrency", options.concurrency},
+      {"concurrency", options.load.concurrency},
+      {"arrivalsPerSecond", options.load.arrivals_per_second},
       {"requests", summary.requests},
-      {"promptTokensEach", options.prompt_tokens},
-      {"outputTokensEach", options.output_tokens},
+      {"promptTokensEach", FormatRange(options.load.prompt_tokens)},
+      {"outputTokensEach", FormatRange(options.load.output_tokens)},
       {"wallSeconds", summary.wall_seconds},
       {"promptTokens", summary.prompt_tokens},
       {"outputTokens", summary.output_tokens},

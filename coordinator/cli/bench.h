@@ -10,16 +10,15 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "common/base/clock.h"
+#include "coordinator/simulate/load.h"
+#include "coordinator/simulate/percentiles.h"
 #include "layercake/v1/inference.grpc.pb.h"
 
 namespace layercake {
 
 struct BenchOptions {
-  int concurrency = 1;  // requests in flight
-  int requests = 8;     // in all
-  int prompt_tokens = 128;
-  int output_tokens = 64;  // of each request; end-of-sequence tokens do not end it
-  uint64_t seed = 1;       // of the random prompts
+  // End-of-sequence tokens do not end a request; its lengths are as drawn.
+  LoadOptions load = {.requests = 8};
   int vocab_size = 0;
   std::string model;
 };
@@ -37,17 +36,10 @@ struct RequestTrace {
   absl::Status status;
 };
 
-// Sends options.requests requests of random token ids, options.concurrency at a time, from as many
-// threads. `on_done` is called after each, with how many have ended, under a lock.
+// Sends the requests of options.load, prompts of random token ids, each from a thread that waits
+// for it. `on_done` is called after each, with how many have ended, under a lock.
 std::vector<RequestTrace> RunBench(v1::Inference::StubInterface& stub, const BenchOptions& options,
                                    const Clock& clock, const std::function<void(int)>& on_done);
-
-struct Percentiles {
-  double p50 = 0;
-  double p99 = 0;
-};
-// Nearest rank: the least value that at least half (99%) of `values` do not exceed. Zeros for none.
-Percentiles PercentilesOf(std::vector<double> values);
 
 struct BenchSummary {
   int requests = 0;

@@ -8,6 +8,7 @@
 #include "coordinator/cli/bench.h"
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/connection.h"
+#include "coordinator/cli/load_flags.h"
 #include "coordinator/cli/output.h"
 
 namespace layercake {
@@ -33,18 +34,20 @@ absl::Status Bench(const CommonFlags& common, BenchOptions options, int warmup) 
   if (options.vocab_size < 1) {
     return absl::FailedPreconditionError(absl::StrCat(model.name(), " has no vocabulary"));
   }
-  if (options.prompt_tokens + options.output_tokens > model.max_context_tokens()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        options.prompt_tokens, " prompt and ", options.output_tokens,
-        " output tokens are more than the context of ", model.max_context_tokens(), " tokens"));
+  const int prompt_tokens = options.load.prompt_tokens.most;
+  const int output_tokens = options.load.output_tokens.most;
+  if (prompt_tokens > model.max_context_tokens() - output_tokens) {
+    return absl::InvalidArgumentError(absl::StrCat(prompt_tokens, " prompt and ", output_tokens,
+                                                   " output tokens are more than the context of ",
+                                                   model.max_context_tokens(), " tokens"));
   }
   BenchOptions warm = options;
-  warm.requests = warmup;
-  warm.seed = options.seed + 1'000'000;
+  warm.load.requests = warmup;
+  warm.load.seed = options.load.seed + 1'000'000;
   RunBench(connection.inference(), warm, *Clock::Real(), nullptr);
   const bool terminal = IsTerminal(STDERR_FILENO);
   const auto show = [&](int done) {
-    if (terminal) std::cerr << "\r\033[K" << done << " of " << options.requests << std::flush;
+    if (terminal) std::cerr << "\r\033[K" << done << " of " << options.load.requests << std::flush;
   };
   const BenchSummary summary =
       Summarise(RunBench(connection.inference(), options, *Clock::Real(), show));
@@ -67,19 +70,11 @@ Command AddBenchCommand(CLI::App& app, const CommonFlags& common) {
   auto flags = std::make_shared<Flags>();
   CLI::App* bench = app.add_subcommand(
       "bench", "Measure tokens/s and waits under load, with prompts of random token ids");
-  BenchOptions& options = flags->options;
-  const auto add = [bench](const std::string& flag, int* value, const std::string& help) {
-    bench->add_option(flag, *value, help)->check(CLI::PositiveNumber)->capture_default_str();
-  };
-  add("--concurrency", &options.concurrency, "requests in flight");
-  add("--requests", &options.requests, "requests in all");
-  add("--prompt-tokens", &options.prompt_tokens, "tokens of each prompt");
-  add("--output-tokens", &options.output_tokens, "tokens that each request generates");
+  AddLoadFlags(*bench, &flags->options.load);
   bench->add_option("--warmup", flags->warmup, "requests before those that count")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  bench->add_option("--seed", options.seed, "of the random prompts")->capture_default_str();
-  bench->add_option("--model", options.model, "name of the model (default: the one loaded)");
+  bench->add_option("--model", flags->options.model, "name of the model (default: the one loaded)");
   return {.app = bench,
           .run = [flags, &common] { return Report(Bench(common, flags->options, flags->warmup)); }};
 }

@@ -31,6 +31,8 @@ Command AddUnloadCommand(CLI::App& app, const CommonFlags& common);
 Command AddDrainCommand(CLI::App& app, const CommonFlags& common);
 Command AddTokenizeCommand(CLI::App& app, const CommonFlags& common);
 Command AddBenchCommand(CLI::App& app, const CommonFlags& common);
+Command AddMeasureCommand(CLI::App& app, const CommonFlags& common);
+Command AddSimulateCommand(CLI::App& app, const CommonFlags& common);
 
 // The whole program: parses, runs the subcommand, returns the exit code.
 int RunCommandLine(int argc, const char* const* argv);

@@ -17,9 +17,28 @@
 namespace layercake {
 namespace {
 
-absl::Status Load(const CommonFlags& common, v1::LoadModelRequest request) {
-  request.set_model_dir(ModelPath(request.model_dir()));
+// What the model in force was loaded by.
+absl::StatusOr<v1::LoadModelRequest> RequestInForce(const Connection& connection) {
+  grpc::ClientContext context;
+  SetTimeout(context, kCallTimeout);
+  v1::ClusterStatus status;
+  LC_RETURN_IF_ERROR(
+      connection.Explain(connection.admin().GetStatus(&context, v1::GetStatusRequest(), &status)));
+  if (!status.request().model_dir().empty()) return status.request();
+  return absl::FailedPreconditionError("no model is loaded; name one to load");
+}
+
+absl::Status Load(const CommonFlags& common, v1::LoadModelRequest request, bool replace) {
   const Connection connection(common.address);
+  if (request.model_dir().empty()) {
+    if (!replace) {
+      return absl::InvalidArgumentError(
+          "name a model directory, or give --replace to place the loaded model anew");
+    }
+    LC_ASSIGN_OR_RETURN(request, RequestInForce(connection));
+  }
+  request.set_model_dir(ModelPath(request.model_dir()));
+  request.set_replace(replace);
   grpc::ClientContext context;
   LC_ASSIGN_OR_RETURN(
       const v1::Plan plan,
@@ -72,17 +91,25 @@ absl::Status Drain(const CommonFlags& common, const DrainFlags& flags) {
 }  // namespace
 
 Command AddLoadCommand(CLI::App& app, const CommonFlags& common) {
-  auto request = std::make_shared<v1::LoadModelRequest>();
+  struct Flags {
+    v1::LoadModelRequest request;
+    bool replace = false;
+  };
+  auto flags = std::make_shared<Flags>();
+  v1::LoadModelRequest* request = &flags->request;
   CLI::App* load =
       app.add_subcommand("load", "Load a model on the running cluster, in place of the one there");
   load->add_option("model", *request->mutable_model_dir(),
                    "Hugging Face model directory, on the coordinator's and the workers' hosts")
-      ->type_name("DIR")
-      ->required();
+      ->type_name("DIR");
   load->add_option("--model-name", *request->mutable_name(),
                    "what clients call it (default: the directory's name)");
+  load->add_flag("--replace", flags->replace,
+                 "plan and load anew even if this model is loaded with these flags; without a "
+                 "model, the loaded one with its own");
   AddPlanFlags(*load, request->mutable_options());
-  return {.app = load, .run = [request, &common] { return Report(Load(common, *request)); }};
+  return {.app = load,
+          .run = [flags, &common] { return Report(Load(common, flags->request, flags->replace)); }};
 }
 
 Command AddUnloadCommand(CLI::App& app, const CommonFlags& common) {

@@ -23,7 +23,8 @@ int RunCommandLine(int argc, const char* const* argv) {
       AddChatCommand(*app, common),     AddPlanCommand(*app, common),
       AddStatusCommand(*app, common),   AddLoadCommand(*app, common),
       AddUnloadCommand(*app, common),   AddDrainCommand(*app, common),
-      AddTokenizeCommand(*app, common), AddBenchCommand(*app, common)};
+      AddTokenizeCommand(*app, common), AddBenchCommand(*app, common),
+      AddMeasureCommand(*app, common),  AddSimulateCommand(*app, common)};
   for (const Command& command : commands) command.app->fallthrough();
   if (const auto code = ParseCommandLine(*app, argc, argv)) return *code;
   for (const Command& command : commands) {

@@ -82,6 +82,7 @@ std::string WorkerRows(const v1::ClusterStatus& status) {
                    {"free", kRight},
                    {"cap", kRight},
                    {"bandwidth", kRight},
+                   {"prompts", kRight},
                    {"steps", kRight},
                    {"heartbeat", kRight},
                    {"address"},
@@ -98,6 +99,7 @@ std::string WorkerRows(const v1::ClusterStatus& status) {
          lost ? "-" : LayersOf(status.plan(), worker.name()), Bytes(worker.stage_bytes()),
          Bytes(device.free_bytes()), device.cap_bytes() > 0 ? Bytes(device.cap_bytes()) : "-",
          absl::StrCat(FormatFigure(worker.profile().bandwidth_bytes_per_second() / 1e9), " GB/s"),
+         absl::StrCat(FormatFigure(worker.profile().flops_per_second() / 1e9), " GFLOP/s"),
          absl::StrCat(worker.steps()),
          absl::StrFormat("%.1f s ago",
                          absl::ToDoubleSeconds(ToDuration(worker.last_heartbeat_ago()))),
@@ -107,6 +109,17 @@ std::string WorkerRows(const v1::ClusterStatus& status) {
 }
 
 }  // namespace
+
+std::string FormatLinks(const google::protobuf::RepeatedPtrField<v1::Link>& links) {
+  constexpr auto kRight = TextTable::Align::kRight;
+  TextTable table({{"link from"}, {"to"}, {"latency", kRight}, {"bandwidth", kRight}});
+  for (const v1::Link& link : links) {
+    table.AddRow({link.from(), link.to(),
+                  absl::StrCat(FormatFigure(link.latency_seconds() * 1e6), " us"),
+                  absl::StrCat(FormatFigure(link.bandwidth_bytes_per_second() / 1e9), " GB/s")});
+  }
+  return table.Format();
+}
 
 std::string FormatStatus(const v1::ClusterStatus& status) {
   std::string out = status.model().empty() ? "" : absl::StrCat(status.model(), ": ");
@@ -125,7 +138,9 @@ std::string FormatStatus(const v1::ClusterStatus& status) {
   if (status.workers_size() == 0) {
     return absl::StrCat(out, "\nno workers; start layercake-worker with --coordinator\n");
   }
-  return absl::StrCat(out, "\n", WorkerRows(status));
+  absl::StrAppend(&out, "\n", WorkerRows(status));
+  if (status.links_size() > 0) absl::StrAppend(&out, "\n", FormatLinks(status.links()));
+  return out;
 }
 
 }  // namespace layercake

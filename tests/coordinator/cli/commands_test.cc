@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <fstream>
+#include <set>
 
 #include "common/options/options.h"
 #include "tests/coordinator/cli/fake_coordinator.h"
@@ -243,7 +244,8 @@ TEST_F(CliTest, PlanReadsAClusterFile) {
   std::ofstream(cluster) << "devices:\n- {name: big, card: tesla-m41}\n";
   const Outcome unknown = Run({"plan", "--model", config, "--cluster", cluster});
   EXPECT_EQ(unknown.code, kExitUsage);
-  EXPECT_THAT(unknown.err, AllOf(HasSubstr("cluster.yaml:2"), HasSubstr("did you mean tesla-m40?")));
+  EXPECT_THAT(unknown.err,
+              AllOf(HasSubstr("cluster.yaml:2"), HasSubstr("did you mean tesla-m40?")));
 }
 
 TEST_F(CliTest, PlanSizesModelsThatNoWorkerRunsYet) {
@@ -312,6 +314,115 @@ TEST_F(CliTest, BenchCountsErrorsAndFails) {
   EXPECT_EQ(outcome.code, kExitFailure);
   EXPECT_THAT(outcome.out, HasSubstr("2: the queue is full"));
   EXPECT_THAT(Run({"bench", "--prompt-tokens", "100"}).err, HasSubstr("more than the context"));
+}
+
+TEST_F(CliTest, BenchDrawsArrivalsAndLengths) {
+  const Outcome outcome = Run({"bench", "--requests", "20", "--arrival-rate", "2000",
+                               "--prompt-tokens", "3-6", "--output-tokens", "2", "--warmup", "0"});
+  EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_THAT(outcome.out, HasSubstr("20 requests, 2000 a second, 3-6 prompt and 2 output tokens"));
+  std::set<int> lengths;
+  for (const v1::GenerateRequest& request : inference_.generate_requests) {
+    lengths.insert(request.token_ids().ids_size());
+  }
+  EXPECT_EQ(inference_.generate_requests.size(), 20u);
+  EXPECT_GE(*lengths.begin(), 3);
+  EXPECT_LE(*lengths.rbegin(), 6);
+  EXPECT_GT(lengths.size(), 1u);
+}
+
+TEST_F(CliTest, BenchRefusesLoadsThatMakeNoSense) {
+  for (const auto& flags :
+       std::vector<std::vector<std::string>>{{"--prompt-tokens", "9-3"},
+                                             {"--prompt-tokens", "0"},
+                                             {"--output-tokens", "1-2-3"},
+                                             {"--arrival-rate", "0"},
+                                             {"--arrival-rate", "1", "--concurrency", "2"}}) {
+    std::vector<std::string> arguments = {"bench"};
+    arguments.insert(arguments.end(), flags.begin(), flags.end());
+    EXPECT_EQ(Run(arguments).code, kExitUsage) << flags[1];
+  }
+}
+
+TEST_F(CliTest, MeasureShowsLinksAndFailsWhereOneFailed) {
+  v1::Link* link = admin_.links.add_links();
+  link->set_from("m40");
+  link->set_to("p106");
+  link->set_latency_seconds(120e-6);
+  link->set_bandwidth_bytes_per_second(1.1e9);
+  const Outcome good = Run({"measure"});
+  EXPECT_EQ(good.code, kExitOk) << good.err;
+  EXPECT_THAT(good.out, AllOf(HasSubstr("m40"), HasSubstr("p106"), HasSubstr("120 us"),
+                              HasSubstr("1.10 GB/s")));
+  admin_.links.add_failures("p106 to m40: no route");
+  const Outcome bad = Run({"measure"});
+  EXPECT_EQ(bad.code, kExitFailure);
+  EXPECT_THAT(bad.err, HasSubstr("p106 to m40: no route"));
+  *admin_.status.add_links() = *link;
+  admin_.status.add_workers()->set_name("m40");
+  EXPECT_THAT(Run({"status"}).out, AllOf(HasSubstr("link from"), HasSubstr("1.10 GB/s")));
+}
+
+v1::Plan OneStage(const std::string& worker) {
+  v1::Plan plan;
+  plan.set_model("m");
+  v1::StagePlan* stage = plan.add_stages();
+  stage->set_worker(worker);
+  stage->set_num_layers(12);
+  return plan;
+}
+
+TEST_F(CliTest, PlanTellsWhatWouldChangeAndHowToHaveIt) {
+  *admin_.status.mutable_plan() = OneStage("m40");
+  admin_.status.mutable_request()->set_model_dir("/models/m");
+  admin_.status.mutable_request()->mutable_options()->set_context_tokens(77);
+  admin_.plan = OneStage("p106");
+  const Outcome outcome = Run({"plan"});
+  EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
+  EXPECT_THAT(outcome.out,
+              AllOf(HasSubstr("p106: joins with layers 0-11"), HasSubstr("m40: gives up"),
+                    HasSubstr("layercake load --replace")));
+  EXPECT_EQ(admin_.plan_request.model_dir(), "/models/m");
+  EXPECT_EQ(admin_.plan_request.options().context_tokens(), 77);
+  admin_.plan = OneStage("m40");
+  EXPECT_THAT(Run({"plan"}).out, Not(HasSubstr("--replace")));
+}
+
+TEST_F(CliTest, LoadReplacePlacesTheLoadedModelAnewWithItsOwnFlags) {
+  EXPECT_EQ(Run({"load"}).code, kExitUsage);
+  EXPECT_THAT(Run({"load", "--replace"}).err, HasSubstr("no model is loaded"));
+  admin_.status.mutable_request()->set_model_dir("/models/m");
+  admin_.status.mutable_request()->set_name("mine");
+  EXPECT_EQ(Run({"load", "--replace"}).code, kExitOk);
+  EXPECT_EQ(admin_.load_request.model_dir(), "/models/m");
+  EXPECT_EQ(admin_.load_request.name(), "mine");
+  EXPECT_TRUE(admin_.load_request.replace());
+}
+
+TEST_F(CliTest, SimulatePlaysALoadOnDevicesDescribed) {
+  const std::vector<std::string> simulate = {"simulate",
+                                             "--model",
+                                             LAYERCAKE_SOURCE_DIR "/deploy/demo/model",
+                                             "--device",
+                                             "cpu-a=8GB,10GB/s,100GFLOPS",
+                                             "--context",
+                                             "512",
+                                             "--requests",
+                                             "6",
+                                             "--prompt-tokens",
+                                             "10-20",
+                                             "--output-tokens",
+                                             "5"};
+  const Outcome table = Run(simulate);
+  EXPECT_EQ(table.code, kExitOk) << table.err;
+  EXPECT_THAT(table.out, AllOf(HasSubstr("6 requests, 1 at a time"), HasSubstr("bubbles"),
+                               HasSubstr("cpu-a"), HasSubstr("30 tokens")));
+  std::vector<std::string> json = simulate;
+  json.insert(json.end(), {"-o", "json"});
+  EXPECT_THAT(Run(json).out, HasSubstr("\"outputTokens\": 30"));
+  std::vector<std::string> too_long = simulate;
+  too_long.insert(too_long.end(), {"--output-tokens", "600"});
+  EXPECT_NE(Run(too_long).code, kExitOk);
 }
 
 TEST_F(CliTest, ServeRefusesABrokenModelBeforeAnythingStarts) {

@@ -142,6 +142,13 @@ class FakeAdmin final : public v1::Admin::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status MeasureLinks(grpc::ServerContext*, const v1::MeasureLinksRequest*,
+                            v1::MeasureLinksResponse* response) override {
+    *response = links;
+    return grpc::Status::OK;
+  }
+
+  v1::MeasureLinksResponse links;
   int remaining_sequences = 0;
   bool wait_for_cancel = false;
   v1::PlanModelRequest plan_request;
