@@ -3,6 +3,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -71,7 +72,7 @@ class Converter {
                                   before.line));
     }
     LC_ASSIGN_OR_RETURN(YamlValue value, Convert(field.second, depth + 1));
-    map.fields.emplace_back(std::move(key), std::move(value));
+    map.fields.push_back({std::move(key), std::move(value)});
     return absl::OkStatus();
   }
 

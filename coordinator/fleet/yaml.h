@@ -3,7 +3,6 @@
 // YAML as plain values that know their line; yaml-cpp stays behind it.
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -12,13 +11,20 @@
 
 namespace layercake {
 
+struct YamlField;
+
 struct YamlValue {
   enum class Kind { kNothing, kText, kList, kMap };
   Kind kind = Kind::kNothing;
   int line = 1;      // counted from 1
   std::string text;  // of kText: numbers and quoted text alike
   std::vector<YamlValue> items;
-  std::vector<std::pair<YamlValue, YamlValue>> fields;  // keys are kText, each once
+  std::vector<YamlField> fields;
+};
+
+struct YamlField {
+  YamlValue key;  // of kText; each once in a map
+  YamlValue value;
 };
 
 // Parses one document; `file` names it in messages.
