@@ -185,6 +185,30 @@ TEST_F(CliTest, StatusShowsWorkersAndLoad) {
   EXPECT_THAT(Run({"status", "-o", "json"}).out, HasSubstr("\"SERVING_STATE_READY\""));
 }
 
+TEST_F(CliTest, StatusShowsEachReplica) {
+  admin_.status.set_state(v1::SERVING_STATE_READY);
+  admin_.status.set_total_blocks(64);
+  admin_.status.mutable_plan()->set_num_replicas(2);
+  for (int i = 0; i < 2; ++i) {
+    const std::string worker = i == 0 ? "m40" : "p106";
+    admin_.status.add_workers()->set_name(worker);
+    v1::StagePlan* stage = admin_.status.mutable_plan()->add_stages();
+    stage->set_worker(worker);
+    stage->set_num_layers(4);
+    stage->set_replica(i);
+    admin_.status.add_replicas()->set_replica(i);
+  }
+  v1::ReplicaStatus* serving = admin_.status.mutable_replicas(0);
+  serving->set_ready(true);
+  serving->set_running_sequences(3);
+  serving->set_free_blocks(10);
+  serving->set_total_blocks(32);
+  const std::string out = Run({"status"}).out;
+  EXPECT_THAT(out, HasSubstr("replica 0: 3 running, 0 waiting; 10 of 32 KV blocks free"));
+  EXPECT_THAT(out, HasSubstr("replica 1: loading"));
+  EXPECT_THAT(out, HasSubstr("replica 1: 0-3"));
+}
+
 v1::Plan SmallPlan() {
   v1::Plan plan;
   plan.set_model("demo");
