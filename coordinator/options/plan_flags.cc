@@ -181,6 +181,17 @@ void AddPolicy(CLI::App& app, v1::PlanOptions* options) {
       "OBJECTIVE");
 }
 
+void AddReplicas(CLI::App& app, v1::PlanOptions* options) {
+  AddText(
+      app, "--replicas",
+      [options](const std::string& text) {
+        options->set_replicas(text == "auto" ? 0 : CountOrReject("--replicas", text, 1));
+      },
+      "copies of the whole pipeline, over which requests are divided; auto (default): as many as "
+      "gain throughput, one for latency",
+      "N");
+}
+
 void AddLimits(CLI::App& app, v1::PlanOptions* options) {
   AddText(
       app, "--context",
@@ -254,6 +265,7 @@ void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
           "[WORKER=]SIZE");
   AddList(app, options, "--order", SetOrder, "the pipeline's order of workers", "WORKERS");
   AddList(app, options, "--exclude", SetExclude, "workers to leave out", "WORKERS");
+  AddReplicas(app, options);
   AddLimits(app, options);
   AddWeights(app, options);
 }

@@ -17,6 +17,7 @@ namespace layercake {
 //   --layers m40=0-19,p106=20-31       inclusive ranges; implies --policy manual
 //   --max-memory 11GiB | m40=11GiB,... for all, or per worker; repeatable
 //   --order a,b   --exclude a,b
+//   --replicas N|auto
 //   --context N|auto   --batch N   --step-tokens N
 //   --reserve SIZE   --kv-type auto|f32|f16   --weights auto|f32|bf16|f16|int8|int4
 //

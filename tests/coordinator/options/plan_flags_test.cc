@@ -66,7 +66,7 @@ TEST(PlanFlagsTest, MaxMemoryForAllAndByName) {
 TEST(PlanFlagsTest, OrderExcludeAndLimits) {
   const v1::PlanOptions options = Parse(
       "--order b,a --exclude c --context 4096 --batch 8 --step-tokens 128 --reserve 1MiB "
-      "--kv-type f16");
+      "--kv-type f16 --replicas 2");
   EXPECT_THAT(options.order(), ElementsAre("b", "a"));
   EXPECT_THAT(options.exclude(), ElementsAre("c"));
   EXPECT_EQ(options.context_tokens(), 4096);
@@ -74,6 +74,7 @@ TEST(PlanFlagsTest, OrderExcludeAndLimits) {
   EXPECT_EQ(options.step_tokens(), 128);
   EXPECT_EQ(options.reserve_bytes(), 1u << 20);
   EXPECT_EQ(options.kv_type(), v1::KV_TYPE_F16);
+  EXPECT_EQ(options.replicas(), 2);
 }
 
 TEST(PlanFlagsTest, WeightsByName) {
@@ -82,7 +83,10 @@ TEST(PlanFlagsTest, WeightsByName) {
   EXPECT_THAT(ParseError("--weights q4"), HasSubstr("none of auto, f32, bf16"));
 }
 
-TEST(PlanFlagsTest, ContextAutoIsZero) { EXPECT_EQ(Parse("--context auto").context_tokens(), 0); }
+TEST(PlanFlagsTest, AutoIsZero) {
+  EXPECT_EQ(Parse("--context auto").context_tokens(), 0);
+  EXPECT_EQ(Parse("--replicas auto").replicas(), 0);
+}
 
 TEST(PlanFlagsTest, BadValuesSayWhatWasExpected) {
   EXPECT_THAT(ParseError("--policy fast"), HasSubstr("none of auto, balanced"));
@@ -97,6 +101,7 @@ TEST(PlanFlagsTest, BadValuesSayWhatWasExpected) {
   EXPECT_THAT(ParseError("--max-memory a=1GiB,a=2GiB"), HasSubstr("twice for a"));
   EXPECT_THAT(ParseError("--order a,,b"), HasSubstr("empty item"));
   EXPECT_THAT(ParseError("--context 0"), HasSubstr("at least 1"));
+  EXPECT_THAT(ParseError("--replicas 0"), HasSubstr("at least 1"));
   EXPECT_THAT(ParseError("--batch many"), HasSubstr("\"many\" is not a whole number"));
   EXPECT_THAT(ParseError("--kv-type int3"), HasSubstr("none of auto, f32, f16"));
 }
