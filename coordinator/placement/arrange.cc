@@ -32,7 +32,7 @@ std::optional<Arrangement> Cheapest(const CostModel& cost, const DeviceSelection
   const LinkTimes links(costs.num_devices());
   std::optional<Pipeline> found = MinimiseSum({costs, links, devices, selection.in_order});
   if (!found.has_value()) return std::nullopt;
-  return Arrangement{.pipeline = *std::move(found)};
+  return Arrangement{.replicas = {*std::move(found)}};
 }
 
 // The cut nearest to `targets` layers per device in squares, as far as memory allows.
@@ -80,7 +80,7 @@ std::optional<Arrangement> Arrange(const CostModel& cost, const DeviceSelection&
       CHECK_NE(options.policy(), v1::PlanOptions::POLICY_MANUAL);
       return options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY
                  ? ForLatency(cost, selection)
-                 : ForThroughput(cost, selection);
+                 : ForThroughput(cost, selection, options.replicas());
   }
 }
 

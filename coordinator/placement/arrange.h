@@ -13,8 +13,8 @@
 
 namespace layercake {
 
-// The pipeline that policy and objective ask for, with room for at least one sequence of the whole
-// context. nullopt: none has. REQUIRES: the policy is not manual.
+// The pipelines that policy, objective and replicas ask for, each with room for at least one
+// sequence of the whole context. nullopt: none was found. REQUIRES: the policy is not manual.
 std::optional<Arrangement> Arrange(const CostModel& cost, const DeviceSelection& selection,
                                    const v1::PlanOptions& options);
 

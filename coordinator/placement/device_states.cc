@@ -19,7 +19,7 @@ std::vector<std::vector<int>> InterchangeableDevices(const SearchSpace& space) {
   return kinds;
 }
 
-std::optional<DeviceStates> DeviceStates::Of(const SearchSpace& space, int most) {
+std::optional<DeviceStates> DeviceStates::Of(const SearchSpace& space, int most, int most_of_kind) {
   DeviceStates states;
   states.in_order_ = space.in_order;
   if (space.in_order) {
@@ -29,7 +29,7 @@ std::optional<DeviceStates> DeviceStates::Of(const SearchSpace& space, int most)
   states.kinds_ = InterchangeableDevices(space);
   int64_t num_sets = 1;
   for (const std::vector<int>& kind : states.kinds_) {
-    const int limit = std::min(static_cast<int>(kind.size()), space.times.num_layers());
+    const int limit = std::min(static_cast<int>(kind.size()), most_of_kind);
     states.limits_.push_back(limit);
     states.stride_.push_back(static_cast<int>(num_sets));
     num_sets *= limit + 1;

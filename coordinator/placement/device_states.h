@@ -18,12 +18,19 @@ std::vector<std::vector<int>> InterchangeableDevices(const SearchSpace& space);
 // numbered so that each comes after those that lead to it.
 class DeviceStates {
  public:
-  // nullopt: more than `most` states. A given order has a state per device.
-  static std::optional<DeviceStates> Of(const SearchSpace& space, int most);
+  // nullopt: more than `most` states. A given order has a state per device. Of a kind no more than
+  // `most_of_kind` devices are told apart by number.
+  static std::optional<DeviceStates> Of(const SearchSpace& space, int most, int most_of_kind);
+  // For one pipeline, which has a layer for each device at least.
+  static std::optional<DeviceStates> Of(const SearchSpace& space, int most) {
+    return Of(space, most, space.times.num_layers());
+  }
 
   bool in_order() const { return in_order_; }
   int num_kinds() const { return static_cast<int>(kinds_.size()); }
   const std::vector<int>& devices(int kind) const { return kinds_[kind]; }
+  // In any order only.
+  int num_sets() const { return num_sets_; }
   int num_states() const { return in_order_ ? num_kinds() : num_sets_ * num_kinds(); }
 
   int last(int state) const { return in_order_ ? state : state % num_kinds(); }
@@ -46,10 +53,12 @@ class DeviceStates {
     }
   }
 
+  // How many devices of `kind` are in `set`, in any order.
+  int count(int set, int kind) const { return set / stride_[kind] % (limits_[kind] + 1); }
   // How many devices of `kind` may follow those of `set`.
   int left(int set, int kind) const {
     if (in_order_) return kind > set ? 1 : 0;
-    return limits_[kind] - set / stride_[kind] % (limits_[kind] + 1);
+    return limits_[kind] - count(set, kind);
   }
 
  private:

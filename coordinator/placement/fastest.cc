@@ -5,15 +5,18 @@
 #include <numeric>
 #include <utility>
 
-#include "common/base/logging.h"
 #include "coordinator/placement/memory.h"
 #include "coordinator/placement/predict.h"
+#include "coordinator/placement/replicas.h"
 
 namespace layercake {
 namespace {
 
 // Times equal to this much are the same: none is predicted that well.
 constexpr double kSameTime = 1e-9;
+// Replicas that gain less than this share are not worth the slower answers of a slow one.
+constexpr double kLeastGain = 0.05;
+constexpr int64_t kManyDevices = 64;
 
 // The tables of a step of `sequences` sequences with room for `blocks` KV blocks on every stage.
 struct Tables {
@@ -24,6 +27,12 @@ struct Tables {
 
   SearchSpace space() const { return {times, links, devices, in_order}; }
 };
+
+std::vector<int> Everyone(const DeviceSelection& selection) {
+  std::vector<int> devices(selection.devices.size());
+  std::iota(devices.begin(), devices.end(), 0);
+  return devices;
+}
 
 Tables TablesFor(const CostModel& cost, const DeviceSelection& selection, int64_t blocks,
                  int64_t sequences) {
@@ -38,9 +47,8 @@ Tables TablesFor(const CostModel& cost, const DeviceSelection& selection, int64_
   Tables tables{
       .times = StageTimes(std::move(rows), num_rows, cost.num_layers()),
       .links = selection.links.Times(static_cast<double>(cost.ActivationBytes(sequences))),
-      .devices = std::vector<int>(selection.devices.size()),
+      .devices = Everyone(selection),
       .in_order = selection.in_order};
-  std::iota(tables.devices.begin(), tables.devices.end(), 0);
   for (int row = 0; row < num_rows; ++row) {
     for (int first = 0; first < cost.num_layers(); ++first) {
       for (int count = 1; first + count <= cost.num_layers(); ++count) {
@@ -53,25 +61,37 @@ Tables TablesFor(const CostModel& cost, const DeviceSelection& selection, int64_
   return tables;
 }
 
-double Rate(const CostModel& cost, const DeviceSelection& selection, const Pipeline& pipeline) {
-  const int64_t blocks = ChooseBlocks(cost, selection.devices, pipeline);
-  return Predict(cost, selection, pipeline, blocks).tokens_per_second;
+double Gap(double value, double bound) {
+  const double gap = value > bound ? value / bound - 1 : 0;
+  return gap > kSameTime ? gap : 0;
 }
 
-// Of the pipelines as fast as `fastest`, the one with the most KV blocks.
+double Rate(const CostModel& cost, const DeviceSelection& selection,
+            const std::vector<Pipeline>& pipelines) {
+  const int64_t blocks = ChooseBlocks(cost, selection.devices, pipelines);
+  double rate = 0;
+  for (const Pipeline& pipeline : pipelines) {
+    rate += Predict(cost, selection, pipeline, blocks).tokens_per_second;
+  }
+  return rate;
+}
+
+// Of the pipelines on these devices as fast as `fastest`, the one with the most KV blocks.
 Pipeline WithMostBlocks(const CostModel& cost, const DeviceSelection& selection, int64_t sequences,
-                        double cycle_allowed, Pipeline fastest) {
+                        double cycle_allowed, const std::vector<int>& devices, Pipeline fastest) {
   const int64_t stages = static_cast<int64_t>(fastest.stages.size());
   int64_t low = ChooseBlocks(cost, selection.devices, fastest);
   int64_t high = std::max(low, stages * cost.limits().max_batch_sequences * cost.context_blocks());
   while (low < high) {
     const int64_t blocks = low + (high - low + 1) / 2;
-    const Tables tables = TablesFor(cost, selection, blocks, sequences);
+    Tables tables = TablesFor(cost, selection, blocks, sequences);
+    tables.devices = devices;
     std::optional<Pipeline> found =
         MinimiseSum(tables.space(), cycle_allowed, fastest.sum * (1 + kSameTime));
     if (found.has_value() && found->cycle() <= cycle_allowed * (1 + kSameTime) &&
         found->stages.size() <= fastest.stages.size() &&
-        Rate(cost, selection, *found) >= Rate(cost, selection, fastest) * (1 - kSameTime)) {
+        Rate(cost, selection, std::vector{*found}) >=
+            Rate(cost, selection, std::vector{fastest}) * (1 - kSameTime)) {
       fastest = *std::move(found);
       low = std::max(blocks, ChooseBlocks(cost, selection.devices, fastest));
     } else {
@@ -81,46 +101,151 @@ Pipeline WithMostBlocks(const CostModel& cost, const DeviceSelection& selection,
   return fastest;
 }
 
-double Gap(double value, double bound) {
-  const double gap = value > bound ? value / bound - 1 : 0;
-  return gap > kSameTime ? gap : 0;
+std::vector<int> DevicesOf(const Pipeline& pipeline) {
+  std::vector<int> devices;
+  for (const StageChoice& stage : pipeline.stages) devices.push_back(stage.device);
+  std::sort(devices.begin(), devices.end());
+  return devices;
 }
+
+// Looks for the most tokens/s.
+class Throughput {
+ public:
+  Throughput(const CostModel& cost, const DeviceSelection& selection, int num_replicas)
+      : cost_(cost), selection_(selection), num_replicas_(selection.in_order ? 1 : num_replicas) {}
+
+  // nullopt: nothing fits.
+  std::optional<Arrangement> Run() {
+    const int64_t batch = cost_.limits().max_batch_sequences;
+    // No room for more can be faster than room for one.
+    highest_ = Consider(cost_.context_blocks(), batch);
+    if (best_.empty()) return std::nullopt;
+    TryRooms(batch);
+    if (num_replicas_ == 1) RefineRoom(batch);
+    return Finish();
+  }
+
+ private:
+  struct Candidate {
+    Replicas replicas;
+    double bound = 0;
+    double rate = 0;  // tokens/s
+    int64_t sequences = 0;
+  };
+
+  bool CannotGain() const { return Highest() >= highest_ * (1 - kSameTime); }
+
+  // Room for steps of a full batch and less, in each of as many stages as there may be and fewer.
+  void TryRooms(int64_t batch) {
+    const auto devices = static_cast<int64_t>(selection_.devices.size());
+    // Dividing many devices takes long.
+    const int64_t step = num_replicas_ != 1 && devices > kManyDevices ? 4 : 2;
+    for (int64_t sequences = batch; sequences >= 1; sequences /= step) {
+      if (MostTokens(cost_.context_blocks(), sequences) <= Highest()) continue;
+      for (int64_t stages = std::min<int64_t>(devices, cost_.num_layers()); stages >= 1;
+           stages /= step) {
+        if (CannotGain()) return;
+        Consider(sequences * stages * cost_.sequence_blocks(), sequences);
+      }
+    }
+  }
+
+  // Of one pipeline, room for every number of sequences a step in as many stages as the best has.
+  void RefineRoom(int64_t batch) {
+    size_t stages = 0;
+    while (!CannotGain() && best_.at(1).replicas.pipelines[0].stages.size() != stages) {
+      stages = best_.at(1).replicas.pipelines[0].stages.size();
+      for (int64_t sequences = batch; sequences >= 1; --sequences) {
+        const int64_t room = sequences * static_cast<int64_t>(stages) * cost_.sequence_blocks();
+        if (MostTokens(std::max(room, cost_.context_blocks()), sequences) > Highest()) {
+          Consider(room, sequences);
+        }
+      }
+    }
+  }
+
+  double Highest() const {
+    double rate = 0;
+    for (const auto& [number, candidate] : best_) rate = std::max(rate, candidate.rate);
+    return rate;
+  }
+
+  // No arrangement with that room makes more tokens/s with steps of that many sequences.
+  double MostTokens(int64_t blocks, int64_t sequences) const {
+    const Tables tables = TablesFor(cost_, selection_, blocks, sequences);
+    const double steps =
+        num_replicas_ == 1 ? 1 / PeriodBound(tables.space()) : ReplicaRateBound(tables.space());
+    return static_cast<double>(sequences) * steps;
+  }
+
+  Divisions Search(const SearchSpace& space, double least_rate) const {
+    if (num_replicas_ != 1) {
+      if (ReplicaRateBound(space) <= least_rate) return {};
+      return DivideDevices(space, num_replicas_);
+    }
+    std::optional<Pipeline> found =
+        MinimiseCycle(space, least_rate > 0 ? 1 / least_rate : kDoesNotFit);
+    if (!found.has_value()) return {};
+    const double bound = 1 / found->bound;
+    return {.by_number = {{.pipelines = {*found}, .rate = 1 / found->cycle()}}, .bound = bound};
+  }
+
+  // Keeps the fastest with that room for steps of that many sequences, of each number of replicas,
+  // where they generate most so far. Returns what none with that room can exceed, in tokens/s.
+  double Consider(int64_t blocks, int64_t sequences) {
+    const Tables tables =
+        TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()), sequences);
+    const auto per_step = static_cast<double>(sequences);
+    // No pipeline generates more than the sequences of a step in each cycle.
+    Divisions found = Search(tables.space(), Highest() / (1 + kLeastGain) / per_step);
+    for (Replicas& replicas : found.by_number) {
+      const double rate = Rate(cost_, selection_, replicas.pipelines);
+      Candidate& best = best_[replicas.pipelines.size()];
+      if (rate <= best.rate * (1 + kSameTime)) continue;
+      best = {.replicas = std::move(replicas),
+              .bound = found.bound,
+              .rate = rate,
+              .sequences = sequences};
+    }
+    return found.bound * per_step;
+  }
+
+  // As few replicas as come near the highest rate.
+  Arrangement Finish() {
+    auto chosen = best_.begin();
+    while (chosen->second.rate * (1 + kLeastGain) < Highest()) ++chosen;
+    const auto& [number, best] = *chosen;
+    Arrangement arrangement{.tokens_per_second = best.rate,
+                            .gap = Gap(best.bound, best.replicas.rate)};
+    for (const Pipeline& pipeline : best.replicas.pipelines) {
+      arrangement.replicas.push_back(
+          WithMostBlocks(cost_, selection_, best.sequences, pipeline.cycle(),
+                         number == 1 ? Everyone(selection_) : DevicesOf(pipeline), pipeline));
+    }
+    return arrangement;
+  }
+
+  const CostModel& cost_;
+  const DeviceSelection& selection_;
+  const int num_replicas_;
+  double highest_ = 0;                // no arrangement makes more tokens/s
+  std::map<size_t, Candidate> best_;  // by number of replicas
+};
 
 }  // namespace
 
-std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection) {
-  const int64_t batch = cost.limits().max_batch_sequences;
-  struct Candidate {
-    Pipeline pipeline;
-    double rate = 0;
-    int64_t sequences = 0;
-  };
-  Candidate best;
-  // Whether the fastest with that room generates most so far.
-  const auto consider = [&](int64_t blocks, int64_t sequences) {
-    const Tables tables = TablesFor(cost, selection, blocks, sequences);
-    // No pipeline generates more than the sequences of a step in each cycle.
-    const double slowest_of_use =
-        best.rate > 0 ? static_cast<double>(sequences) / best.rate : kDoesNotFit;
-    std::optional<Pipeline> found = MinimiseCycle(tables.space(), slowest_of_use);
-    if (!found.has_value()) return;
-    const double rate = Rate(cost, selection, *found);
-    if (rate <= best.rate * (1 + kSameTime)) return;
-    best = {.pipeline = *std::move(found), .rate = rate, .sequences = sequences};
-  };
-  consider(cost.context_blocks(), batch);
-  if (best.rate == 0) return std::nullopt;
-  const double highest_rate = static_cast<double>(batch) / best.pipeline.bound;
-  const int64_t most_stages = std::min<int64_t>(selection.devices.size(), 8);
-  for (int64_t room = batch * most_stages; room >= 1; room /= 2) {
-    if (best.rate >= highest_rate * (1 - kSameTime)) break;
-    consider(std::max(cost.context_blocks(), room * cost.sequence_blocks()), std::min(room, batch));
-  }
-  const double cycle = best.pipeline.cycle();
-  const double gap = Gap(cycle, best.pipeline.bound);
-  return Arrangement{
-      .pipeline = WithMostBlocks(cost, selection, best.sequences, cycle, std::move(best.pipeline)),
-      .gap = gap};
+std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection,
+                                         int num_replicas) {
+  if (num_replicas > 1) return Throughput(cost, selection, num_replicas).Run();
+  std::optional<Arrangement> one = Throughput(cost, selection, 1).Run();
+  const bool divides = num_replicas == 0 && !selection.in_order && selection.devices.size() > 1;
+  if (!one.has_value() || !divides) return one;
+  std::optional<Arrangement> several = Throughput(cost, selection, 0).Run();
+  const double gain =
+      several->replicas.size() == 1 ? 1 : several->tokens_per_second / one->tokens_per_second;
+  if (gain > 1 + kLeastGain) return several;
+  one->gap = std::max(one->gap, gain * (1 + several->gap) - 1);
+  return one;
 }
 
 std::optional<Arrangement> ForLatency(const CostModel& cost, const DeviceSelection& selection) {
@@ -128,7 +253,8 @@ std::optional<Arrangement> ForLatency(const CostModel& cost, const DeviceSelecti
   std::optional<Pipeline> found = MinimiseSum(tables.space());
   if (!found.has_value()) return std::nullopt;
   const double gap = Gap(found->sum, found->bound);
-  return Arrangement{.pipeline = WithMostBlocks(cost, selection, 1, kDoesNotFit, *std::move(found)),
+  return Arrangement{.replicas = {WithMostBlocks(cost, selection, 1, kDoesNotFit,
+                                                 Everyone(selection), *std::move(found))},
                      .gap = gap};
 }
 

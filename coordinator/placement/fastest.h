@@ -11,18 +11,26 @@
 
 namespace layercake {
 
-// A pipeline, and the share by which another could at most be better for the objective.
+// Pipelines on disjoint devices, and the share by which another choice could at most be better for
+// the objective.
 struct Arrangement {
-  Pipeline pipeline;
+  std::vector<Pipeline> replicas;
+  double tokens_per_second = 0;  // for throughput
   double gap = 0;
 };
 
-// The most tokens/s. KV room slows a plan down where it pushes layers to slow devices, and too
-// little of it leaves the batch half empty: so the cut of the smallest cycle is found with room for
-// many sequences, for half as many, and so on, and the one that is predicted to generate most wins;
-// of equals, that of most KV blocks. The gap is that of the cycle, with as much room.
+// The most tokens/s, over `num_replicas` pipelines, or if that is 0 over as few
+// as come within 5% of what more would give: a slow replica's requests wait long for little gain.
+//
+// KV room slows a plan down where it pushes layers to slow devices, and too little of it leaves the
+// batch half empty: so the cut of the smallest cycle is found with room for a full batch in each of
+// as many stages as there may be, of half as many, and so on, for half the batch, and so on, and
+// about the best of these for every number of sequences;
+// the one that is predicted to generate most wins; of equals, that of most KV blocks. The gap is
+// that of the cycle, or of the replicas' rate, with as much room.
 // nullopt: nothing has room for one sequence of the whole context.
-std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection);
+std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection,
+                                         int num_replicas);
 
 // The least time of a token of one sequence alone; of equals, the most KV blocks.
 std::optional<Arrangement> ForLatency(const CostModel& cost, const DeviceSelection& selection);

@@ -3,6 +3,7 @@
 #include <numeric>
 #include <vector>
 
+#include "coordinator/placement/replicas.h"
 #include "coordinator/placement/search.h"
 
 namespace layercake {
@@ -27,16 +28,19 @@ void LimitToRoom(const CostModel& cost, const DeviceSelection& selection, int64_
   }
 }
 
-bool Fits(const CostModel& cost, const DeviceSelection& selection, int64_t blocks) {
+bool Fits(const CostModel& cost, const DeviceSelection& selection, int64_t blocks,
+          int num_replicas) {
   std::vector<int> devices(selection.devices.size());
   StageTimes times(std::vector<int>(devices.size(), 0), /*num_rows=*/1, cost.num_layers());
   for (int first = 0; first < cost.num_layers(); ++first) {
-    for (int count = 1; first + count <= cost.num_layers(); ++count) times.set(0, first, count, 0);
+    for (int count = 1; first + count <= cost.num_layers(); ++count) times.set(0, first, count, 1);
   }
   LimitToRoom(cost, selection, blocks, times);
   std::iota(devices.begin(), devices.end(), 0);
   const LinkTimes links(times.num_devices());
-  return AnyPipeline({times, links, devices, selection.in_order});
+  const SearchSpace space{times, links, devices, selection.in_order};
+  return num_replicas > 1 ? !DivideDevices(space, num_replicas).by_number.empty()
+                          : AnyPipeline(space);
 }
 
 }  // namespace layercake

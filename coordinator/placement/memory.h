@@ -18,7 +18,8 @@ int64_t BlocksThatFit(const CostModel& cost, const UsableDevice& device, int fir
 void LimitToRoom(const CostModel& cost, const DeviceSelection& selection, int64_t blocks,
                  StageTimes& times);
 
-// Whether some pipeline has room for `blocks` KV blocks on every stage.
-bool Fits(const CostModel& cost, const DeviceSelection& selection, int64_t blocks);
+// Whether `num_replicas` pipelines (0: any number) have room for `blocks` KV blocks on every stage.
+bool Fits(const CostModel& cost, const DeviceSelection& selection, int64_t blocks,
+          int num_replicas);
 
 }  // namespace layercake

@@ -115,40 +115,60 @@ void DescribeLimits(const PlanningProblem& problem, v1::Plan& plan) {
   plan.set_largest_context_tokens(static_cast<int32_t>(LargestContext(problem)));
 }
 
-v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
-                  const Arrangement& arrangement) {
-  const std::vector<UsableDevice>& devices = problem.selection.devices;
-  const Pipeline& pipeline = arrangement.pipeline;
-  const int64_t blocks = ChooseBlocks(cost, devices, pipeline);
-  CHECK_GE(blocks, cost.context_blocks());
-  const Described described{.pipeline = pipeline,
-                            .blocks = blocks,
-                            .prediction = Predict(cost, problem.selection, pipeline, blocks),
-                            .prefill = PrefillStep(cost, problem.selection, pipeline)};
-  const Prediction& prediction = described.prediction;
-  v1::Plan plan;
-  plan.set_model(problem.model_name);
-  plan.set_policy(PolicyName(problem.options));
-  std::vector<bool> used(devices.size(), false);
-  for (size_t i = 0; i < pipeline.stages.size(); ++i) {
+// Adds one replica's stages, and what it can do to what all can.
+void DescribeReplica(const PlanningProblem& problem, const CostModel& cost,
+                     const Described& described, v1::Plan& plan) {
+  for (size_t i = 0; i < described.pipeline.stages.size(); ++i) {
     *plan.add_stages() = DescribeStage(problem, cost, described, i);
-    used[pipeline.stages[i].device] = true;
+    plan.mutable_stages()->rbegin()->set_replica(plan.num_replicas());
+  }
+  plan.set_num_replicas(plan.num_replicas() + 1);
+  const Prediction& prediction = described.prediction;
+  plan.set_predicted_tokens_per_second(plan.predicted_tokens_per_second() +
+                                       prediction.tokens_per_second);
+  plan.set_predicted_prompt_tokens_per_second(plan.predicted_prompt_tokens_per_second() +
+                                              prediction.prompt_tokens_per_second);
+  plan.set_predicted_token_seconds(
+      std::max(plan.predicted_token_seconds(), prediction.token_seconds));
+}
+
+void DescribeLeftOut(const PlanningProblem& problem, const std::vector<Described>& replicas,
+                     v1::Plan& plan) {
+  const std::vector<UsableDevice>& devices = problem.selection.devices;
+  std::vector<bool> used(devices.size(), false);
+  for (const Described& described : replicas) {
+    for (const StageChoice& stage : described.pipeline.stages) used[stage.device] = true;
   }
   for (size_t i = 0; i < devices.size(); ++i) {
     if (used[i]) continue;
     v1::ExcludedDevice* excluded = plan.add_excluded();
     excluded->set_worker(devices[i].name);
-    excluded->set_reason(LeftOutReason(problem, pipeline, static_cast<int>(i), prediction));
+    excluded->set_reason(LeftOutReason(problem, replicas.front().pipeline, static_cast<int>(i),
+                                       replicas.front().prediction));
   }
   for (const v1::ExcludedDevice& excluded : problem.selection.excluded) {
     *plan.add_excluded() = excluded;
   }
-  plan.set_num_replicas(1);
+}
+
+v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
+                  const Arrangement& arrangement) {
+  const int64_t blocks = ChooseBlocks(cost, problem.selection.devices, arrangement.replicas);
+  CHECK_GE(blocks, cost.context_blocks());
+  std::vector<Described> replicas;
+  for (const Pipeline& pipeline : arrangement.replicas) {
+    replicas.push_back({.pipeline = pipeline,
+                        .blocks = blocks,
+                        .prediction = Predict(cost, problem.selection, pipeline, blocks),
+                        .prefill = PrefillStep(cost, problem.selection, pipeline)});
+  }
+  v1::Plan plan;
+  plan.set_model(problem.model_name);
+  plan.set_policy(PolicyName(problem.options));
+  for (const Described& described : replicas) DescribeReplica(problem, cost, described, plan);
+  DescribeLeftOut(problem, replicas, plan);
   plan.set_num_blocks(static_cast<int32_t>(blocks));
   DescribeLimits(problem, plan);
-  plan.set_predicted_tokens_per_second(prediction.tokens_per_second);
-  plan.set_predicted_prompt_tokens_per_second(prediction.prompt_tokens_per_second);
-  plan.set_predicted_token_seconds(prediction.token_seconds);
   plan.set_optimality_gap(arrangement.gap);
   plan.set_cost_model(CostModelInWords(cost));
   plan.set_weight_type(WeightTypeOf(problem.model));
@@ -169,9 +189,14 @@ absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& checkpoint, const Fleet& fl
   const CostModel cost = problem.cost();
   if (problem.manual()) {
     LC_ASSIGN_OR_RETURN(const Pipeline pipeline, ManualPipeline(cost, problem.selection, options));
-    return Describe(problem, cost, {.pipeline = pipeline});
+    return Describe(problem, cost, {.replicas = {pipeline}});
   }
   const std::optional<Arrangement> arrangement = Arrange(cost, problem.selection, options);
+  if (!arrangement.has_value() && options.replicas() > 1) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no division of the workers into ", options.replicas(), " replicas of ",
+                     model_name, " was found in which each fits; ask for fewer with --replicas"));
+  }
   CHECK(arrangement.has_value()) << "a feasible problem has a plan";
   return Describe(problem, cost, *arrangement);
 }

@@ -17,6 +17,10 @@ namespace layercake {
 int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& devices,
                      const Pipeline& pipeline);
 
+// The same for several pipelines of equally many blocks: the fewest of any.
+int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& devices,
+                     const std::vector<Pipeline>& replicas);
+
 // Seconds that one step spends in each stage, and on the link to the next one (0 after the last).
 struct StepTimes {
   std::vector<double> stages;

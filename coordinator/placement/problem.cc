@@ -35,6 +35,24 @@ absl::Status CheckNumbers(const ModelConfig& model, const v1::PlanOptions& optio
   return absl::OkStatus();
 }
 
+absl::Status CheckReplicas(const v1::PlanOptions& options) {
+  if (options.replicas() < 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--replicas is ", options.replicas(), "; it cannot be negative"));
+  }
+  if (options.replicas() <= 1) return absl::OkStatus();
+  if (options.policy() != v1::PlanOptions::POLICY_AUTO ||
+      options.objective() != v1::PlanOptions::OBJECTIVE_THROUGHPUT) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--replicas ", options.replicas(), " goes with --policy auto --objective throughput only"));
+  }
+  if (options.order_size() > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "--order is that of one pipeline; drop it or --replicas ", options.replicas()));
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckManual(const v1::PlanOptions& options) {
   const bool manual = options.policy() == v1::PlanOptions::POLICY_MANUAL;
   if (manual && options.manual_size() == 0) {
@@ -90,8 +108,14 @@ absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model, const Flee
                                             const v1::PlanOptions& options,
                                             absl::string_view model_name) {
   LC_RETURN_IF_ERROR(CheckNumbers(model, options));
+  LC_RETURN_IF_ERROR(CheckReplicas(options));
   LC_RETURN_IF_ERROR(CheckManual(options));
   LC_ASSIGN_OR_RETURN(DeviceSelection selection, SelectDevices(fleet, options));
+  if (options.replicas() > static_cast<int>(selection.devices.size())) {
+    return absl::InvalidArgumentError(absl::StrCat("--replicas ", options.replicas(),
+                                                   " needs as many workers; there are ",
+                                                   selection.devices.size()));
+  }
   PlanningProblem problem{.model = model,
                           .model_name = std::string(model_name),
                           .options = options,
@@ -105,7 +129,9 @@ absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model, const Flee
 
 bool Feasible(const PlanningProblem& problem) {
   const CostModel cost = problem.cost();
-  if (!problem.manual()) return Fits(cost, problem.selection, cost.context_blocks());
+  if (!problem.manual()) {
+    return Fits(cost, problem.selection, cost.context_blocks(), problem.options.replicas());
+  }
   const absl::StatusOr<Pipeline> pipeline =
       ManualPipeline(cost, problem.selection, problem.options);
   return pipeline.ok() &&

@@ -122,6 +122,8 @@ std::optional<Pipeline> MinimiseCycle(const SearchSpace& space, double cycle_all
   return best;
 }
 
+double PeriodBound(const SearchSpace& space) { return Relaxation(space).PeriodBound(); }
+
 bool AnyPipeline(const SearchSpace& space) {
   const std::optional<DeviceStates> states = DeviceStates::Of(space, kMaxExactStates);
   if (space.in_order) return ReachesEnd(space, *states, kDoesNotFit);

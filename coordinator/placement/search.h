@@ -57,6 +57,9 @@ std::optional<Pipeline> MinimiseCycle(const SearchSpace& space, double cycle_all
 std::optional<Pipeline> MinimiseSum(const SearchSpace& space, double period_allowed = kDoesNotFit,
                                     double sum_allowed = kDoesNotFit);
 
+// No pipeline has a smaller period; found in a fraction of the time. kDoesNotFit: there is none.
+double PeriodBound(const SearchSpace& space);
+
 // Whether any pipeline is possible at all, where a stage that fits fits with fewer layers too.
 bool AnyPipeline(const SearchSpace& space);
 

@@ -100,6 +100,12 @@ std::string Shortfall(const PlanningProblem& problem) {
   if (problem.manual()) return ManualShortfalls(problem);
   const CostModel cost = problem.cost();
   const Need need = NeedOf(cost, 0, cost.num_layers());
+  if (problem.options.replicas() > 1) {
+    return absl::StrCat("each of ", problem.options.replicas(), " replicas needs at least ",
+                        Describe(need, cost),
+                        ", and no division of the workers over them holds "
+                        "that many times that");
+  }
   int64_t usable = 0;
   std::vector<std::string> devices;
   for (const UsableDevice& device : problem.selection.devices) {
@@ -137,6 +143,23 @@ std::string AnotherDevice(const PlanningProblem& problem) {
                       " to give beside its reserve");
 }
 
+// As many replicas, fewer than were asked for, as fit; 0: not even one.
+int MostReplicas(const PlanningProblem& problem) {
+  PlanningProblem fewer = problem;
+  int low = 0;
+  int high = problem.options.replicas() - 1;
+  while (low < high) {
+    const int replicas = low + (high - low + 1) / 2;
+    fewer.options.set_replicas(replicas);
+    if (Feasible(fewer)) {
+      low = replicas;
+    } else {
+      high = replicas - 1;
+    }
+  }
+  return low;
+}
+
 std::vector<std::string> WaysOut(const PlanningProblem& problem,
                                  const PlanningProblem& without_caps) {
   std::vector<std::string> ways;
@@ -148,6 +171,11 @@ std::vector<std::string> WaysOut(const PlanningProblem& problem,
     change(changed);
     if (Feasible(changed)) ways.push_back(words);
   };
+  if (problem.options.replicas() > 1) {
+    if (const int most = MostReplicas(problem); most > 0) {
+      ways.push_back(absl::StrCat("--replicas ", most));
+    }
+  }
   if (problem.limits.max_step_tokens > 32) {
     try_change("--step-tokens 32 (with --batch 1)", [](PlanningProblem& changed) {
       changed.limits.max_step_tokens = 32;

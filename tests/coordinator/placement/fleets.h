@@ -78,7 +78,7 @@ inline Fleet MixedFleet(uint32_t seed, int count, int per_host, double share,
     double bytes_per_second;
     double flops_per_second;
   };
-  constexpr Card kCards[] = {{12e9, 288e9, 7e12},   {6e9, 192e9, 4e12},    {24e9, 936e9, 70e12},
+  constexpr Card kCards[] = {{12e9, 288e9, 7e12},    {6e9, 192e9, 4e12},    {24e9, 936e9, 70e12},
                              {24e9, 1008e9, 160e12}, {48e9, 768e9, 150e12}, {40e9, 1555e9, 300e12},
                              {80e9, 2039e9, 300e12}, {80e9, 3350e9, 900e12}};
   constexpr double kNetworks[] = {118e6, 1.18e9, 11.8e9};

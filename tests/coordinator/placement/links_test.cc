@@ -102,7 +102,9 @@ TEST(LinkMapTest, ALinkDecidesWhatThePlanUses) {
   Fleet fleet({Gpu("a", 20e9), Gpu("b", 20e9), Gpu("c", 20e9)}, {Link("near", "far", 1, 1e6)});
   fleet.devices[0].host = fleet.devices[1].host = "near";
   fleet.devices[2].host = "far";
-  LC_ASSERT_OK_AND_ASSIGN(v1::Plan plan, MakePlan(Llama3_8B(), fleet, {}, "m"));
+  v1::PlanOptions one;
+  one.set_replicas(1);
+  LC_ASSERT_OK_AND_ASSIGN(v1::Plan plan, MakePlan(Llama3_8B(), fleet, one, "m"));
   ASSERT_EQ(plan.stages_size(), 2);
   EXPECT_THAT(plan.excluded(0).worker(), "c");
   EXPECT_THAT(plan.excluded(0).reason(), HasSubstr("would only slow the pipeline down: a step"));
@@ -111,7 +113,7 @@ TEST(LinkMapTest, ALinkDecidesWhatThePlanUses) {
   EXPECT_DOUBLE_EQ(plan.stages(0).prefill_link_seconds(), 50e-6 + 256 * 4096 * 4 / 2e9);
   EXPECT_EQ(plan.stages(1).link_seconds(), 0);
   fleet.links[0] = Link("near", "far", 0, 1e12);
-  LC_ASSERT_OK_AND_ASSIGN(plan, MakePlan(Llama3_8B(), fleet, {}, "m"));
+  LC_ASSERT_OK_AND_ASSIGN(plan, MakePlan(Llama3_8B(), fleet, one, "m"));
   EXPECT_EQ(plan.stages_size(), 3);
 }
 

@@ -1,0 +1,160 @@
+#include "coordinator/placement/replicas.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "tests/coordinator/placement/fixtures.h"
+#include "tests/coordinator/placement/search_cases.h"
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::HasSubstr;
+
+// The highest rate of dividing all devices of `c` into pipelines, by number of pipelines.
+std::map<int, double> EveryDivision(const SearchCase& c) {
+  const int num_devices = static_cast<int>(c.devices.size());
+  std::vector<double> rates(size_t{1} << num_devices, -1);
+  for (size_t set = 1; set < rates.size(); ++set) {
+    SearchCase part = c;
+    part.devices.clear();
+    for (int i = 0; i < num_devices; ++i) {
+      if ((set >> i & 1) != 0) part.devices.push_back(c.devices[i]);
+    }
+    if (const Best best = BruteForce(part); best.found) rates[set] = 1 / best.cycle;
+  }
+  std::map<int, double> best;
+  const std::function<void(size_t, size_t, int, double)> divide = [&](size_t left, size_t below,
+                                                                      int number, double rate) {
+    if (number > 0) best[number] = std::max(best[number], rate);
+    for (size_t set = 1; set < below; ++set) {
+      if ((set & left) != set || rates[set] < 0) continue;
+      divide(left & ~set, set, number + 1, rate + rates[set]);
+    }
+  };
+  divide(rates.size() - 1, rates.size(), 0, 0);
+  return best;
+}
+
+void ExpectDisjoint(const SearchCase& c, const Replicas& replicas) {
+  std::map<int, int> uses;
+  double rate = 0;
+  for (const Pipeline& pipeline : replicas.pipelines) {
+    ASSERT_EQ(FaultOf(c, pipeline), "");
+    rate += 1 / pipeline.cycle();
+    for (const StageChoice& stage : pipeline.stages) ASSERT_EQ(++uses[stage.device], 1);
+  }
+  ASSERT_NEAR(rate, replicas.rate, 1e-9 * rate);
+}
+
+TEST(ReplicasTest, AreTheBestOfAllDivisions) {
+  CaseMaker maker(31);
+  int several = 0;
+  for (int i = 0; i < 1500; ++i) {
+    SearchCase c = maker.Make(5, 4);
+    c.in_order = false;
+    const std::map<int, double> best = EveryDivision(c);
+    const Divisions any = DivideDevices(c.space(), 0);
+    ASSERT_EQ(any.by_number.size(), best.size()) << "case " << i;
+    if (best.empty() || std::isinf(best.begin()->second)) continue;
+    double highest = 0;
+    for (const Replicas& replicas : any.by_number) {
+      const auto number = static_cast<int>(replicas.pipelines.size());
+      ExpectDisjoint(c, replicas);
+      ASSERT_NEAR(replicas.rate, best.at(number), 1e-9 * replicas.rate) << "case " << i;
+      highest = std::max(highest, replicas.rate);
+      const Divisions exactly = DivideDevices(c.space(), number);
+      ASSERT_EQ(exactly.by_number.size(), 1u);
+      ASSERT_EQ(exactly.by_number[0].rate, replicas.rate);
+      ASSERT_EQ(exactly.bound, replicas.rate);
+    }
+    ASSERT_EQ(any.bound, highest);
+    ASSERT_LE(highest, ReplicaRateBound(c.space()) * (1 + 1e-9)) << "case " << i;
+    ASSERT_TRUE(DivideDevices(c.space(), best.rbegin()->first + 1).by_number.empty());
+    several += best.size() > 1 ? 1 : 0;
+  }
+  EXPECT_GT(several, 300);
+}
+
+constexpr double kGB = 1e9;
+
+// Two hosts of two cards, a slow network between them.
+Fleet TwoHosts(double bytes) {
+  Fleet fleet({Gpu("a0", bytes), Gpu("a1", bytes), Gpu("b0", bytes), Gpu("b1", bytes)});
+  for (size_t i = 0; i < 4; ++i) fleet.devices[i].host = std::string(1, i < 2 ? 'a' : 'b');
+  return fleet;
+}
+
+TEST(ReplicasTest, EachHostServesACopyWhereTheNetworkIsSlow) {
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), TwoHosts(20 * kGB), {}, "m"));
+  ASSERT_EQ(plan.num_replicas(), 2);
+  ASSERT_EQ(plan.stages_size(), 4);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(plan.stages(i).replica(), i / 2);
+    EXPECT_EQ(plan.stages(i).worker()[0], plan.stages(i / 2 * 2).worker()[0]);
+    EXPECT_EQ(plan.stages(i).has_embedding(), i % 2 == 0);
+    EXPECT_EQ(plan.stages(i).has_head(), i % 2 == 1);
+  }
+  EXPECT_LE(plan.optimality_gap(), 0.05);
+  v1::PlanOptions one;
+  one.set_replicas(1);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan single,
+                          MakePlan(Llama3_8B(), TwoHosts(20 * kGB), one, "m"));
+  EXPECT_EQ(single.num_replicas(), 1);
+  EXPECT_GT(plan.predicted_tokens_per_second(), single.predicted_tokens_per_second());
+}
+
+TEST(ReplicasTest, EveryReplicaKeepsTheContextAndAllHaveTheSameBlocks) {
+  Fleet fleet = TwoHosts(12 * kGB);
+  fleet.devices[3].device.set_free_bytes(static_cast<uint64_t>(8 * kGB));
+  v1::PlanOptions options;
+  options.set_replicas(2);
+  options.set_context_tokens(8192);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), fleet, options, "m"));
+  ASSERT_EQ(plan.num_replicas(), 2);
+  EXPECT_GE(plan.num_blocks(), 8192 / 16);
+  for (const v1::StagePlan& stage : plan.stages()) {
+    const uint64_t layer_block_bytes = 2 * 16 * 8 * 128 * 2;
+    EXPECT_EQ(stage.kv_bytes(), plan.num_blocks() * layer_block_bytes * stage.num_layers());
+    EXPECT_LE(
+        stage.weight_bytes() + stage.kv_bytes() + stage.workspace_bytes() + stage.reserve_bytes(),
+        stage.available_bytes());
+  }
+}
+
+TEST(ReplicasTest, OneForLatencyAndOneInAGivenOrder) {
+  v1::PlanOptions options;
+  options.set_objective(v1::PlanOptions::OBJECTIVE_LATENCY);
+  LC_ASSERT_OK_AND_ASSIGN(v1::Plan plan, MakePlan(Llama3_8B(), TwoHosts(20 * kGB), options, "m"));
+  EXPECT_EQ(plan.num_replicas(), 1);
+  options.Clear();
+  for (const char* name : {"a0", "a1", "b0", "b1"}) options.add_order(name);
+  LC_ASSERT_OK_AND_ASSIGN(plan, MakePlan(Llama3_8B(), TwoHosts(20 * kGB), options, "m"));
+  EXPECT_EQ(plan.num_replicas(), 1);
+}
+
+TEST(ReplicasTest, WhatCannotBeIsRefusedInWords) {
+  const auto refusal = [](const v1::PlanOptions& options, double bytes) {
+    return std::string(MakePlan(Llama3_8B(), TwoHosts(bytes), options, "m").status().message());
+  };
+  v1::PlanOptions options;
+  options.set_replicas(-1);
+  EXPECT_THAT(refusal(options, 20 * kGB), HasSubstr("--replicas is -1"));
+  options.set_replicas(5);
+  EXPECT_THAT(refusal(options, 20 * kGB), HasSubstr("needs as many workers; there are 4"));
+  options.set_replicas(3);
+  EXPECT_THAT(
+      refusal(options, 12 * kGB),
+      ::testing::AllOf(HasSubstr("each of 3 replicas needs at least"), HasSubstr("--replicas 2")));
+  options.set_objective(v1::PlanOptions::OBJECTIVE_LATENCY);
+  EXPECT_THAT(refusal(options, 20 * kGB), HasSubstr("--objective throughput only"));
+  options.clear_objective();
+  options.add_order("a0");
+  EXPECT_THAT(refusal(options, 20 * kGB), HasSubstr("drop it or --replicas 3"));
+}
+
+}  // namespace
+}  // namespace layercake
