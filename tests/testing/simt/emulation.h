@@ -1,0 +1,38 @@
+#pragma once
+
+// What a test may set up of the emulated CUDA devices, and see of them.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "cuda_runtime_api.h"
+
+namespace layercake::simt {
+
+struct DeviceSpec {
+  int major = 8;
+  int minor = 0;
+  int64_t memory_bytes = int64_t{1} << 30;
+};
+
+// Replaces all devices; those before are gone with their memory. Without a call the devices are
+// those that the environment's LAYERCAKE_EMULATED_DEVICES names, as in "8.0:1GiB,5.2:512MiB"
+// (none: ""), else one of DeviceSpec's defaults.
+// REQUIRES: no other thread uses them.
+void SetDevices(const std::vector<DeviceSpec>& specs);
+
+// The order of blocks and threads from now on; every launch draws anew.
+void SetSeed(uint64_t seed);
+
+// From now on all work on the device fails with `error`, as after a fault of the hardware.
+void BreakDevice(int device, cudaError_t error);
+
+// What the last kernel that failed did wrong.
+std::string LastReport();
+
+// Counted since the program began.
+int64_t NumLaunches();
+
+}  // namespace layercake::simt

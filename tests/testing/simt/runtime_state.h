@@ -1,0 +1,51 @@
+#pragma once
+
+// What the emulated runtime keeps. Private to this directory.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "cuda_runtime_api.h"
+#include "tests/testing/simt/device_memory.h"
+#include "tests/testing/simt/emulation.h"
+
+namespace layercake::simt {
+
+struct EmulatedDevice {
+  DeviceSpec spec;
+  std::unique_ptr<DeviceMemory> memory;
+  cudaError_t broken = cudaSuccess;
+};
+
+using Work = std::function<cudaError_t()>;
+
+struct Runtime {
+  // Held while work is queued or done.
+  std::recursive_mutex mutex;
+  std::vector<EmulatedDevice> devices;
+  std::map<const char*, size_t> pinned;  // page-locked host memory
+  std::vector<CUstream_st*> streams;
+  uint64_t seed = 0;
+  int64_t num_launches = 0;
+  std::string report;
+};
+
+Runtime& TheRuntime();
+
+// The calling thread's device; null if there is none such.
+EmulatedDevice* CurrentDevice();
+
+// Remembers what a call returns, for cudaGetLastError.
+cudaError_t Return(cudaError_t error);
+
+// Does all that is queued, in every stream. What went wrong, then or before.
+cudaError_t FinishAll();
+
+// Is all of it page-locked, or device memory?
+bool IsAsynchronous(const void* data);
+
+}  // namespace layercake::simt

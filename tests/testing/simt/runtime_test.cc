@@ -1,0 +1,165 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <vector>
+
+#include "cuda_runtime_api.h"
+#include "tests/testing/simt/emulation.h"
+#include "worker/kernels/simt.cuh"
+
+namespace layercake::simt {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::Each;
+using ::testing::HasSubstr;
+
+__global__ void AddOne(float* x, int n) {
+  const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  if (i < n) x[i] += 1;
+}
+
+__global__ void Diverge(int) {
+  if (threadIdx.x > 3) __syncthreads();
+}
+
+class RuntimeTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    SetDevices({{.memory_bytes = 1 << 20}, {.major = 5, .minor = 2, .memory_bytes = 4096}});
+    ASSERT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
+    ASSERT_EQ(cudaHostAlloc(reinterpret_cast<void**>(&pinned_), 400, cudaHostAllocDefault),
+              cudaSuccess);
+    ASSERT_EQ(cudaMalloc(reinterpret_cast<void**>(&data_), 400), cudaSuccess);
+  }
+  void TearDown() override {
+    (void)cudaFree(data_);
+    (void)cudaFreeHost(pinned_);
+    (void)cudaStreamDestroy(stream_);
+  }
+  void Upload() {
+    ASSERT_EQ(cudaMemcpyAsync(data_, pinned_, 400, cudaMemcpyHostToDevice, stream_), cudaSuccess);
+  }
+  void Add() { ASSERT_EQ(Launch("add_one", AddOne, 2, 64, 0, stream_, data_, 100), cudaSuccess); }
+  std::vector<float> Download() {
+    std::vector<float> values(100);
+    EXPECT_EQ(cudaMemcpyAsync(values.data(), data_, 400, cudaMemcpyDeviceToHost, stream_),
+              cudaSuccess);
+    return values;
+  }
+
+  cudaStream_t stream_ = nullptr;
+  float* pinned_ = nullptr;
+  float* data_ = nullptr;
+};
+
+TEST_F(RuntimeTest, WorkOfAStreamIsDoneInOrderAndLate) {
+  std::fill_n(pinned_, 100, 1.0f);
+  Upload();
+  Add();
+  std::fill_n(pinned_, 100, 5.0f);  // before the copy was waited for
+  EXPECT_THAT(Download(), Each(6));
+}
+
+TEST_F(RuntimeTest, EventsSayWhenPinnedMemoryIsFreeAgain) {
+  cudaEvent_t event;
+  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
+  std::fill_n(pinned_, 100, 1.0f);
+  Upload();
+  ASSERT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
+  ASSERT_EQ(cudaEventSynchronize(event), cudaSuccess);
+  std::fill_n(pinned_, 100, 5.0f);
+  EXPECT_THAT(Download(), Each(1));
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, GraphsDoAgainWhatWasCaptured) {
+  std::fill_n(pinned_, 100, 0.0f);
+  Upload();
+  ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  Add();
+  Add();
+  cudaGraph_t graph;
+  ASSERT_EQ(cudaStreamEndCapture(stream_, &graph), cudaSuccess);
+  cudaGraphExec_t exec;
+  ASSERT_EQ(cudaGraphInstantiate(&exec, graph), cudaSuccess);
+  EXPECT_THAT(Download(), Each(0));
+  for (int i = 0; i < 3; ++i) ASSERT_EQ(cudaGraphLaunch(exec, stream_), cudaSuccess);
+  EXPECT_THAT(Download(), Each(6));
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+  EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, WaitingWhileCapturingBreaksTheCapture) {
+  ASSERT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorStreamCaptureUnsupported);
+  cudaGraph_t graph;
+  EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureInvalidated);
+}
+
+TEST_F(RuntimeTest, MemoryIsWhatTheDeviceHas) {
+  size_t free = 0, total = 0;
+  ASSERT_EQ(cudaMemGetInfo(&free, &total), cudaSuccess);
+  EXPECT_EQ(total, 1u << 20);
+  EXPECT_EQ(free, (1u << 20) - 512);
+  void* more = nullptr;
+  EXPECT_EQ(cudaMalloc(&more, 1 << 20), cudaErrorMemoryAllocation);
+  EXPECT_EQ(cudaMalloc(&more, (1 << 20) - 512), cudaSuccess);
+  EXPECT_EQ(cudaFree(more), cudaSuccess);
+  EXPECT_EQ(cudaFree(pinned_), cudaErrorInvalidValue);
+}
+
+TEST_F(RuntimeTest, BadLaunchesAreRefused) {
+  EXPECT_EQ(Launch("add_one", AddOne, 1, 1025, 0, stream_, data_, 100),
+            cudaErrorInvalidConfiguration);
+  EXPECT_EQ(Launch("add_one", AddOne, 0, 32, 0, stream_, data_, 100),
+            cudaErrorInvalidConfiguration);
+  EXPECT_EQ(Launch("add_one", AddOne, 1, 32, 1 << 20, stream_, data_, 100), cudaErrorInvalidValue);
+}
+
+TEST_F(RuntimeTest, AKernelThatFailsBreaksTheDeviceAndIsReported) {
+  ASSERT_EQ(Launch("diverge", Diverge, 1, 32, 0, stream_, 0), cudaSuccess);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorLaunchFailure);
+  EXPECT_THAT(cudaGetErrorString(cudaErrorLaunchFailure),
+              AllOf(HasSubstr("kernel diverge"), HasSubstr("__syncthreads")));
+  EXPECT_EQ(Launch("add_one", AddOne, 2, 64, 0, stream_, data_, 100), cudaErrorLaunchFailure);
+  EXPECT_EQ(cudaGetLastError(), cudaErrorLaunchFailure);
+}
+
+TEST_F(RuntimeTest, ABrokenDeviceStaysBroken) {
+  BreakDevice(0, cudaErrorECCUncorrectable);
+  void* more = nullptr;
+  EXPECT_EQ(cudaMalloc(&more, 4), cudaErrorECCUncorrectable);
+  EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorECCUncorrectable);
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  EXPECT_EQ(cudaMalloc(&more, 4), cudaSuccess);
+  EXPECT_EQ(cudaFree(more), cudaErrorECCUncorrectable);
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, PropertiesAreTheDevices) {
+  int count = 0;
+  ASSERT_EQ(cudaGetDeviceCount(&count), cudaSuccess);
+  EXPECT_EQ(count, 2);
+  cudaDeviceProp properties;
+  ASSERT_EQ(cudaGetDeviceProperties(&properties, 1), cudaSuccess);
+  EXPECT_EQ(properties.major * 10 + properties.minor, 52);
+  EXPECT_STREQ(properties.name, "Emulated CUDA 5.2");
+  EXPECT_EQ(cudaGetDeviceProperties(&properties, 2), cudaErrorInvalidDevice);
+}
+
+using RuntimeDeathTest = RuntimeTest;
+
+TEST_F(RuntimeDeathTest, HostThreadsCannotTouchDeviceMemory) { EXPECT_DEATH(data_[0] = 1, ""); }
+
+TEST_F(RuntimeDeathTest, KernelsCannotWritePastABuffer) {
+  // Buffers are whole multiples of 256 bytes: the first 512 are there, then comes the end.
+  const auto run = [&] {
+    (void)Launch("add_one", AddOne, 3, 64, 0, stream_, data_, 129);
+    (void)cudaStreamSynchronize(stream_);
+  };
+  EXPECT_DEATH(run(), "");
+}
+
+}  // namespace
+}  // namespace layercake::simt
