@@ -21,6 +21,7 @@
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/connection.h"
 #include "coordinator/cli/local_cluster.h"
+#include "coordinator/cli/local_devices.h"
 #include "coordinator/cli/output.h"
 #include "coordinator/cli/supervisor.h"
 #include "coordinator/options/plan_flags.h"
@@ -32,6 +33,9 @@ namespace {
 constexpr absl::Duration kTick = absl::Milliseconds(100);
 // For requests to hear why they end; a stage holds nothing worth more.
 constexpr absl::Duration kGrace = absl::Seconds(5);
+
+// A driver takes seconds to wake many cards.
+constexpr absl::Duration kListTimeout = absl::Seconds(60);
 
 struct ServeFlags {
   LocalClusterOptions cluster;
@@ -137,11 +141,24 @@ class Service {
     return kExitOk;
   }
 
+  // Unless told otherwise, every GPU that can be used gets a worker.
+  absl::Status ChooseDevices() {
+    LocalClusterOptions& cluster = flags_.cluster;
+    if (!cluster.devices.empty() || cluster.cpu_workers > 0) return absl::OkStatus();
+    LC_ASSIGN_OR_RETURN(const v1::DeviceList list,
+                        ListLocalDevices(cluster.program_dir + "/layercake-worker", kListTimeout));
+    cluster.devices = UsableGpus(
+        list, [](const std::string& line) { std::cerr << "layercake: " << line << std::endl; });
+    return absl::OkStatus();
+  }
+
   absl::Status Start() {
     LC_RETURN_IF_ERROR(WorkerSpecs(flags_.cluster, "").status());
     // A broken model is better known before anything starts.
     LC_ASSIGN_OR_RETURN(const auto checkpoint, Checkpoint::Open(flags_.request.model_dir()));
     LC_RETURN_IF_ERROR(checkpoint->Validate());
+    LC_RETURN_IF_ERROR(ChooseDevices());
+    LC_RETURN_IF_ERROR(WorkerSpecs(flags_.cluster, "").status());
     if (scratch_.path().empty()) {
       return absl::InternalError("cannot make a temporary directory; is TMPDIR writable?");
     }
@@ -198,8 +215,22 @@ Command AddServeCommand(CLI::App& app, const CommonFlags& /*common*/) {
                     "what clients call it (default: the directory's name)");
   serve->add_option("--listen", cluster.listen, "host:port for clients and workers")
       ->capture_default_str();
-  serve->add_option("--cpu-workers", cluster.cpu_workers, "CPU workers to start (default 1)")
-      ->check(CLI::PositiveNumber);
+  CLI::Option* cpu_workers =
+      serve
+          ->add_option("--cpu-workers", cluster.cpu_workers,
+                       "CPU workers to start, and no others (default: a worker per GPU, or 1)")
+          ->check(CLI::PositiveNumber);
+  serve
+      ->add_option("--devices", cluster.devices,
+                   "a worker for each of these, as in cuda:0,cuda:1,cpu; see layercake-worker "
+                   "--list-devices")
+      ->delimiter(',')
+      ->type_name("DEVICE,...")
+      ->excludes(cpu_workers);
+  serve
+      ->add_option("--transport", cluster.transport,
+                   "what activations go over: auto (NCCL where both ends can), nccl or grpc")
+      ->check(CLI::IsMember({"auto", "nccl", "grpc"}));
   serve
       ->add_option("--memory", cluster.memory,
                    "what each worker may use, as in 3GiB,1GiB; one value is for all")

@@ -1,6 +1,7 @@
 #include "coordinator/cli/supervisor.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,8 +12,10 @@ namespace layercake {
 namespace {
 
 bool WouldRepeat(const ChildExit& exit) {
-  return exit.signal == 0 && (exit.code == kExitUsage || exit.code == kExitAddress ||
-                              exit.code == kExitRefused || exit.code == kExitUnsupported);
+  constexpr int kCodes[] = {kExitUsage,    kExitAddress,   kExitRefused,  kExitUnsupported,
+                            kExitNoDriver, kExitOldDriver, kExitNoDevice, kExitDeviceTaken};
+  return exit.signal == 0 &&
+         std::find(std::begin(kCodes), std::end(kCodes), exit.code) != std::end(kCodes);
 }
 
 }  // namespace

@@ -28,7 +28,8 @@ class Supervisor {
   enum class Role {
     kEssential,    // its end is the service's end
     kRestartable,  // started again when it dies; but an exit with a code that says its command
-                   // line, address, host or version is wrong would only repeat: it ends the service
+                   // line, address, host, device or version is wrong would only repeat: it ends the
+                   // service
   };
   // How the service ended.
   struct Failure {

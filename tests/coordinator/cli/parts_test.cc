@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "coordinator/cli/chat_session.h"
 #include "coordinator/cli/load_progress.h"
@@ -43,6 +44,43 @@ TEST(LocalClusterTest, MoreWorkersThanCoresStillGetAThreadEach) {
   for (const ChildSpec& worker : workers) {
     EXPECT_THAT(Line(worker), HasSubstr("--threads 1 --log-level warning --memory 1GiB"));
   }
+}
+
+TEST(LocalClusterTest, OneWorkerPerDeviceAndOnlyCpusDivideTheCores) {
+  LC_ASSERT_OK_AND_ASSIGN(const auto workers, WorkerSpecs({.devices = {"cuda:0", "cuda:1", "cpu"},
+                                                           .memory = {"11GiB", "5GiB", "16GiB"},
+                                                           .transport = "grpc",
+                                                           .num_cores = 8},
+                                                          "h:1"));
+  ASSERT_EQ(workers.size(), 3u);
+  EXPECT_THAT(Line(workers[0]), HasSubstr("--name cuda-0 --listen 127.0.0.1:0 --device cuda:0 "
+                                          "--threads 1 --log-level warning --transport grpc "
+                                          "--memory 11GiB"));
+  EXPECT_THAT(Line(workers[1]), HasSubstr("--name cuda-1"));
+  EXPECT_THAT(Line(workers[2]), HasSubstr("--name cpu-0 --listen 127.0.0.1:0 --device cpu "
+                                          "--threads 8"));
+}
+
+TEST(LocalClusterTest, ACardTwiceIsRefused) {
+  EXPECT_THAT(WorkerSpecs({.devices = {"cuda:0", "cuda:0"}}, "h:1"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("names cuda:0 twice")));
+  EXPECT_THAT(WorkerSpecs({.devices = {"cuda:0"}, .memory = {"1GiB", "2GiB"}}, "h:1"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("2 values for 1 workers")));
+}
+
+TEST(LocalClusterTest, GpusThatCannotBeUsedAreLeftOutInWords) {
+  v1::DeviceList list;
+  for (const char* problem : {"", "it is in use by another process"}) {
+    v1::Device& device = *list.add_devices();
+    device.set_kind(v1::DEVICE_KIND_CUDA);
+    device.set_selector(absl::StrCat("cuda:", list.devices_size() - 1));
+    device.set_problem(problem);
+  }
+  list.add_devices()->set_kind(v1::DEVICE_KIND_CPU);
+  std::string said;
+  EXPECT_THAT(UsableGpus(list, [&said](const std::string& line) { said += line; }),
+              ::testing::ElementsAre("cuda:0"));
+  EXPECT_EQ(said, "cuda:1 is left out: it is in use by another process");
 }
 
 TEST(LocalClusterTest, ListsThatDoNotMatchAreRefused) {
