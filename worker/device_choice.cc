@@ -16,6 +16,11 @@
 namespace layercake {
 namespace {
 
+absl::Status CheckKernels(const Card& card) {
+  return absl::UnimplementedError(
+      absl::StrCat("this version has no kernels for ", card.selector(), "; use --device cpu"));
+}
+
 v1::Device Describe(const Card& card) {
   v1::Device message;
   message.set_kind(v1::DEVICE_KIND_CUDA);
@@ -26,7 +31,8 @@ v1::Device Describe(const Card& card) {
   message.set_tier(std::string(DescribeTier(card.compute_capability)));
   message.set_total_bytes(card.total_bytes);
   message.set_free_bytes(card.free_bytes);
-  message.set_problem(std::string(card.usable.message()));
+  const absl::Status problem = card.usable.ok() ? CheckKernels(card) : card.usable;
+  message.set_problem(std::string(problem.message()));
   return message;
 }
 
@@ -52,8 +58,7 @@ absl::StatusOr<ChosenDevice> OpenCpu(int num_threads) {
 absl::StatusOr<ChosenDevice> OpenCard(const Card& card) {
   ChosenDevice chosen;
   LC_ASSIGN_OR_RETURN(chosen.lock, CardLock::Take(card.uuid));
-  return absl::UnimplementedError(
-      absl::StrCat("this version has no kernels for ", card.selector(), "; use --device cpu"));
+  return CheckKernels(card);
 }
 
 absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime) {

@@ -92,12 +92,24 @@ v1::Hello MakeHello(const WorkerFlags& flags, const v1::Device& device,
   return hello;
 }
 
+NcclEnd MakeNcclEnd(const ChosenDevice& chosen) {
+  NcclEnd end;
+  end.device_uuid = chosen.description.uuid();
+  if (chosen.device->kind() == DeviceKind::kCpu) {
+    end.functions = absl::FailedPreconditionError("its device is a CPU");
+  } else {
+    end.functions = LoadNccl();
+  }
+  return end;
+}
+
 int Serve(const WorkerFlags& flags, const ChosenDevice& chosen, const v1::DeviceProfile& profile,
           StopSignals& signals) {
   Device& device = *chosen.device;
   const std::string name =
       flags.name.empty() ? absl::StrCat(HostName(), "-", chosen.short_name) : flags.name;
-  StageHost host({name, flags.model_root, flags.memory_bytes}, device, *Clock::Real());
+  StageHost host({name, flags.model_root, flags.memory_bytes, flags.transport, MakeNcclEnd(chosen)},
+                 device, *Clock::Real());
   ProbePermit permit;
   StageService service(host, permit);
   grpc::ServerBuilder builder;

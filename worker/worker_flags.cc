@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <map>
+
 #include "absl/strings/str_cat.h"
 #include "common/options/options.h"
 
@@ -33,6 +35,11 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
   app.add_option("--profile", flags->profile,
                  "The device's speed: measure, cached, or BANDWIDTH,FLOPS as in 19.6e9,200e9")
       ->capture_default_str();
+  app.add_option("--transport", flags->transport,
+                 "What activations go over: auto (NCCL where both ends can), nccl or grpc")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, Transport>{
+          {"auto", Transport::kAuto}, {"nccl", Transport::kNccl}, {"grpc", Transport::kGrpc}}))
+      ->default_str("auto");
   app.add_flag("--list-devices", flags->list_devices, "Show the devices of this host, and end");
   app.add_option("-o,--output", flags->output, "How --list-devices prints: table or json")
       ->check(CLI::IsMember({"table", "json"}))

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "worker/service/link_broker.h"
+
 namespace layercake {
 
 struct WorkerFlags {
@@ -19,6 +21,7 @@ struct WorkerFlags {
   std::string model_root;
   std::string profile = "cached";
   bool exit_with_parent = false;
+  Transport transport = Transport::kAuto;
   bool list_devices = false;
   std::string output = "table";  // of list_devices; or "json"
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,7 +12,6 @@
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
 #include "worker/service/load_request.h"
-#include "worker/transport/grpc_activation_sink.h"
 
 namespace layercake {
 namespace {
@@ -56,19 +56,24 @@ class StageHost::Exclusive {
 };
 
 StageHost::StageHost(StageHostOptions options, Device& device, const Clock& clock)
-    : options_(std::move(options)), device_(device), clock_(clock) {}
+    : options_(std::move(options)),
+      device_(device),
+      links_(options_.transport, options_.nccl, device),
+      clock_(clock) {}
+
+LoadedStage StageHost::Loaded::Describe() const { return {stage->bytes(), out.name, out.reason}; }
 
 StageHost::~StageHost() { Stop(); }
 
-absl::StatusOr<StageBytes> StageHost::Load(const v1::LoadStageRequest& request,
-                                           LoadProgress progress) {
+absl::StatusOr<LoadedStage> StageHost::Load(const v1::LoadStageRequest& request,
+                                            LoadProgress progress) {
   const Exclusive exclusive(*this, /*abandon=*/false);
   {
     MutexLock lock(mutex_);
     if (stopped_) return absl::CancelledError("the worker is stopping");
     if (loaded_ != nullptr && request.epoch() == loaded_->request.epoch()) {
       if (google::protobuf::util::MessageDifferencer::Equals(request, loaded_->request)) {
-        return loaded_->stage->bytes();
+        return loaded_->Describe();
       }
       return absl::FailedPreconditionError(
           absl::StrCat("epoch ", request.epoch(), " is loaded, with another stage"));
@@ -79,6 +84,10 @@ absl::StatusOr<StageBytes> StageHost::Load(const v1::LoadStageRequest& request,
     }
     last_epoch_ = request.epoch();
   }
+  links_.StartEpoch(request.epoch());
+  std::optional<LinkBroker::Offer> offer;
+  if (!request.next_address().empty())
+    offer.emplace(links_, request.epoch(), request.next_address());
   LC_ASSIGN_OR_RETURN(const auto checkpoint, OpenCheckpoint(request));
   LC_ASSIGN_OR_RETURN(auto stage, LoadStage(request, *checkpoint, progress));
   auto loaded = std::make_unique<Loaded>();
@@ -89,15 +98,15 @@ absl::StatusOr<StageBytes> StageHost::Load(const v1::LoadStageRequest& request,
   const LayerRange& range = loaded->stage->shape().range;
   if (!range.has_embedding) loaded->source = std::make_shared<ActivationQueue>(device_);
   if (!range.has_head) {
-    loaded->sink =
-        std::make_unique<GrpcActivationSink>(request.next_address(), request.epoch(), device_);
+    LC_ASSIGN_OR_RETURN(loaded->out, offer->Take());
   }
-  const StageBytes bytes = loaded->stage->bytes();
+  const LoadedStage result = loaded->Describe();
   LOG(INFO) << "epoch " << request.epoch() << ": loaded " << DescribeStage(loaded->stage->shape())
-            << " of " << checkpoint->directory() << ", " << FormatBytes(bytes.total());
+            << " of " << checkpoint->directory() << ", " << FormatBytes(result.bytes.total())
+            << (result.link.empty() ? "" : absl::StrCat(", sends over ", result.link));
   MutexLock lock(mutex_);
   loaded_ = std::move(loaded);
-  return bytes;
+  return result;
 }
 
 absl::StatusOr<std::unique_ptr<StageExecutor>> StageHost::LoadStage(
@@ -223,8 +232,11 @@ absl::StatusOr<std::shared_ptr<StageRun>> StageHost::Execute(uint64_t epoch,
     return absl::FailedPreconditionError(
         absl::StrCat("epoch ", epoch, " has had its Execute call; load a new epoch"));
   }
+  ActivationSource* source = loaded_->source.get();
+  if (source != nullptr) loaded_->nccl_source = links_.TakeSource(epoch);
+  if (loaded_->nccl_source != nullptr) source = loaded_->nccl_source.get();
   loaded_->run = std::make_shared<StageRun>(
-      *loaded_->stage, StageLinks{loaded_->source.get(), loaded_->sink.get()}, std::move(events));
+      *loaded_->stage, StageLinks{source, loaded_->out.sink.get()}, std::move(events));
   return loaded_->run;
 }
 

@@ -15,6 +15,7 @@
 #include "layercake/v1/stage.pb.h"
 #include "worker/device/device.h"
 #include "worker/engine/stage_executor.h"
+#include "worker/service/link_broker.h"
 #include "worker/service/stage_run.h"
 #include "worker/transport/activation_queue.h"
 
@@ -26,6 +27,15 @@ struct StageHostOptions {
   std::string model_root;
   // Of the device, for this worker; 0: no cap.
   int64_t memory_cap_bytes = 0;
+  Transport transport = Transport::kAuto;
+  NcclEnd nccl;
+};
+
+struct LoadedStage {
+  StageBytes bytes;
+  // How its activations leave it, "nccl" or "grpc", and why; empty for the last stage.
+  std::string link;
+  std::string link_reason;
 };
 
 // What a worker tells its coordinator of itself.
@@ -50,7 +60,7 @@ class StageHost {
   //   progress: called now and then; false abandons the load.
   // Returns what was taken. Errors: those of Stage.Load in stage.proto; InvalidArgument (makes no
   // sense); Cancelled (abandoned, or Unload or Stop was called).
-  absl::StatusOr<StageBytes> Load(const v1::LoadStageRequest& request, LoadProgress progress)
+  absl::StatusOr<LoadedStage> Load(const v1::LoadStageRequest& request, LoadProgress progress)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Stops the run, abandons a load, frees the stage. Idempotent.
   void Unload() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -66,6 +76,9 @@ class StageHost {
   absl::StatusOr<std::shared_ptr<ActivationQueue>> OpenSource(uint64_t epoch)
       ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // For the previous stage's worker to open a link with.
+  LinkBroker& links() { return links_; }
+
   StageStats Stats() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
@@ -77,7 +90,10 @@ class StageHost {
     std::unique_ptr<StageExecutor> stage;
     // Shared with the call that pushes, which may end after the epoch.
     std::shared_ptr<ActivationQueue> source;
-    std::unique_ptr<ActivationSink> sink;
+    std::unique_ptr<ActivationSource> nccl_source;  // in its place, if the two workers agreed so
+    OutgoingLink out;                               // no sink: the last stage
+
+    LoadedStage Describe() const;
     bool source_taken = false;
     // Shared with the call that feeds it, which may end after the epoch.
     std::shared_ptr<StageRun> run;
@@ -96,6 +112,7 @@ class StageHost {
 
   const StageHostOptions options_;
   Device& device_;
+  LinkBroker links_;
   const Clock& clock_;
   mutable Mutex mutex_;
   CondVar changed_;

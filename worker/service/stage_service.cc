@@ -43,14 +43,16 @@ grpc::Status StageService::Load(grpc::ServerContext* context, const v1::LoadStag
     last_report = now;
     return writer->Write(message);
   };
-  const auto bytes = host_.Load(*request, report);
-  if (!bytes.ok()) return ToGrpcStatus(bytes.status());
+  const auto loaded = host_.Load(*request, report);
+  if (!loaded.ok()) return ToGrpcStatus(loaded.status());
   message.set_done(true);
-  message.set_total_bytes(bytes->weights);
-  message.set_loaded_bytes(bytes->weights);
-  message.set_weight_bytes(bytes->weights);
-  message.set_kv_bytes(bytes->kv);
-  message.set_workspace_bytes(bytes->workspace);
+  message.set_total_bytes(loaded->bytes.weights);
+  message.set_loaded_bytes(loaded->bytes.weights);
+  message.set_weight_bytes(loaded->bytes.weights);
+  message.set_kv_bytes(loaded->bytes.kv);
+  message.set_workspace_bytes(loaded->bytes.workspace);
+  message.set_link(loaded->link);
+  message.set_link_reason(loaded->link_reason);
   writer->Write(message);
   return grpc::Status::OK;
 }
@@ -59,6 +61,10 @@ grpc::Status StageService::Unload(grpc::ServerContext*, const v1::UnloadStageReq
                                   v1::UnloadStageResponse*) {
   host_.Unload();
   return grpc::Status::OK;
+}
+
+grpc::Status StageService::OpenLink(grpc::ServerContext*, OpenLinkStream* stream) {
+  return ServeOpenLink(host_.links(), *stream);
 }
 
 grpc::ServerBidiReactor<v1::Step, v1::StepResult>* StageService::Execute(

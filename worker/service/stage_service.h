@@ -4,11 +4,12 @@
 
 #include "layercake/v1/stage.grpc.pb.h"
 #include "worker/service/link_probe.h"
+#include "worker/service/open_link.h"
 #include "worker/service/stage_host.h"
 
 namespace layercake {
 
-// Load, Unload and the measuring of links block a thread of gRPC's each; the two long streams are reactors, because either
+// Load, Unload and the opening and measuring of links block a thread of gRPC's each; the two long streams are reactors, because either
 // side may have to end them while a read is pending.
 class StageService final : public v1::Stage::WithCallbackMethod_Execute<
                                v1::Stage::WithCallbackMethod_Activate<v1::Stage::Service>> {
@@ -20,6 +21,7 @@ class StageService final : public v1::Stage::WithCallbackMethod_Execute<
                     grpc::ServerWriter<v1::LoadStageProgress>* writer) override;
   grpc::Status Unload(grpc::ServerContext* context, const v1::UnloadStageRequest* request,
                       v1::UnloadStageResponse* response) override;
+  grpc::Status OpenLink(grpc::ServerContext* context, OpenLinkStream* stream) override;
   grpc::ServerBidiReactor<v1::Step, v1::StepResult>* Execute(
       grpc::CallbackServerContext* context) override;
   grpc::ServerReadReactor<v1::Activation>* Activate(grpc::CallbackServerContext* context,

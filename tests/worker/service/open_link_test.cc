@@ -1,0 +1,177 @@
+// Two workers that agree on a link over NCCL, or do not.
+
+#include <thread>
+
+#include "tests/testing/fake_nccl.h"
+#include "tests/worker/service/worker_fixture.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+NcclEnd FakeEnd(const std::string& uuid, absl::Duration timeout = absl::Seconds(60)) {
+  return {.functions = &FakeNccl::Functions(),
+          .device_uuid = uuid,
+          .connect_timeout = timeout,
+          .test_timeout = timeout};
+}
+
+// The golden model cut after its second layer.
+class OpenLinkTest : public ::testing::Test {
+ protected:
+  void Start(StageHostOptions first, StageHostOptions second) {
+    first_ = std::make_unique<TestWorker>(first);
+    second_ = std::make_unique<TestWorker>(second);
+  }
+  void StartBoth(Transport transport = Transport::kAuto) {
+    Start({.transport = transport, .nccl = FakeEnd("GPU-a")}, {.nccl = FakeEnd("GPU-b")});
+  }
+
+  // Loads both at once, as a coordinator does; the first one's end.
+  absl::Status Load(uint64_t epoch) {
+    absl::Status second;
+    std::thread loading([&] { second = second_->Load(LoadRequest(epoch, 2, 3)); });
+    progress_.clear();
+    const absl::Status first =
+        first_->Load(LoadRequest(epoch, 0, 2, second_->address()), &progress_);
+    loading.join();
+    EXPECT_OK(second);
+    return first;
+  }
+  const v1::LoadStageProgress& loaded() const { return progress_.back(); }
+
+  // The token that a step through both stages ends in.
+  int32_t Token(uint64_t epoch) {
+    ExecuteCall last(*second_);
+    ExecuteCall first(*first_);
+    const v1::Step step = GreedyStep(epoch, 1, 0, {5, 6, 7, 8});
+    EXPECT_TRUE(last.Write(step));
+    EXPECT_TRUE(first.Write(step));
+    EXPECT_TRUE(first.Read());
+    EXPECT_TRUE(last.Read());
+    const int32_t token = last.result().slices(0).token_id();
+    first.WritesDone();
+    last.WritesDone();
+    EXPECT_OK(first.Finish());
+    EXPECT_OK(last.Finish());
+    return token;
+  }
+
+  FakeNccl nccl_;
+  std::unique_ptr<TestWorker> first_;
+  std::unique_ptr<TestWorker> second_;
+  std::vector<v1::LoadStageProgress> progress_;
+};
+
+TEST_F(OpenLinkTest, BothEndsUseNcclAndTheAnswerIsTheSame) {
+  Start({.transport = Transport::kGrpc, .nccl = FakeEnd("GPU-a")}, {.nccl = FakeEnd("GPU-b")});
+  ASSERT_OK(Load(1));
+  EXPECT_EQ(loaded().link(), "grpc");
+  EXPECT_THAT(loaded().link_reason(), HasSubstr("--transport grpc"));
+  const int32_t expected = Token(1);
+  StartBoth();
+  ASSERT_OK(Load(1));
+  EXPECT_EQ(loaded().link(), "nccl");
+  EXPECT_THAT(loaded().link_reason(), HasSubstr("test of the link passed"));
+  EXPECT_EQ(nccl_.num_open(), 2);
+  EXPECT_EQ(Token(1), expected);
+}
+
+TEST_F(OpenLinkTest, ANewEpochGetsANewLink) {
+  StartBoth();
+  ASSERT_OK(Load(1));
+  const int32_t expected = Token(1);
+  ASSERT_OK(Load(2));
+  EXPECT_EQ(loaded().link(), "nccl");
+  EXPECT_EQ(nccl_.num_open(), 2) << "the old one is closed";
+  EXPECT_EQ(Token(2), expected);
+  ASSERT_OK(first_->Unload());
+  ASSERT_OK(second_->Unload());
+  EXPECT_EQ(nccl_.num_open(), 0);
+}
+
+TEST_F(OpenLinkTest, WhereNcclCannotBeGrpcIsUsedAndTheReasonSaid) {
+  const struct {
+    FakeNccl::Script script;
+    NcclEnd first, second;
+    const char* reason;
+  } kCases[] = {
+      {{},
+       {.functions = absl::NotFoundError("there is no NCCL here")},
+       FakeEnd("GPU-b"),
+       "there is no NCCL here"},
+      {{},
+       FakeEnd("GPU-a"),
+       {.functions = absl::NotFoundError("there is no NCCL there")},
+       "the next stage's worker says: there is no NCCL there"},
+      {{}, FakeEnd("GPU-a"), FakeEnd("GPU-a"), "both ends are on one GPU"},
+      {{.connect_error = 5}, FakeEnd("GPU-a"), FakeEnd("GPU-b"), "connecting: invalid usage"},
+      {{.corrupts = true},
+       FakeEnd("GPU-a", absl::Milliseconds(300)),
+       FakeEnd("GPU-b"),
+       "NCCL brought"},
+  };
+  for (const auto& trouble : kCases) {
+    nccl_.set_script(trouble.script);
+    Start({.nccl = trouble.first}, {.nccl = trouble.second});
+    ASSERT_OK(Load(1)) << trouble.reason;
+    EXPECT_EQ(loaded().link(), "grpc");
+    EXPECT_THAT(loaded().link_reason(), HasSubstr(trouble.reason));
+    EXPECT_EQ(nccl_.num_open(), 0) << trouble.reason;
+    Token(1);
+  }
+}
+
+TEST_F(OpenLinkTest, AHangIsGivenUp) {
+  for (const bool connects : {false, true}) {
+    nccl_.set_script({.never_connects = !connects, .never_delivers = true});
+    const absl::Duration timeout = absl::Milliseconds(connects ? 300 : 20);
+    Start({.nccl = FakeEnd("GPU-a", timeout)}, {.nccl = FakeEnd("GPU-b", timeout)});
+    ASSERT_OK(Load(1));
+    EXPECT_EQ(loaded().link(), "grpc");
+    EXPECT_THAT(loaded().link_reason(), HasSubstr("in time"));
+    EXPECT_EQ(nccl_.num_open(), 0);
+  }
+}
+
+TEST_F(OpenLinkTest, NcclOnlyMeansNoGrpc) {
+  nccl_.set_script({.connect_error = 5});
+  StartBoth(Transport::kNccl);
+  EXPECT_THAT(Load(1), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                AllOf(HasSubstr("--transport nccl"), HasSubstr("invalid usage"))));
+}
+
+TEST_F(OpenLinkTest, AnotherVersionIsRefused) {
+  StartBoth();
+  v1::OpenLinkRequest::Offer offer;
+  offer.set_epoch(1);
+  offer.set_nccl_version(22703);
+  EXPECT_THAT(second_->host().links().CheckOffer(offer),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("22809"), HasSubstr("22703"))));
+}
+
+TEST_F(OpenLinkTest, AnOfferOfAnEpochThatIsOverIsRefused) {
+  StartBoth();
+  ASSERT_OK(Load(5));
+  v1::OpenLinkRequest::Offer offer;
+  offer.set_epoch(4);
+  offer.set_nccl_version(22809);
+  EXPECT_THAT(second_->host().links().CheckOffer(offer),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("is in epoch 5")));
+  EXPECT_FALSE(second_->host().links().Agree(4, nullptr).ok());
+}
+
+TEST_F(OpenLinkTest, AStageThatWaitsForALinkThatHangsIsUnloadedAtOnce) {
+  StartBoth();
+  ASSERT_OK(Load(1));
+  ExecuteCall last(*second_);
+  ASSERT_TRUE(last.Write(GreedyStep(1, 1, 0, {5, 6})));
+  ASSERT_OK(second_->Unload());
+  EXPECT_THAT(last.Finish(), StatusIs(absl::StatusCode::kAborted));
+}
+
+}  // namespace
+}  // namespace layercake

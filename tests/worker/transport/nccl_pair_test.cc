@@ -1,0 +1,136 @@
+#include "worker/transport/nccl_pair.h"
+
+#include <cstring>
+#include <thread>
+
+#include "tests/testing/fake_nccl.h"
+#include "tests/testing/status_matchers.h"
+#include "worker/transport/nccl_activation_link.h"
+
+namespace layercake {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr absl::Duration kLong = absl::Seconds(60);
+constexpr absl::Duration kShort = absl::Milliseconds(20);
+
+// Both ends of a pair, each on a device and a thread of its own.
+class NcclPairTest : public ::testing::Test {
+ protected:
+  using Pair = absl::StatusOr<std::shared_ptr<NcclPair>>;
+
+  Pair Connect(int rank, absl::Duration timeout) {
+    return NcclPair::Connect(FakeNccl::Functions(), id_, rank, *devices_[rank], timeout);
+  }
+  void ConnectBoth() {
+    FakeNccl::Functions().get_unique_id(&id_);
+    Pair ends[2] = {absl::UnknownError(""), absl::UnknownError("")};
+    std::thread other([&] { ends[1] = Connect(1, kLong); });
+    ends[0] = Connect(0, kLong);
+    other.join();
+    for (int rank : {0, 1}) {
+      ASSERT_OK(ends[rank]);
+      pairs_[rank] = *ends[rank];
+    }
+  }
+  // What both ends find, testing at once.
+  std::pair<absl::Status, absl::Status> TestBoth(absl::Duration timeout) {
+    absl::Status ends[2];
+    std::thread other([&] { ends[1] = TestPair(*pairs_[1], 1, *devices_[1], timeout); });
+    ends[0] = TestPair(*pairs_[0], 0, *devices_[0], timeout);
+    other.join();
+    return {ends[0], ends[1]};
+  }
+
+  std::unique_ptr<Device> devices_[2] = {*Device::CreateCpu(1), *Device::CreateCpu(1)};
+  FakeNccl nccl_;
+  NcclUniqueId id_ = {};
+  std::shared_ptr<NcclPair> pairs_[2];
+};
+
+TEST_F(NcclPairTest, CarriesStepsFromSinkToSource) {
+  ConnectBoth();
+  const auto [sender, receiver] = TestBoth(kLong);
+  ASSERT_OK(sender);
+  ASSERT_OK(receiver);
+  NcclActivationSink sink(pairs_[0], *devices_[0]);
+  NcclActivationSource source(pairs_[1], *devices_[1]);
+  float out[2][3] = {{1, 2, 3}, {4, 5, 6}};
+  float in[2][3] = {};
+  for (int step = 1; step <= 3; ++step) {
+    out[0][0] = static_cast<float>(step);
+    ASSERT_OK(sink.Send(step, {out, DType::kF32, 2, 3, 3}));
+    ASSERT_OK(source.Receive(step, {in, DType::kF32, 2, 3, 3}));
+    EXPECT_EQ(memcmp(in, out, sizeof(in)), 0);
+  }
+  EXPECT_OK(sink.Finish());
+}
+
+TEST_F(NcclPairTest, AnEndThatDoesNotComeIsNotWaitedForLonger) {
+  FakeNccl::Functions().get_unique_id(&id_);
+  EXPECT_THAT(Connect(0, kShort),
+              StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("did not answer in time")));
+  EXPECT_EQ(nccl_.num_open(), 0);
+}
+
+TEST_F(NcclPairTest, WhatNcclSaysIsPassedOn) {
+  nccl_.set_script({.connect_error = 5});
+  EXPECT_THAT(Connect(0, kLong),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("connecting: invalid usage")));
+}
+
+TEST_F(NcclPairTest, TheTestFindsBytesThatChangeOnTheWay) {
+  nccl_.set_script({.corrupts = true});
+  ConnectBoth();
+  const auto [sender, receiver] = TestBoth(kShort);
+  EXPECT_THAT(receiver, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("value 0 of a test")));
+  EXPECT_FALSE(sender.ok());
+  EXPECT_EQ(nccl_.num_open(), 0);
+}
+
+TEST_F(NcclPairTest, TheTestEndsWhereNothingArrives) {
+  nccl_.set_script({.never_delivers = true});
+  ConnectBoth();
+  const auto [sender, receiver] = TestBoth(kShort);
+  EXPECT_THAT(sender, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(receiver, StatusIs(absl::StatusCode::kDeadlineExceeded));
+}
+
+TEST_F(NcclPairTest, ClosingEndsAReceiveThatWaits) {
+  ConnectBoth();
+  NcclActivationSource source(pairs_[1], *devices_[1]);
+  float in[4] = {};
+  absl::Status received;
+  std::thread engine([&] { received = source.Receive(1, {in, DType::kF32, 1, 4, 4}); });
+  source.Close(absl::AbortedError("epoch 2 is being loaded"));
+  engine.join();
+  EXPECT_THAT(received, StatusIs(absl::StatusCode::kAborted, "epoch 2 is being loaded"));
+  EXPECT_THAT(source.Receive(2, {in, DType::kF32, 1, 4, 4}), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(NcclPairTest, APeerThatDiedEndsTheSink) {
+  ConnectBoth();
+  nccl_.set_script({.send_error = 6});
+  NcclActivationSink sink(pairs_[0], *devices_[0]);
+  float out[4] = {};
+  const TensorView view = {out, DType::kF32, 1, 4, 4};
+  EXPECT_THAT(sink.Send(1, view),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("remote process exited")));
+  EXPECT_THAT(sink.Send(2, view), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_FALSE(sink.Finish().ok());
+}
+
+TEST_F(NcclPairTest, ANewPairCarriesOnWhereAnAbortedOneBroke) {
+  ConnectBoth();
+  pairs_[0]->Abort(absl::AbortedError("the epoch is over"));
+  EXPECT_THAT(pairs_[0]->status(), StatusIs(absl::StatusCode::kAborted));
+  ConnectBoth();
+  EXPECT_OK(TestBoth(kLong).second);
+  pairs_[0].reset();
+  pairs_[1].reset();
+  EXPECT_EQ(nccl_.num_open(), 0);
+}
+
+}  // namespace
+}  // namespace layercake

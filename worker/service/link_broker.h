@@ -1,0 +1,87 @@
+#pragma once
+
+// Chooses what a stage's activations travel over: NCCL where both ends can, else gRPC.
+
+#include <grpcpp/client_context.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/mutex.h"
+#include "layercake/v1/stage.pb.h"
+#include "worker/device/device.h"
+#include "worker/transport/activation_link.h"
+#include "worker/transport/link_offer.h"
+
+namespace layercake {
+
+// What the operator wants.
+enum class Transport { kAuto, kNccl, kGrpc };
+
+struct OutgoingLink {
+  std::unique_ptr<ActivationSink> sink;
+  std::string name;    // "nccl" or "grpc"
+  std::string reason;  // why this one
+};
+
+// Thread-safe. A worker's one broker serves both of its stage's ends.
+class LinkBroker {
+ public:
+  // `device` must outlive the broker and its links.
+  LinkBroker(Transport transport, NcclEnd nccl, Device& device);
+
+  // The sending end: an offer to the next stage's worker, which takes its time while the stage
+  // loads.
+  class Offer {
+   public:
+    Offer(LinkBroker& broker, uint64_t epoch, const std::string& next_address);
+    // Gives the offer up.
+    ~Offer();
+    Offer(const Offer&) = delete;
+    Offer& operator=(const Offer&) = delete;
+
+    // Waits for the outcome. Errors: FailedPrecondition (the operator wants NCCL only, and why it
+    // cannot be); Unavailable (whether the other end uses the link is not known). REQUIRES: called
+    // once at most.
+    absl::StatusOr<OutgoingLink> Take();
+
+   private:
+    LinkBroker& broker_;
+    const uint64_t epoch_;
+    const std::string next_address_;
+    grpc::ClientContext context_;
+    absl::StatusOr<std::shared_ptr<NcclPair>> pair_;  // the thread's until it has ended
+    std::thread thread_;
+  };
+
+  // The receiving end, whose epoch may not have begun here: both ends load at once. Errors:
+  // FailedPrecondition (the epoch is over, or this end cannot: says why).
+  absl::Status CheckOffer(const v1::OpenLinkRequest::Offer& offer) const
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Errors: as ConnectAndTest.
+  absl::StatusOr<std::shared_ptr<NcclPair>> Join(const NcclUniqueId& id);
+  // Makes `pair` what TakeSource of that epoch returns. Errors: FailedPrecondition (the epoch is
+  // over).
+  absl::Status Agree(uint64_t epoch, std::shared_ptr<NcclPair> pair) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Epochs before this one are over.
+  void StartEpoch(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null where activations come by Activate.
+  std::unique_ptr<ActivationSource> TakeSource(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  absl::Status CheckEpoch(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const Transport transport_;
+  const NcclEnd nccl_;
+  Device& device_;
+  mutable Mutex mutex_;
+  uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t agreed_epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::shared_ptr<NcclPair> agreed_ ABSL_GUARDED_BY(mutex_);  // shared with the source, later
+};
+
+}  // namespace layercake

@@ -1,0 +1,80 @@
+#include "worker/transport/link_offer.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status_macros.h"
+#include "common/rpc/channel.h"
+#include "common/rpc/status.h"
+
+namespace layercake {
+namespace {
+
+using Stream = grpc::ClientReaderWriter<v1::OpenLinkRequest, v1::OpenLinkResponse>;
+
+absl::StatusOr<v1::OpenLinkRequest> MakeOffer(uint64_t epoch, const NcclEnd& end) {
+  v1::OpenLinkRequest request;
+  v1::OpenLinkRequest::Offer& offer = *request.mutable_offer();
+  offer.set_epoch(epoch);
+  offer.set_device_uuid(end.device_uuid);
+  int version = 0;
+  NcclUniqueId id;
+  if ((*end.functions)->get_version(&version) != kNcclSuccess ||
+      (*end.functions)->get_unique_id(&id) != kNcclSuccess) {
+    return absl::FailedPreconditionError("NCCL on this end makes no unique id");
+  }
+  offer.set_nccl_version(version);
+  offer.set_unique_id(id.bytes, sizeof(id.bytes));
+  return request;
+}
+
+absl::Status Answer(Stream& stream) {
+  v1::OpenLinkResponse answer;
+  if (!stream.Read(&answer)) {
+    const absl::Status ended = FromGrpcStatus(stream.Finish());
+    return absl::FailedPreconditionError(
+        absl::StrCat("the next stage's worker did not answer: ", ended.message()));
+  }
+  if (answer.refusal().empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("the next stage's worker says: ", answer.refusal()));
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<NcclPair>> ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id,
+                                                         int rank, Device& /*device*/) {
+  LC_RETURN_IF_ERROR(end.functions.status());
+  LC_ASSIGN_OR_RETURN(const std::unique_ptr<Device> beside, Device::CreateCpu(1));
+  LC_ASSIGN_OR_RETURN(std::shared_ptr<NcclPair> pair,
+                      NcclPair::Connect(**end.functions, id, rank, *beside, end.connect_timeout));
+  LC_RETURN_IF_ERROR(TestPair(*pair, rank, *beside, end.test_timeout));
+  return pair;
+}
+
+absl::StatusOr<std::shared_ptr<NcclPair>> OfferLink(const std::string& address, uint64_t epoch,
+                                                    const NcclEnd& end, Device& device,
+                                                    grpc::ClientContext& context) {
+  LC_RETURN_IF_ERROR(end.functions.status());
+  LC_ASSIGN_OR_RETURN(v1::OpenLinkRequest request, MakeOffer(epoch, end));
+  NcclUniqueId id;
+  std::copy_n(request.offer().unique_id().data(), sizeof(id.bytes), id.bytes);
+  const auto stub = v1::Stage::NewStub(CreateChannel(address));
+  const std::unique_ptr<Stream> stream = stub->OpenLink(&context);
+  stream->Write(request);
+  LC_RETURN_IF_ERROR(Answer(*stream));
+  absl::StatusOr<std::shared_ptr<NcclPair>> pair = ConnectAndTest(end, id, /*rank=*/0, device);
+  if (const absl::Status answer = Answer(*stream); !answer.ok()) return answer;
+  request.set_use(pair.ok());
+  stream->Write(request);
+  stream->WritesDone();
+  const absl::Status agreed = FromGrpcStatus(stream->Finish());
+  LC_RETURN_IF_ERROR(pair.status());
+  if (!agreed.ok()) {
+    return absl::UnavailableError(
+        absl::StrCat("the worker at ", address, " did not confirm the link: ", agreed.message()));
+  }
+  return pair;
+}
+
+}  // namespace layercake

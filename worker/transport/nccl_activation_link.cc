@@ -1,0 +1,29 @@
+#include "worker/transport/nccl_activation_link.h"
+
+#include "common/base/status_macros.h"
+
+namespace layercake {
+namespace {
+
+int64_t BytesOf(const TensorView& view) { return view.rows * view.cols * DTypeBytes(view.dtype); }
+
+}  // namespace
+
+absl::Status NcclActivationSink::Send(uint64_t /*step_id*/, const TensorView& from) {
+  return pair_->Send(device_, from.data, BytesOf(from));
+}
+
+absl::Status NcclActivationSink::Finish() { return pair_->status(); }
+
+void NcclActivationSink::Cancel() {
+  pair_->Abort(absl::UnavailableError("the link to the next stage is closed"));
+}
+
+absl::Status NcclActivationSource::Receive(uint64_t /*step_id*/, const TensorView& to) {
+  LC_RETURN_IF_ERROR(pair_->Receive(device_, to.data, BytesOf(to)));
+  return pair_->status();
+}
+
+void NcclActivationSource::Close(const absl::Status& why) { pair_->Abort(why); }
+
+}  // namespace layercake

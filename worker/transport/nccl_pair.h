@@ -1,0 +1,66 @@
+#pragma once
+
+// Two workers' ends of one NCCL communicator: nothing waits for ever.
+
+#include <cstdint>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/base/mutex.h"
+#include "worker/device/device.h"
+#include "worker/transport/nccl_functions.h"
+
+namespace layercake {
+
+// Send and Receive are one thread's at a time, Abort anybody's. Once anything has failed the pair
+// is aborted, and every call says what failed first.
+class NcclPair {
+ public:
+  // Joins the communicator that `id` names, as rank 0 or 1, with `device`; the other end must do so
+  // too. `nccl` must outlive the pair. Errors: Unavailable (what NCCL said); DeadlineExceeded (the
+  // other end did not come within `timeout`).
+  static absl::StatusOr<std::shared_ptr<NcclPair>> Connect(const NcclFunctions& nccl,
+                                                           const NcclUniqueId& id, int rank,
+                                                           Device& device, absl::Duration timeout);
+  // Aborts.
+  ~NcclPair();
+  NcclPair(const NcclPair&) = delete;
+  NcclPair& operator=(const NcclPair&) = delete;
+
+  // Issues a copy between `device`, on which the pair was connected, and the other end's call of
+  // the opposite kind with as many bytes. It happens in order with all else that is issued to the
+  // device. Errors: Unavailable (what NCCL said); what Abort was told.
+  absl::Status Send(Device& device, const void* data, int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Receive(Device& device, void* data, int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // OK until something failed or Abort was called.
+  absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Breaks the pair with `why`, which is not OK: copies on either device end soon, with whatever
+  // data. Only the first call counts.
+  void Abort(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  NcclPair(const NcclFunctions& nccl, int rank) : nccl_(nccl), peer_(1 - rank) {}
+  // Waits until the call that returned `result` is done.
+  absl::Status Settle(int result, const char* what, absl::Time deadline)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  absl::Status Fail(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  const NcclFunctions& nccl_;
+  const int peer_;
+  mutable Mutex mutex_;
+  CondVar changed_;
+  NcclComm* comm_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+// Sends a pattern there and back and looks at it: what NCCL finds possible need not work (a switch
+// that drops peer-to-peer writes, say). Both ends call it at once.
+//   device: the pair's, or another Device on the same card, whose stream is then used.
+// Errors: DataLoss (other bytes came); DeadlineExceeded; as NcclPair and Device.
+absl::Status TestPair(NcclPair& pair, int rank, Device& device, absl::Duration timeout);
+
+}  // namespace layercake
