@@ -9,8 +9,8 @@
 
 namespace layercake {
 
-// Load, Unload and the opening and measuring of links block a thread of gRPC's each; the two long streams are reactors, because either
-// side may have to end them while a read is pending.
+// Load, Unload and the opening and measuring of links block a thread of gRPC's each; the two long
+// streams are reactors, because either side may have to end them while a read is pending.
 class StageService final : public v1::Stage::WithCallbackMethod_Execute<
                                v1::Stage::WithCallbackMethod_Activate<v1::Stage::Service>> {
  public:
