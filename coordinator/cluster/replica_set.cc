@@ -11,6 +11,10 @@
 namespace layercake {
 namespace {
 
+// Together well under the second within which clients hear of a death, even on a busy host.
+constexpr int kNamingTries = 30;
+constexpr absl::Duration kNamingPause = absl::Milliseconds(10);
+
 void Describe(const WorkerInfo& worker, absl::Time now, v1::WorkerStatus* out) {
   out->set_name(worker.hello.name());
   out->set_address(worker.hello.address());
@@ -108,7 +112,7 @@ void ReplicaSet::Break(uint64_t epoch, const absl::Status& reason) {
 // OK while every worker of the replica lives and its streams are whole.
 absl::Status ReplicaSet::Health(const Replica& replica) const {
   absl::Status broken;
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < kNamingTries; ++i) {
     if (absl::Status health = replica.WorkerHealth(registry_.Snapshot()); !health.ok()) {
       return health;
     }
@@ -119,7 +123,7 @@ absl::Status ReplicaSet::Health(const Replica& replica) const {
     if (broken.ok()) return broken;
     // A dying worker breaks its neighbours' streams too, perhaps sooner than its own: give the
     // registry a moment to say whose death it was.
-    absl::SleepFor(absl::Milliseconds(10));
+    absl::SleepFor(kNamingPause);
   }
   return broken;
 }
