@@ -12,14 +12,10 @@
 #include "common/base/status_macros.h"
 #include "common/base/text_table.h"
 #include "common/options/options.h"
+#include "worker/device/cuda_tier.h"
 
 namespace layercake {
 namespace {
-
-absl::Status CheckKernels(const Card& card) {
-  return absl::UnimplementedError(
-      absl::StrCat("this version has no kernels for ", card.selector(), "; use --device cpu"));
-}
 
 v1::Device Describe(const Card& card) {
   v1::Device message;
@@ -28,11 +24,11 @@ v1::Device Describe(const Card& card) {
   message.set_name(card.name);
   message.set_uuid(card.uuid);
   message.set_compute_capability(card.compute_capability);
-  message.set_tier(std::string(DescribeTier(card.compute_capability)));
+  const CudaTier& tier = TierOf(card.compute_capability);
+  message.set_tier(absl::StrCat(tier.name, ": ", tier.arithmetic));
   message.set_total_bytes(card.total_bytes);
   message.set_free_bytes(card.free_bytes);
-  const absl::Status problem = card.usable.ok() ? CheckKernels(card) : card.usable;
-  message.set_problem(std::string(problem.message()));
+  message.set_problem(std::string(card.usable.message()));
   return message;
 }
 
@@ -58,7 +54,10 @@ absl::StatusOr<ChosenDevice> OpenCpu(int num_threads) {
 absl::StatusOr<ChosenDevice> OpenCard(const Card& card) {
   ChosenDevice chosen;
   LC_ASSIGN_OR_RETURN(chosen.lock, CardLock::Take(card.uuid));
-  return CheckKernels(card);
+  LC_ASSIGN_OR_RETURN(chosen.device, Device::CreateCuda(card.index));
+  chosen.description = Describe(card);
+  chosen.short_name = absl::StrCat("cuda-", card.index);
+  return chosen;
 }
 
 absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime) {

@@ -9,13 +9,10 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "common/model/dtype.h"
 
 namespace layercake {
 
-enum class DType { kF32, kF16, kBF16 };
-
-// 4, 2, 2.
-int64_t DTypeBytes(DType dtype);
 absl::string_view DTypeName(DType dtype);  // "f32", "f16", "bf16"
 
 // How rotary frequencies are stretched beyond the length a model was trained at.

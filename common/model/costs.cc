@@ -170,6 +170,15 @@ int64_t LayerBlockBytes(const ModelConfig& config, const StageLimits& limits) {
   return Allocation(limits.block_size_tokens * numbers * DTypeBytes(limits.kv_dtype));
 }
 
+int64_t StepTableBytes(const StageLimits& limits) {
+  constexpr int64_t kWordBytes = 4;
+  constexpr int64_t kTileWords = 4;
+  const int64_t blocks =
+      DivideUp(limits.max_context_tokens, std::max<int64_t>(1, limits.block_size_tokens));
+  return Allocation(kWordBytes * (kTileWords * limits.max_step_tokens +
+                                  limits.max_batch_sequences * blocks));
+}
+
 int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
                        const StageLimits& limits) {
   const int64_t tokens = limits.max_step_tokens;
@@ -177,6 +186,7 @@ int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
   int64_t bytes = 2 * F32Bytes(tokens, config.hidden_dim);
   for (const int64_t width : AttentionWidths(config)) bytes += F32Bytes(tokens, width);
   bytes += FeedForwardBytes(config, range, tokens);
+  bytes += StepTableBytes(limits);
   if (range.has_head) {
     bytes += F32Bytes(limits.max_batch_sequences, config.hidden_dim);
     bytes += F32Bytes(limits.max_batch_sequences, config.vocab_size);

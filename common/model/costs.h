@@ -52,7 +52,10 @@ double ExpertShareRead(const ModelConfig& config, int64_t num_tokens);
 // compressed vectors of latent attention.
 int64_t LayerBlockBytes(const ModelConfig& config, const StageLimits& limits);
 
-// Activations, attention scratch and, with the head, logits of one step.
+// A step's slices as kernels read them: see worker/kernels/step_table.h.
+int64_t StepTableBytes(const StageLimits& limits);
+
+// The slices' table, activations, attention scratch and, with the head, logits of one step.
 int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
                        const StageLimits& limits);
 

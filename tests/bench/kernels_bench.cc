@@ -121,11 +121,11 @@ void Attend(benchmark::State& state) {
   const TensorView rows = RandomRows(in, context, width);
   const TensorView kv_rows = {rows.data, DType::kF32, context, shape.num_kv_heads * shape.head_dim,
                               width};
-  StoreKv(kv_rows, kv_rows, {&all, 1}, kv, *device);
+  StoreKv(kv_rows, kv_rows, std::span(&all, 1), kv, *device);
   const SliceView slice = {context - tokens, tokens, blocks};
   const float scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
   for (auto _ : state) {
-    PagedAttention(rows.Head(tokens), {&slice, 1}, kv, scale,
+    PagedAttention(rows.Head(tokens), std::span(&slice, 1), kv, scale,
                    F32View(out.As<float>(), tokens, width), *device);
   }
   state.counters["GB/s"] = benchmark::Counter(2e-9 * static_cast<double>(bytes),

@@ -2,7 +2,6 @@
 
 // A model cut into stages, all in this process: activations are handed on through memory.
 
-#include <cstring>
 #include <memory>
 #include <numeric>
 #include <utility>
@@ -25,6 +24,14 @@ class StagePipeline {
                                                              const std::vector<int64_t>& cuts,
                                                              const StageLimits& limits,
                                                              int64_t num_blocks, Device& device) {
+    return Load(checkpoint, cuts, limits, num_blocks, std::vector<Device*>{&device});
+  }
+  // The stages take turns on `devices`.
+  static absl::StatusOr<std::unique_ptr<StagePipeline>> Load(const Checkpoint& checkpoint,
+                                                             const std::vector<int64_t>& cuts,
+                                                             const StageLimits& limits,
+                                                             int64_t num_blocks,
+                                                             const std::vector<Device*>& devices) {
     auto pipeline = std::make_unique<StagePipeline>();
     const ModelConfig& config = checkpoint.config();
     pipeline->limits_ = limits;
@@ -34,11 +41,12 @@ class StagePipeline {
     for (size_t i = 0; i + 1 < bounds.size(); ++i) {
       const LayerRange range = {bounds[i], bounds[i + 1] - bounds[i], i == 0,
                                 i + 2 == bounds.size()};
+      Device& device = *devices[i % devices.size()];
       LC_ASSIGN_OR_RETURN(auto decoder, Decoder::Load(checkpoint, range, limits, device,
                                                       [](int64_t, int64_t) { return true; }));
       LC_ASSIGN_OR_RETURN(auto kv,
                           KvCache::Create(config, range.num_layers, limits, num_blocks, device));
-      pipeline->stages_.push_back({std::move(decoder), std::move(kv)});
+      pipeline->stages_.push_back({std::move(decoder), std::move(kv), &device});
     }
     return pipeline;
   }
@@ -53,7 +61,10 @@ class StagePipeline {
       const TensorView hidden = stages_[i].decoder->hidden(num_tokens);
       if (i > 0) {
         const TensorView before = stages_[i - 1].decoder->hidden(num_tokens);
-        std::memcpy(hidden.data, before.data, num_tokens * hidden.cols * sizeof(float));
+        std::vector<float> carried(num_tokens * hidden.cols);
+        const int64_t bytes = num_tokens * hidden.cols * static_cast<int64_t>(sizeof(float));
+        LC_RETURN_IF_ERROR(stages_[i - 1].device->CopyToHost(carried.data(), before, bytes));
+        LC_RETURN_IF_ERROR(stages_[i].device->CopyFromHost(hidden, carried.data(), bytes));
       }
       LC_RETURN_IF_ERROR(stages_[i].decoder->Forward(slices, stages_[i].kv->layers()));
     }
@@ -62,8 +73,11 @@ class StagePipeline {
     for (size_t first = 0; first < rows.size(); first += most) {
       const std::span<const int32_t> some(&rows[first], std::min(most, rows.size() - first));
       LC_ASSIGN_OR_RETURN(const TensorView logits, stages_.back().decoder->Logits(some));
+      const int64_t row_bytes = logits.cols * static_cast<int64_t>(sizeof(float));
       for (int64_t r = 0; r < logits.rows; ++r) {
-        result.emplace_back(logits.Row(r), logits.Row(r) + logits.cols);
+        result.emplace_back(logits.cols);
+        LC_RETURN_IF_ERROR(stages_.back().device->CopyToHost(
+            result.back().data(), F32View(logits.Row(r), 1, logits.cols), row_bytes));
       }
     }
     return result;
@@ -94,6 +108,7 @@ class StagePipeline {
   struct Stage {
     std::unique_ptr<Decoder> decoder;
     std::unique_ptr<KvCache> kv;
+    Device* device;
   };
   StageLimits limits_;
   std::vector<Stage> stages_;

@@ -1,17 +1,21 @@
 #pragma once
 
-// A block of a device's memory.
+// A block of a device's memory, or of host memory that a device copies from and to.
 
 #include <cstdint>
 #include <utility>
 
 namespace layercake {
 
-// Owns its bytes: 64-byte aligned, zeroed when allocated, returned to the device when destroyed.
-// Movable, not copyable. Made by Device::Allocate only. Empty when default-constructed.
+// Owns its bytes: 64-byte aligned, zeroed when allocated, given back when destroyed. Movable, not
+// copyable. Made by a Device, which must outlive it. Empty when default-constructed.
 class Buffer {
  public:
+  using Free = void (*)(void* data, int64_t bytes);
+
   Buffer() = default;
+  // For devices only.
+  Buffer(void* data, int64_t bytes, Free free) : data_(data), bytes_(bytes), free_(free) {}
   ~Buffer() { Release(); }
   Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept {
@@ -19,6 +23,7 @@ class Buffer {
       Release();
       data_ = std::exchange(other.data_, nullptr);
       bytes_ = std::exchange(other.bytes_, 0);
+      free_ = other.free_;
     }
     return *this;
   }
@@ -32,12 +37,15 @@ class Buffer {
   int64_t bytes() const { return bytes_; }
 
  private:
-  friend class Device;
-  Buffer(void* data, int64_t bytes) : data_(data), bytes_(bytes) {}
-  void Release();
+  void Release() {
+    if (data_ != nullptr) free_(data_, bytes_);
+    data_ = nullptr;
+    bytes_ = 0;
+  }
 
   void* data_ = nullptr;
   int64_t bytes_ = 0;
+  Free free_ = nullptr;
 };
 
 }  // namespace layercake

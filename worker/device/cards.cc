@@ -99,12 +99,4 @@ absl::StatusOr<Card> FindCard(const std::vector<Card>& cards, absl::string_view 
   return *found;
 }
 
-absl::string_view DescribeTier(int compute_capability) {
-  if (compute_capability >= 90) return "bf16 tensor cores, async copies, fp8 storage";
-  if (compute_capability >= 80) return "bf16 tensor cores, async copies";
-  if (compute_capability >= 70) return "f16 tensor cores";
-  if (compute_capability >= 61) return "f16 and int4 storage, f32 arithmetic, int8 products";
-  return "f16 and int4 storage, f32 arithmetic";
-}
-
 }  // namespace layercake

@@ -61,8 +61,4 @@ absl::StatusOr<std::vector<Card>> ListCards(CudaRuntime* runtime);
 // Errors: OutOfRange (no such card; says which there are); the card's `usable`.
 absl::StatusOr<Card> FindCard(const std::vector<Card>& cards, absl::string_view selector);
 
-// What kernels do on cards of this compute capability, in words: "f16 and int4 storage, f32
-// arithmetic".
-absl::string_view DescribeTier(int compute_capability);
-
 }  // namespace layercake

@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "common/base/bytes.h"
+#include "common/base/status_macros.h"
 #include "common/model/costs.h"
 #include "worker/device/device.h"
 
@@ -74,35 +75,31 @@ void ApplyCgroupLimits(DeviceMemory& memory) {
   }
 }
 
-}  // namespace
+void Unmap(void* data, int64_t bytes) { munmap(data, RoundUp(bytes, kPageBytes)); }
 
-absl::StatusOr<std::unique_ptr<Device>> Device::CreateCpu(int num_threads, CpuIsa isa) {
-  if (num_threads < 0 || num_threads > kMaxThreads) {
-    return absl::InvalidArgumentError(absl::StrCat("cannot compute with ", num_threads,
-                                                   " threads; give 1 to ", kMaxThreads,
-                                                   ", or 0 for one per core"));
-  }
-  if (isa > BestCpuIsa()) {
-    return absl::InvalidArgumentError(absl::StrCat("this processor does not run ", CpuIsaName(isa),
-                                                   " code; its best is ",
-                                                   CpuIsaName(BestCpuIsa())));
-  }
-  if (num_threads == 0) {
-    num_threads =
-        std::clamp<int>(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
-  }
-  std::string name = ProcValue("/proc/cpuinfo", "model name");
-  if (name.empty()) name = "CPU";
-  return std::unique_ptr<Device>(new Device(DeviceKind::kCpu, std::move(name), isa, num_threads));
-}
+class CpuDevice final : public Device {
+ public:
+  CpuDevice(std::string name, CpuIsa isa, int num_threads)
+      : Device(DeviceKind::kCpu, std::move(name), isa, num_threads) {}
 
-DeviceMemory Device::Memory() const {
+  DeviceMemory Memory() const override;
+  absl::StatusOr<Buffer> Allocate(int64_t bytes, absl::string_view purpose) override;
+  absl::StatusOr<Buffer> AllocateHost(int64_t bytes, absl::string_view purpose) override {
+    return Allocate(bytes, purpose);
+  }
+  absl::Status CopyFromHost(const TensorView& to, const void* from, int64_t bytes) override;
+  absl::Status CopyToHost(void* to, const TensorView& from, int64_t bytes) override;
+  absl::Status Finish() override { return absl::OkStatus(); }
+  absl::Status status() const override { return absl::OkStatus(); }
+};
+
+DeviceMemory CpuDevice::Memory() const {
   DeviceMemory memory{MemInfoBytes("MemTotal"), MemInfoBytes("MemAvailable")};
   ApplyCgroupLimits(memory);
   return memory;
 }
 
-absl::StatusOr<Buffer> Device::Allocate(int64_t bytes, absl::string_view purpose) {
+absl::StatusOr<Buffer> CpuDevice::Allocate(int64_t bytes, absl::string_view purpose) {
   CHECK_GT(bytes, 0) << purpose;
   bytes = RoundUp(bytes, kAllocationBytes);
   const int64_t free_bytes = Memory().free_bytes;
@@ -112,38 +109,65 @@ absl::StatusOr<Buffer> Device::Allocate(int64_t bytes, absl::string_view purpose
                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   }
   if (data == MAP_FAILED) {
-    return absl::ResourceExhaustedError(absl::StrCat(name_, " cannot give ", FormatBytes(bytes),
+    return absl::ResourceExhaustedError(absl::StrCat(name(), " cannot give ", FormatBytes(bytes),
                                                      " for ", purpose, ": ",
                                                      FormatBytes(free_bytes), " free"));
   }
   if (bytes >= kHugePageBytes) madvise(data, bytes, MADV_HUGEPAGE);
   char* first = static_cast<char*>(data);
-  pool_.ParallelFor(RoundUp(bytes, kHugePageBytes) / kHugePageBytes, 1,
-                    [&](int64_t begin, int64_t end) {
-                      const int64_t last = std::min(end * kHugePageBytes, bytes);
-                      for (int64_t i = begin * kHugePageBytes; i < last; i += kPageBytes) {
-                        static_cast<volatile char*>(first)[i] = 0;
-                      }
-                    });
-  return Buffer(data, bytes);
+  pool().ParallelFor(RoundUp(bytes, kHugePageBytes) / kHugePageBytes, 1,
+                     [&](int64_t begin, int64_t end) {
+                       const int64_t last = std::min(end * kHugePageBytes, bytes);
+                       for (int64_t i = begin * kHugePageBytes; i < last; i += kPageBytes) {
+                         static_cast<volatile char*>(first)[i] = 0;
+                       }
+                     });
+  return Buffer(data, bytes, &Unmap);
 }
 
-void Buffer::Release() {
-  if (data_ != nullptr) munmap(data_, RoundUp(bytes_, kPageBytes));
-  data_ = nullptr;
-  bytes_ = 0;
+absl::Status CpuDevice::CopyFromHost(const TensorView& to, const void* from, int64_t bytes) {
+  const int64_t row_bytes = to.cols * DTypeBytes(to.dtype);
+  CHECK_EQ(bytes, to.rows * row_bytes);
+  for (int64_t row = 0; row < to.rows; ++row) {
+    std::memcpy(static_cast<char*>(to.data) + row * to.stride * DTypeBytes(to.dtype),
+                static_cast<const char*>(from) + row * row_bytes, row_bytes);
+  }
+  return absl::OkStatus();
 }
 
-void Device::CopyFromHost(const TensorView& to, const void* from, int64_t bytes) {
-  CHECK_EQ(to.stride, to.cols);
-  CHECK_EQ(bytes, to.rows * to.cols * DTypeBytes(to.dtype));
-  std::memcpy(to.data, from, bytes);
+absl::Status CpuDevice::CopyToHost(void* to, const TensorView& from, int64_t bytes) {
+  const int64_t row_bytes = from.cols * DTypeBytes(from.dtype);
+  CHECK_EQ(bytes, from.rows * row_bytes);
+  for (int64_t row = 0; row < from.rows; ++row) {
+    std::memcpy(static_cast<char*>(to) + row * row_bytes,
+                static_cast<const char*>(from.data) + row * from.stride * DTypeBytes(from.dtype),
+                row_bytes);
+  }
+  return absl::OkStatus();
 }
 
-void Device::CopyToHost(void* to, const TensorView& from, int64_t bytes) {
-  CHECK_EQ(from.stride, from.cols);
-  CHECK_EQ(bytes, from.rows * from.cols * DTypeBytes(from.dtype));
-  std::memcpy(to, from.data, bytes);
+}  // namespace
+
+absl::StatusOr<int> ResolveThreads(int num_threads) {
+  if (num_threads < 0 || num_threads > kMaxThreads) {
+    return absl::InvalidArgumentError(absl::StrCat("cannot compute with ", num_threads,
+                                                   " threads; give 1 to ", kMaxThreads,
+                                                   ", or 0 for one per core"));
+  }
+  if (num_threads > 0) return num_threads;
+  return std::clamp<int>(static_cast<int>(std::thread::hardware_concurrency()), 1, kMaxThreads);
+}
+
+absl::StatusOr<std::unique_ptr<Device>> Device::CreateCpu(int num_threads, CpuIsa isa) {
+  LC_ASSIGN_OR_RETURN(num_threads, ResolveThreads(num_threads));
+  if (isa > BestCpuIsa()) {
+    return absl::InvalidArgumentError(absl::StrCat("this processor does not run ", CpuIsaName(isa),
+                                                   " code; its best is ",
+                                                   CpuIsaName(BestCpuIsa())));
+  }
+  std::string name = ProcValue("/proc/cpuinfo", "model name");
+  if (name.empty()) name = "CPU";
+  return std::make_unique<CpuDevice>(std::move(name), isa, num_threads);
 }
 
 }  // namespace layercake

@@ -31,6 +31,12 @@ absl::StatusOr<std::unique_ptr<StageExecutor>> StageExecutor::Load(const Checkpo
                                                         shape.limits, shape.num_blocks, device));
   LC_ASSIGN_OR_RETURN(stage->decoder_,
                       Decoder::Load(checkpoint, shape.range, shape.limits, device, progress));
+  if (device.kind() == DeviceKind::kCuda && shape.range.has_head) {
+    LC_ASSIGN_OR_RETURN(stage->host_logits_,
+                        device.AllocateHost(shape.limits.max_batch_sequences * stage->vocab_size_ *
+                                                static_cast<int64_t>(sizeof(float)),
+                                            "logits"));
+  }
   stage->bytes_ = {stage->decoder_->weight_bytes(), stage->kv_cache_->bytes(),
                    stage->decoder_->workspace_bytes()};
   return stage;
@@ -90,7 +96,7 @@ absl::Status StageExecutor::Compute(const StepRequest& step, bool embed, StepOut
   slices.reserve(step.slices.size());
   for (const SliceRequest& slice : step.slices) slices.push_back(slice.view);
   LC_RETURN_IF_ERROR(decoder_->Forward(slices, kv_cache_->layers()));
-  return shape_.range.has_head ? ComputeOutputs(step, output) : absl::OkStatus();
+  return shape_.range.has_head ? ComputeOutputs(step, output) : device_.Finish();
 }
 
 absl::Status StageExecutor::ComputeOutputs(const StepRequest& step, StepOutput& output) {
@@ -114,7 +120,13 @@ absl::Status StageExecutor::ComputeOutputs(const StepRequest& step, StepOutput& 
     const auto some = std::span(rows).subspan(begin, std::min(group, rows.size() - begin));
     indices.clear();
     for (const Row& row : some) indices.push_back(row.row);
-    LC_ASSIGN_OR_RETURN(const TensorView logits, decoder_->Logits(indices));
+    LC_ASSIGN_OR_RETURN(TensorView logits, decoder_->Logits(indices));
+    if (host_logits_.data() != nullptr) {
+      const TensorView copy = F32View(host_logits_.As<float>(), logits.rows, logits.cols);
+      LC_RETURN_IF_ERROR(device_.CopyToHost(
+          copy.data, logits, logits.rows * logits.cols * static_cast<int64_t>(sizeof(float))));
+      logits = copy;
+    }
     LC_RETURN_IF_ERROR(FillOutputs(step, some, logits, output));
   }
   return absl::OkStatus();

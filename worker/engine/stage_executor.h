@@ -98,6 +98,7 @@ class StageExecutor {
   const Clock& clock_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<KvCache> kv_cache_;
+  Buffer host_logits_;  // a copy for the sampler, where the device's memory is not the host's
   StageBytes bytes_;
   uint64_t epoch_ = 0;
   absl::Status lost_;  // not OK: why no more steps run in this epoch

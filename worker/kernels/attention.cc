@@ -4,6 +4,7 @@
 
 #include "common/base/logging.h"
 #include "worker/kernels/cpu_kernels.h"
+#include "worker/kernels/cuda_dispatch.h"
 #include "worker/kernels/typed.h"
 
 namespace layercake {
@@ -66,12 +67,19 @@ void StoreToken(const float* keys, const float* values, const KvLayer& kv, int64
 
 }  // namespace
 
-void StoreKv(const TensorView& keys, const TensorView& values, std::span<const SliceView> slices,
+void StoreKv(const TensorView& keys, const TensorView& values, const StepView& step,
              const KvLayer& kv, Device& device) {
+  const std::span<const SliceView> slices = step.slices;
   CHECK_EQ(keys.cols, kv.shape.num_kv_heads * kv.shape.head_dim);
   CHECK_EQ(values.cols, keys.cols);
   CHECK_EQ(keys.rows, CountRows(slices));
   CHECK_EQ(values.rows, keys.rows);
+  if (device.kind() == DeviceKind::kCuda) {
+    if (!device.status().ok()) return;
+    CHECK(step.on_device != nullptr);
+    return LaunchOn(device, "storing keys and values", &CudaKernels::store_kv,
+                    StoreKvArgs{RowsOf(keys), RowsOf(values), kv, *step.on_device});
+  }
   const int64_t size = kv.shape.block_size_tokens;
   int64_t first_row = 0;
   for (const SliceView& slice : slices) {
@@ -93,14 +101,29 @@ void StoreKv(const TensorView& keys, const TensorView& values, std::span<const S
   }
 }
 
-void PagedAttention(const TensorView& q, std::span<const SliceView> slices, const KvLayer& kv,
-                    float scale, const TensorView& out, Device& device) {
+void PagedAttention(const TensorView& q, const StepView& step, const KvLayer& kv, float scale,
+                    const TensorView& out, Device& device) {
+  const std::span<const SliceView> slices = step.slices;
   const int64_t num_kv_heads = kv.shape.num_kv_heads;
   const int64_t group = q.cols / (num_kv_heads * kv.shape.head_dim);
   CHECK_EQ(group * num_kv_heads * kv.shape.head_dim, q.cols);
   CHECK_EQ(out.cols, q.cols);
   CHECK_EQ(q.rows, CountRows(slices));
   CHECK_EQ(out.rows, q.rows);
+  if (device.kind() == DeviceKind::kCuda) {
+    if (!device.status().ok()) return;
+    CHECK(step.on_device != nullptr && kv.shape.head_dim <= kMaxCudaHeadDim);
+    return LaunchOn(
+        device, "attention", &CudaKernels::attention,
+        PagedAttentionArgs{.q = RowsOf(q),
+                           .out = RowsOf(out),
+                           .kv = kv,
+                           .step = *step.on_device,
+                           .scale = scale,
+                           .scratch = step.scratch,
+                           .scratch_floats = step.scratch_floats,
+                           .num_multiprocessors = AsCuda(device).num_multiprocessors()});
+  }
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   const Pieces pieces = Cut(slices, num_kv_heads, group, device.num_threads());
   int64_t total = 0;

@@ -6,23 +6,10 @@
 #include <cstdint>
 
 #include "worker/device/isa.h"
+#include "worker/kernels/kernel_args.h"
 #include "worker/kernels/kv_layer.h"
 
 namespace layercake {
-
-// out[r][o] = bias[o] + sum over k of x[r][k] * weights(o, k). See matmul.h.
-struct MatMulArgs {
-  const float* x = nullptr;
-  int64_t x_stride = 0;
-  int64_t rows = 0;
-  const void* weights = nullptr;  // panels
-  DType dtype = DType::kF32;
-  int64_t inputs = 0;
-  int64_t outputs = 0;
-  const float* bias = nullptr;  // [outputs padded to whole panels], or null
-  float* out = nullptr;
-  int64_t out_stride = 0;
-};
 
 // One (slice, kv head) of paged attention. See attention.h.
 struct AttentionArgs {

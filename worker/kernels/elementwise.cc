@@ -4,6 +4,7 @@
 
 #include "common/base/logging.h"
 #include "worker/kernels/cpu_kernels.h"
+#include "worker/kernels/cuda_dispatch.h"
 
 namespace layercake {
 namespace {
@@ -28,20 +29,46 @@ void CheckSameShape(const TensorView& a, const TensorView& b) {
 void RmsNorm(const TensorView& x, const float* weight, float epsilon, const TensorView& out,
              Device& device) {
   CheckSameShape(x, out);
+  if (device.kind() == DeviceKind::kCuda) {
+    return LaunchOn(device, "RMS norm", &CudaKernels::add_rms_norm, RowsOf(x), nullptr, weight,
+                    epsilon, RowsOf(out));
+  }
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   ForRows(x, device, [&](int64_t row) {
     kernels.rms_norm(x.Row(row), weight, epsilon, x.cols, out.Row(row));
   });
 }
 
+void AddRmsNorm(const TensorView& x, const TensorView& y, const float* weight, float epsilon,
+                const TensorView& out, Device& device) {
+  CheckSameShape(x, y);
+  CheckSameShape(x, out);
+  if (device.kind() == DeviceKind::kCuda) {
+    const FloatRows added = RowsOf(y);
+    return LaunchOn(device, "adding and RMS norm", &CudaKernels::add_rms_norm, RowsOf(x), &added,
+                    weight, epsilon, RowsOf(out));
+  }
+  const CpuKernels& kernels = GetCpuKernels(device.isa());
+  ForRows(x, device, [&](int64_t row) {
+    kernels.add(x.Row(row), y.Row(row), x.cols);
+    kernels.rms_norm(x.Row(row), weight, epsilon, x.cols, out.Row(row));
+  });
+}
+
 void AddInPlace(const TensorView& x, const TensorView& y, Device& device) {
   CheckSameShape(x, y);
+  if (device.kind() == DeviceKind::kCuda) {
+    return LaunchOn(device, "adding", &CudaKernels::add, RowsOf(x), RowsOf(y));
+  }
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   ForRows(x, device, [&](int64_t row) { kernels.add(x.Row(row), y.Row(row), x.cols); });
 }
 
 void SwiGluInPlace(const TensorView& gate, const TensorView& up, Device& device) {
   CheckSameShape(gate, up);
+  if (device.kind() == DeviceKind::kCuda) {
+    return LaunchOn(device, "SwiGLU", &CudaKernels::swiglu, RowsOf(gate), RowsOf(up));
+  }
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   ForRows(gate, device,
           [&](int64_t row) { kernels.swiglu(gate.Row(row), up.Row(row), gate.cols); });

@@ -1,7 +1,8 @@
 #pragma once
 
-// Ops that take every row, or every element, by itself. All run on the device's threads, return
-// when done, and are bitwise the same on every instruction set.
+// Ops that take every row, or every element, by itself. On a CPU all return when done, and are
+// bitwise the same on every instruction set; a CUDA device runs them in its stream. What fails
+// there is in its status().
 
 #include "worker/device/device.h"
 #include "worker/device/tensor_view.h"
@@ -10,10 +11,15 @@ namespace layercake {
 
 // out[r] = x[r] / sqrt(mean(x[r]²) + epsilon) * weight.
 //   x, out: [rows, dim] f32; `out` may be `x`.   weight: [dim] f32.   epsilon: > 0.
-// Squares are summed in f32 in 16 lanes by index.
+// Squares are summed in f32, in one fixed order for a kind of device.
 // Source: Zhang & Sennrich 2019, arXiv:1910.07467.
 void RmsNorm(const TensorView& x, const float* weight, float epsilon, const TensorView& out,
              Device& device);
+
+// x += y, then out = x normalised as by RmsNorm: the same bits as one after the other.
+//   y: as x.   out: as x; may be `x` or `y`.
+void AddRmsNorm(const TensorView& x, const TensorView& y, const float* weight, float epsilon,
+                const TensorView& out, Device& device);
 
 // x += y.   x, y: [rows, dim] f32.
 void AddInPlace(const TensorView& x, const TensorView& y, Device& device);

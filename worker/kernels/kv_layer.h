@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <span>
 
-#include "common/model/config.h"
+#include "common/model/dtype.h"
 
 namespace layercake {
 

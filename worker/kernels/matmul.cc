@@ -4,6 +4,7 @@
 
 #include "common/base/logging.h"
 #include "worker/kernels/cpu_kernels.h"
+#include "worker/kernels/cuda_dispatch.h"
 
 namespace layercake {
 namespace {
@@ -30,6 +31,19 @@ void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
   CHECK_EQ(out.cols, weights.outputs());
   CHECK_EQ(x.rows, out.rows);
   CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
+  if (device.kind() == DeviceKind::kCuda) {
+    return LaunchOn(device, "a matrix product", &CudaKernels::matmul,
+                    MatMulArgs{.x = x.Row(0),
+                               .x_stride = x.stride,
+                               .rows = x.rows,
+                               .weights = weights.panels(),
+                               .dtype = weights.dtype(),
+                               .inputs = weights.inputs(),
+                               .outputs = weights.outputs(),
+                               .bias = bias,
+                               .out = out.Row(0),
+                               .out_stride = out.stride});
+  }
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   const int64_t panels = weights.num_panels();
   const int64_t rows_per_piece = RowsPerPiece(x.rows, x.cols, panels, device.num_threads());

@@ -1,11 +1,13 @@
 #include "worker/kernels/packed_matrix.h"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
 #include "worker/kernels/convert.h"
+#include "worker/kernels/cuda_dispatch.h"
 #include "worker/kernels/typed.h"
 
 namespace layercake {
@@ -36,10 +38,36 @@ absl::StatusOr<PackedMatrix> PackedMatrix::Create(int64_t outputs, int64_t input
   return matrix;
 }
 
+// Some rows at a time: staged as they are, then packed by the device out of the host's memory.
+void PackedMatrix::PackOnCuda(int64_t first_output, int64_t rows, const void* source,
+                              DType source_dtype, Device& device) {
+  CudaDevice& cuda = AsCuda(device);
+  const int64_t row_bytes = inputs_ * DTypeBytes(source_dtype);
+  const int64_t most = CudaDevice::kStagingBytes / row_bytes;
+  CHECK_GT(most, 0) << inputs_ << " inputs";
+  for (int64_t row = 0; row < rows; row += most) {
+    const int64_t count = std::min(most, rows - row);
+    char* const staged = cuda.BeginStaging();
+    std::memcpy(staged, static_cast<const char*>(source) + row * row_bytes, count * row_bytes);
+    LaunchOn(device, "packing weights", &CudaKernels::pack_rows,
+             PackRowsArgs{.source = staged,
+                          .source_dtype = source_dtype,
+                          .first_output = first_output + row,
+                          .rows = count,
+                          .inputs = inputs_,
+                          .panels = data_.data(),
+                          .dtype = dtype_});
+    cuda.EndStaging();
+  }
+}
+
 void PackedMatrix::PackRows(int64_t first_output, int64_t rows, const void* source,
                             DType source_dtype, Device& device) {
   CHECK(first_output >= 0 && rows >= 0 && first_output + rows <= outputs_);
   if (rows == 0) return;
+  if (device.kind() == DeviceKind::kCuda) {
+    return PackOnCuda(first_output, rows, source, source_dtype, device);
+  }
   const int64_t row_bytes = inputs_ * DTypeBytes(source_dtype);
   const int64_t first_panel = first_output / kPanelOutputs;
   const int64_t last_panel = (first_output + rows - 1) / kPanelOutputs;

@@ -27,6 +27,7 @@ class PackedMatrix {
   // Packs `rows` rows of a row-major matrix as outputs [first_output, first_output + rows).
   //   source: [rows, inputs] of `source_dtype`, little-endian, of any alignment. Equal dtypes are
   //   copied exactly; others go through f32 and are rounded to nearest.
+  // On a CUDA device, `source` may be reused at once; what fails is in the device's status().
   // REQUIRES: the outputs are within the matrix.
   void PackRows(int64_t first_output, int64_t rows, const void* source, DType source_dtype,
                 Device& device);
@@ -39,6 +40,9 @@ class PackedMatrix {
   int64_t num_panels() const { return (outputs_ + kPanelOutputs - 1) / kPanelOutputs; }
 
  private:
+  void PackOnCuda(int64_t first_output, int64_t rows, const void* source, DType source_dtype,
+                  Device& device);
+
   int64_t outputs_ = 0;
   int64_t inputs_ = 0;
   DType dtype_ = DType::kF32;

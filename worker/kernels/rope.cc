@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/logging.h"
+#include "worker/kernels/cuda_dispatch.h"
 
 namespace layercake {
 namespace {
@@ -24,6 +25,9 @@ void ApplyRope(const TensorView& x, const TensorView& angles, Device& device) {
   const int64_t head_dim = angles.cols;
   CHECK_EQ(x.rows, angles.rows);
   CHECK(head_dim % 2 == 0 && x.cols % head_dim == 0);
+  if (device.kind() == DeviceKind::kCuda) {
+    return LaunchOn(device, "rotary positions", &CudaKernels::rope, RowsOf(x), RowsOf(angles));
+  }
   const int64_t grain = std::max<int64_t>(1, kElementsPerPiece / x.cols);
   device.pool().ParallelFor(x.rows, grain, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
@@ -11,6 +12,7 @@
 #include "worker/kernels/embedding.h"
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/rope.h"
+#include "worker/kernels/step_table.h"
 #include "worker/model/rotary.h"
 
 namespace layercake {
@@ -19,6 +21,7 @@ namespace {
 // One step's arrays, [max_step_tokens, cols] f32 but for the last two, which are
 // [max_batch_sequences, cols].
 struct Workspace {
+  StepTable table;
   Buffer hidden;
   Buffer normed;  // also what a block adds to `hidden`
   Buffer qkv;
@@ -39,6 +42,9 @@ absl::Status Take(Device& device, int64_t rows, int64_t cols, Buffer& buffer, in
 absl::StatusOr<Workspace> TakeWorkspace(const ModelConfig& config, const LayerRange& range,
                                         const StageLimits& limits, Device& device) {
   Workspace w;
+  LC_ASSIGN_OR_RETURN(w.table,
+                      StepTable::Create(limits, config.num_heads / config.num_kv_heads, device));
+  w.bytes = w.table.bytes();
   const int64_t tokens = limits.max_step_tokens;
   const int64_t heads = config.num_heads * config.head_dim;
   const int64_t qkv = heads + 2 * config.num_kv_heads * config.head_dim;
@@ -89,10 +95,12 @@ struct Decoder::State {
     MatMul(x, linear.matrix, linear.bias.As<float>(), out, device);
   }
 
-  void FillAngles(std::span<const SliceView> slices);
-  void Attend(const LayerWeights& layer, std::span<const SliceView> slices, const KvLayer& kv,
-              int64_t rows);
+  absl::Status FillAngles(std::span<const SliceView> slices, int64_t rows);
+  // Both take hidden's norm in `normed`, and leave there what is to be added to hidden.
+  void Attend(const LayerWeights& layer, const StepView& step, const KvLayer& kv, int64_t rows);
   void FeedForward(const LayerWeights& layer, int64_t rows);
+  // Adds what is in `normed` to hidden, and leaves hidden's norm there.
+  void AddAndNorm(const Buffer& weight, int64_t rows);
 
   const ModelConfig config;
   const LayerRange range;
@@ -101,49 +109,54 @@ struct Decoder::State {
   const Rotary rotary;
   StageWeights weights;
   Workspace workspace;
+  std::vector<float> angles;  // of the step, on their way to the device
 };
 
-void Decoder::State::FillAngles(std::span<const SliceView> slices) {
-  float* angles = workspace.angles.As<float>();
+absl::Status Decoder::State::FillAngles(std::span<const SliceView> slices, int64_t rows) {
+  const int64_t head_dim = config.head_dim;
+  angles.resize(rows * head_dim);
+  float* first = angles.data();
   for (const SliceView& slice : slices) {
     device.pool().ParallelFor(slice.num_tokens, 16, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        rotary.FillAngles(slice.position + i, angles + i * config.head_dim);
+        rotary.FillAngles(slice.position + i, first + i * head_dim);
       }
     });
-    angles += slice.num_tokens * config.head_dim;
+    first += slice.num_tokens * head_dim;
   }
+  return device.CopyFromHost(View(workspace.angles, rows, head_dim), angles.data(),
+                             rows * head_dim * sizeof(float));
 }
 
-void Decoder::State::Attend(const LayerWeights& layer, std::span<const SliceView> slices,
-                            const KvLayer& kv, int64_t rows) {
+void Decoder::State::Attend(const LayerWeights& layer, const StepView& step, const KvLayer& kv,
+                            int64_t rows) {
   const int64_t q_cols = config.num_heads * config.head_dim;
   const int64_t kv_cols = config.num_kv_heads * config.head_dim;
-  const TensorView hidden = View(workspace.hidden, rows, config.hidden_dim);
   const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
   const TensorView qkv = View(workspace.qkv, rows, q_cols + 2 * kv_cols);
   const TensorView attention = View(workspace.attention, rows, q_cols);
-  Norm(hidden, layer.attention_norm, normed);
   Multiply(normed, layer.qkv, qkv);
   ApplyRope(qkv.Columns(0, q_cols + kv_cols), View(workspace.angles, rows, config.head_dim),
             device);
-  StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols), slices, kv, device);
+  StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols), step, kv, device);
   const float scale = 1 / std::sqrt(static_cast<float>(config.head_dim));
-  PagedAttention(qkv.Columns(0, q_cols), slices, kv, scale, attention, device);
+  PagedAttention(qkv.Columns(0, q_cols), step, kv, scale, attention, device);
   Multiply(attention, layer.output, normed);
-  AddInPlace(hidden, normed, device);
 }
 
 void Decoder::State::FeedForward(const LayerWeights& layer, int64_t rows) {
   const int64_t inner = config.intermediate_dim;
-  const TensorView hidden = View(workspace.hidden, rows, config.hidden_dim);
   const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
   const TensorView gate_up = View(workspace.gate_up, rows, 2 * inner);
-  Norm(hidden, layer.mlp_norm, normed);
   Multiply(normed, layer.gate_up, gate_up);
   SwiGluInPlace(gate_up.Columns(0, inner), gate_up.Columns(inner, inner), device);
   Multiply(gate_up.Columns(0, inner), layer.down, normed);
-  AddInPlace(hidden, normed, device);
+}
+
+void Decoder::State::AddAndNorm(const Buffer& weight, int64_t rows) {
+  const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
+  AddRmsNorm(View(workspace.hidden, rows, config.hidden_dim), normed, weight.As<float>(),
+             static_cast<float>(config.rms_norm_epsilon), normed, device);
 }
 
 Decoder::Decoder(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -155,6 +168,11 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const Checkpoint& checkpo
                                                        LoadProgress progress) {
   const ModelConfig& config = checkpoint.config();
   LC_RETURN_IF_ERROR(CheckRange(config, range, limits));
+  if (device.kind() == DeviceKind::kCuda && config.head_dim > kMaxCudaHeadDim) {
+    return absl::UnimplementedError(absl::StrCat("heads of ", config.head_dim, " dimensions; on ",
+                                                 "CUDA devices at most ", kMaxCudaHeadDim,
+                                                 " are possible, on CPUs any number"));
+  }
   auto state = std::make_unique<State>(config, range, limits, device);
   LC_ASSIGN_OR_RETURN(state->workspace, TakeWorkspace(config, range, limits, device));
   LC_ASSIGN_OR_RETURN(state->weights, LoadStageWeights(checkpoint, range, device, progress));
@@ -172,7 +190,7 @@ absl::Status Decoder::Embed(std::span<const int32_t> token_ids) {
   const TensorView table = {state_->weights.embedding.data(), config.dtype, config.vocab_size,
                             config.hidden_dim, config.hidden_dim};
   LookUpRows(table, token_ids, hidden(static_cast<int64_t>(token_ids.size())), state_->device);
-  return absl::OkStatus();
+  return state_->device.status();
 }
 
 absl::Status Decoder::Forward(std::span<const SliceView> slices, std::span<const KvLayer> kv) {
@@ -181,12 +199,26 @@ absl::Status Decoder::Forward(std::span<const SliceView> slices, std::span<const
   for (const SliceView& slice : slices) rows += slice.num_tokens;
   CHECK_LE(rows, state_->limits.max_step_tokens);
   if (rows == 0) return absl::OkStatus();
-  state_->FillAngles(slices);
-  for (size_t i = 0; i < kv.size(); ++i) {
-    state_->Attend(state_->weights.layers[i], slices, kv[i], rows);
-    state_->FeedForward(state_->weights.layers[i], rows);
+  LC_RETURN_IF_ERROR(state_->FillAngles(slices, rows));
+  LC_ASSIGN_OR_RETURN(StepView step, state_->workspace.table.Set(slices, state_->device));
+  // What attention needs for itself it finds where the feed-forward block's results will go.
+  step.scratch = state_->workspace.gate_up.As<float>();
+  step.scratch_floats = state_->workspace.gate_up.bytes() / static_cast<int64_t>(sizeof(float));
+  const std::vector<LayerWeights>& layers = state_->weights.layers;
+  const TensorView all = hidden(rows);
+  const TensorView normed = state_->View(state_->workspace.normed, rows, all.cols);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (i == 0) state_->Norm(all, layers[i].attention_norm, normed);
+    state_->Attend(layers[i], step, kv[i], rows);
+    state_->AddAndNorm(layers[i].mlp_norm, rows);
+    state_->FeedForward(layers[i], rows);
+    if (i + 1 < layers.size()) {
+      state_->AddAndNorm(layers[i + 1].attention_norm, rows);
+    } else {
+      AddInPlace(all, normed, state_->device);
+    }
   }
-  return absl::OkStatus();
+  return state_->device.status();
 }
 
 absl::StatusOr<TensorView> Decoder::Logits(std::span<const int32_t> rows) {
@@ -204,6 +236,7 @@ absl::StatusOr<TensorView> Decoder::Logits(std::span<const int32_t> rows) {
                  F32View(in.Row(i), 1, in.cols));
   }
   MatMul(in, state_->weights.head, nullptr, logits, state_->device);
+  LC_RETURN_IF_ERROR(state_->device.status());
   return logits;
 }
 

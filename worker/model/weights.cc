@@ -1,8 +1,10 @@
 #include "worker/model/weights.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
@@ -11,6 +13,8 @@
 
 namespace layercake {
 namespace {
+
+constexpr int64_t kConversionBytes = 4 << 20;
 
 struct Part {  // one tensor of a fused matrix
   absl::string_view name;
@@ -47,7 +51,7 @@ class Loader {
     LC_ASSIGN_OR_RETURN(const TensorEntry tensor,
                         checkpoint_.Tensor(name, {config_.vocab_size, config_.hidden_dim}));
     LC_ASSIGN_OR_RETURN(Buffer buffer, device_.Allocate(numbers * DTypeBytes(config_.dtype), name));
-    ConvertNumbers(tensor.data.data(), tensor.dtype, numbers, buffer.data(), config_.dtype);
+    LC_RETURN_IF_ERROR(CopyTable(tensor, buffer.data()));
     checkpoint_.DropPages(tensor);
     LC_RETURN_IF_ERROR(Report(buffer.bytes()));
     return buffer;
@@ -115,11 +119,31 @@ class Loader {
  private:
   absl::Status CopyVector(const std::string& name, int64_t size, float* to) {
     LC_ASSIGN_OR_RETURN(const TensorEntry tensor, checkpoint_.Tensor(name, {size}));
-    ConvertNumbers(tensor.data.data(), tensor.dtype, size, to, DType::kF32);
+    std::vector<float> numbers(size);
+    ConvertNumbers(tensor.data.data(), tensor.dtype, size, numbers.data(), DType::kF32);
+    return device_.CopyFromHost(F32View(to, 1, size), numbers.data(), size * sizeof(float));
+  }
+
+  // Some rows at a time, so that conversion needs little memory.
+  absl::Status CopyTable(const TensorEntry& tensor, void* to) {
+    const int64_t cols = config_.hidden_dim;
+    const int64_t from_bytes = cols * DTypeBytes(tensor.dtype);
+    const int64_t to_bytes = cols * DTypeBytes(config_.dtype);
+    const int64_t most = std::max<int64_t>(1, kConversionBytes / to_bytes);
+    std::vector<char> converted(std::min(most, config_.vocab_size) * to_bytes);
+    for (int64_t row = 0; row < config_.vocab_size; row += most) {
+      const int64_t rows = std::min(most, config_.vocab_size - row);
+      ConvertNumbers(tensor.data.data() + row * from_bytes, tensor.dtype, rows * cols,
+                     converted.data(), config_.dtype);
+      const TensorView view = {static_cast<char*>(to) + row * to_bytes, config_.dtype, rows, cols,
+                               cols};
+      LC_RETURN_IF_ERROR(device_.CopyFromHost(view, converted.data(), rows * to_bytes));
+    }
     return absl::OkStatus();
   }
 
   absl::Status Report(int64_t bytes) {
+    LC_RETURN_IF_ERROR(device_.status());
     loaded_bytes_ += bytes;
     if (progress_(loaded_bytes_, total_bytes_)) return absl::OkStatus();
     return absl::CancelledError(absl::StrCat("loading ", checkpoint_.directory(),

@@ -29,7 +29,8 @@ absl::StatusOr<v1::DeviceProfile> MeasureProfile(Device& device, const MeasureLi
   LC_RETURN_IF_ERROR(MeasureProducts(device, limits, &profile));
   LC_RETURN_IF_ERROR(MeasureAttention(device, limits, &profile));
   LC_RETURN_IF_ERROR(MeasureLayer(device, limits, &profile));
-  LC_RETURN_IF_ERROR(MeasureSampler(device, limits, &profile));
+  LC_RETURN_IF_ERROR(MeasureSampler(limits, &profile));
+  LC_RETURN_IF_ERROR(device.status());
   LC_ASSIGN_OR_RETURN(const double share, MeasureShare(device, limits));
   if (share < kWholeShare) Scale(share, profile);
   return profile;

@@ -13,6 +13,7 @@
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/packed_matrix.h"
 #include "worker/kernels/rope.h"
+#include "worker/kernels/step_table.h"
 #include "worker/profile/measure.h"
 #include "worker/profile/stopwatch.h"
 
@@ -33,23 +34,32 @@ struct Sequence {
     Sequence sequence;
     LC_ASSIGN_OR_RETURN(sequence.cache,
                         KvCache::Create(config, num_layers, limits, tokens / kBlockTokens, device));
+    LC_ASSIGN_OR_RETURN(sequence.table, StepTable::Create(limits, /*heads_per_kv_head=*/1, device));
     sequence.blocks.resize(tokens / kBlockTokens);
     std::iota(sequence.blocks.begin(), sequence.blocks.end(), 0);
     return sequence;
   }
 
+  // `slice` as the kernels want it. What fails is in the device's status().
+  StepView Step(const SliceView& slice, Device& device) {
+    return table.Set({&slice, 1}, device).value_or(StepView());
+  }
+
   std::unique_ptr<KvCache> cache;
   std::vector<int32_t> blocks;
+  StepTable table;
 };
 
-void Fill(const Buffer& buffer) {
-  float* values = buffer.As<float>();
-  for (int64_t i = 0; i < buffer.bytes() / 4; ++i) values[i] = 0.01f * static_cast<float>(i % 61);
+void Fill(std::vector<float>& values) {
+  for (size_t i = 0; i < values.size(); ++i) values[i] = 0.01f * static_cast<float>(i % 61);
 }
 
 absl::StatusOr<Buffer> TakeFilled(int64_t values, Device& device) {
   LC_ASSIGN_OR_RETURN(Buffer buffer, device.Allocate(values * 4, "measuring"));
-  Fill(buffer);
+  std::vector<float> filled(values);
+  Fill(filled);
+  LC_RETURN_IF_ERROR(
+      device.CopyFromHost(F32View(buffer.As<float>(), 1, values), filled.data(), values * 4));
   return buffer;
 }
 
@@ -88,15 +98,15 @@ class BareLayer {
     ApplyRope(qkv.Columns(0, q_cols + kv_cols), F32View(angles_.As<float>(), shape_.rows, kHeadDim),
               device_);
     const SliceView slice = Slice();
-    StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols), {&slice, 1},
-            sequence_.cache->layers()[0], device_);
+    StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols),
+            sequence_.Step(slice, device_), sequence_.cache->layers()[0], device_);
     Add();
   }
   void Attend() {
     const SliceView slice = Slice();
     const int64_t q_cols = shape_.num_heads * kHeadDim;
     PagedAttention(F32View(qkv_.As<float>(), shape_.rows, QkvCols()).Columns(0, q_cols),
-                   {&slice, 1}, sequence_.cache->layers()[0], 0.125f,
+                   sequence_.Step(slice, device_), sequence_.cache->layers()[0], 0.125f,
                    F32View(gate_up_.As<float>(), shape_.rows, q_cols), device_);
   }
   void AroundFeedForward() {
@@ -160,6 +170,7 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
     multiply();
     tiny.AroundFeedForward();
     multiply();
+    (void)device.Finish();
   });
   profile->set_layer_seconds(fixed.typical_seconds);
 
@@ -172,6 +183,7 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
   const Timing activations = TimeRepeated(2 * limits.patience, [&] {
     wide.AroundAttention();
     wide.AroundFeedForward();
+    (void)device.Finish();
   });
   profile->set_activation_values_per_second(wide.Values() / activations.typical_seconds);
   return absl::OkStatus();
@@ -197,15 +209,16 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
     for (const int64_t wanted : kWorkingSets) {
       const int64_t layers = std::max<int64_t>(1, std::min(wanted, limits.max_bytes) / layer_bytes);
       if (std::exchange(measured, layers) == layers) break;
-      LC_ASSIGN_OR_RETURN(const Sequence sequence,
+      LC_ASSIGN_OR_RETURN(Sequence sequence,
                           Sequence::Create(kTokens, kv_heads, kHeadDim, layers, format, device));
       int64_t next = 0;
       const auto attend = [&](const Rows& rows) {
         const int64_t cols = rows.heads * kv_heads * kHeadDim;
         const SliceView slice = {kTokens - rows.tokens, rows.tokens, sequence.blocks};
-        PagedAttention(F32View(q.As<float>(), rows.tokens, cols), {&slice, 1},
+        PagedAttention(F32View(q.As<float>(), rows.tokens, cols), sequence.Step(slice, device),
                        sequence.cache->layers()[next++ % layers], 0.125f,
                        F32View(out.As<float>(), rows.tokens, cols), device);
+        (void)device.Finish();
       };
       for (int64_t i = 0; i < layers; ++i) attend(kRows.front());
       for (const Rows& rows : kRows) {
@@ -221,15 +234,15 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
   return absl::OkStatus();
 }
 
-absl::Status MeasureSampler(Device& device, const MeasureLimits& limits,
-                            v1::DeviceProfile* profile) {
+absl::Status MeasureSampler(const MeasureLimits& limits, v1::DeviceProfile* profile) {
   constexpr int64_t kVocabulary = 65536;
-  LC_ASSIGN_OR_RETURN(const Buffer logits, TakeFilled(kVocabulary, device));
+  // The sampler is the host's, whatever the device.
+  std::vector<float> logits(kVocabulary);
+  Fill(logits);
   absl::Status status;
   int64_t position = 0;
   const Timing timing = TimeRepeated(limits.patience, [&] {
-    status.Update(
-        Sample({logits.As<float>(), kVocabulary}, SamplingSettings(), position++).status());
+    status.Update(Sample(logits, SamplingSettings(), position++).status());
     Fill(logits);
   });
   const Timing fill = TimeRepeated(limits.patience, [&] { Fill(logits); });

@@ -20,7 +20,7 @@ class ActivationSource {
   // Waits for the activations of step `step_id` and puts them in `to`.
   //   to: [num_tokens, hidden_dim] f32 dense, in the stage's device memory.
   // Errors: Unavailable (the link broke: names the peer); DataLoss (another step's, or of another
-  // size); what Close said.
+  // size); Internal (device failure); what Close said.
   virtual absl::Status Receive(uint64_t step_id, const TensorView& to) = 0;
 
   // Ends every Receive, now and later, with `why`, which is not OK. Only the first call counts.
@@ -35,7 +35,8 @@ class ActivationSink {
   // Sends the activations of step `step_id`; `from` may be overwritten when this returns, though
   // they need not have arrived. Opens the link at the first call.
   //   from: as `to` above.
-  // Errors: Unavailable (the link broke: names the peer and what it said).
+  // Errors: Unavailable (the link broke: names the peer and what it said); Internal (device
+  // failure).
   virtual absl::Status Send(uint64_t step_id, const TensorView& from) = 0;
 
   // Waits until the peer has taken everything sent, and closes the link.

@@ -45,8 +45,7 @@ absl::Status ActivationQueue::Receive(uint64_t step_id, const TensorView& to) {
                                             " has ", next.hidden.size(), " bytes; ", to.rows,
                                             " tokens of ", to.cols, " values make ", bytes));
   }
-  device_.CopyFromHost(to, next.hidden.data(), bytes);
-  return absl::OkStatus();
+  return device_.CopyFromHost(to, next.hidden.data(), bytes);
 }
 
 void ActivationQueue::Close(const absl::Status& why) {

@@ -28,7 +28,8 @@ absl::Status GrpcActivationSink::Send(uint64_t step_id, const TensorView& from) 
   message_.set_step_id(step_id);
   std::string& hidden = *message_.mutable_hidden();
   hidden.resize(from.rows * from.cols * DTypeBytes(from.dtype));
-  device_.CopyToHost(hidden.data(), from, static_cast<int64_t>(hidden.size()));
+  LC_RETURN_IF_ERROR(
+      device_.CopyToHost(hidden.data(), from, static_cast<int64_t>(hidden.size())));
   if (writer_->Write(message_)) return absl::OkStatus();
   (void)End(step_id);
   return ended_;

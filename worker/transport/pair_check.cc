@@ -51,16 +51,18 @@ std::vector<float> Pattern(float factor) {
 absl::Status SendPattern(NcclPair& pair, Device& device, const TensorView& view, float factor) {
   const std::vector<float> values = Pattern(factor);
   const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
-  device.CopyFromHost(view, values.data(), bytes);
-  return pair.Send(device, view.data, bytes);
+  LC_RETURN_IF_ERROR(device.CopyFromHost(view, values.data(), bytes));
+  LC_RETURN_IF_ERROR(pair.Send(device, view.data, bytes));
+  return device.Finish();
 }
 
 absl::Status ReceivePattern(NcclPair& pair, Device& device, const TensorView& view, float factor) {
   std::vector<float> values(kValues);
   const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
   LC_RETURN_IF_ERROR(pair.Receive(device, view.data, bytes));
-  device.CopyToHost(values.data(), view, bytes);
+  const absl::Status copied = device.CopyToHost(values.data(), view, bytes);
   LC_RETURN_IF_ERROR(pair.status());
+  LC_RETURN_IF_ERROR(copied);
   const std::vector<float> expected = Pattern(factor);
   for (int64_t i = 0; i < kValues; ++i) {
     if (values[i] == expected[i]) continue;

@@ -120,8 +120,10 @@ int64_t StageBytes(const Case& c, const StageChoice& stage, int64_t blocks) {
   if (stage.first == 0) bytes += Matrix(model.vocab_size, hidden);
   bytes += 2 * Matrix(tokens, hidden) + Matrix(tokens, qkv) + Matrix(tokens, heads) +
            Matrix(tokens, model.head_dim) + Matrix(tokens, 2 * model.intermediate_dim);
+  const int64_t batch = c.options.batch_sequences();
+  // Four words for each token, and the block numbers of each sequence.
+  bytes += Matrix(1, 4 * tokens + batch * ((c.options.context_tokens() + 15) / 16));
   if (stage.first + stage.count == model.num_layers) {
-    const int64_t batch = c.options.batch_sequences();
     bytes += Matrix(1, hidden) + Packed(model.vocab_size, hidden);
     bytes += Matrix(batch, hidden) + Matrix(batch, model.vocab_size);
   }

@@ -89,7 +89,7 @@ def details_of(error):
 class Process:
     """A program of ours with its output in a file, dead at the latest when the test program is."""
 
-    def __init__(self, program, arguments, name):
+    def __init__(self, program, arguments, name, **environment):
         self.name = name
         self.log_path = pathlib.Path(tempfile.mkstemp(prefix=f"{name}-", dir=TEMP_DIR)[1])
         path = BUILD_DIR / "bin" / program
@@ -97,7 +97,8 @@ class Process:
             raise SystemExit(f"{path} is not built; set LAYERCAKE_BUILD_DIR")
         with open(self.log_path, "wb") as log:
             self.popen = subprocess.Popen(
-                [path, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [path, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=os.environ | environment,
             )
         atexit.register(self.kill)
 
@@ -161,11 +162,12 @@ class Cluster(contextlib.AbstractContextManager):
         self.admin = admin_pb2_grpc.AdminStub(self.channel)
         self.inference = inference_pb2_grpc.InferenceStub(self.channel)
 
-    def start_worker(self, name, memory=None):
-        arguments = ["--coordinator", self.address, "--name", name, "--device", "cpu"]
+    def start_worker(self, name, memory=None, device="cpu", program="layercake-worker",
+                     **environment):
+        arguments = ["--coordinator", self.address, "--name", name, "--device", device]
         arguments += ["--memory", memory or self.memory, "--threads", 1]
         arguments += ["--profile", "1e10,1e11"]
-        self.workers[name] = Process("layercake-worker", arguments, name)
+        self.workers[name] = Process(program, arguments, name, **environment)
         self.processes.append(self.workers[name])
         return self.workers[name]
 

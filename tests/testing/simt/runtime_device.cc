@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -160,7 +162,9 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   const auto& spec = TheRuntime().devices[device].spec;
   *prop = {};
   std::snprintf(prop->name, sizeof(prop->name), "Emulated CUDA %d.%d", spec.major, spec.minor);
-  prop->uuid.bytes[0] = 'e';
+  // Of this device as the programs of one test see it: it is theirs to share, not the host's.
+  const int32_t parent = getppid();
+  std::memcpy(prop->uuid.bytes, &parent, sizeof(parent));
   prop->uuid.bytes[15] = static_cast<char>(device);
   prop->totalGlobalMem = static_cast<size_t>(spec.memory_bytes);
   prop->sharedMemPerBlock = prop->sharedMemPerBlockOptin = 48 << 10;

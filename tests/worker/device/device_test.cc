@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include "tests/testing/status_matchers.h"
 
@@ -69,11 +70,24 @@ TEST(DeviceTest, CopiesRowsBothWays) {
   LC_ASSERT_OK_AND_ASSIGN(const Buffer buffer, device->Allocate(24, "a test"));
   const TensorView view = F32View(buffer.As<float>(), 2, 3);
   const float from[] = {1, 2, 3, 4, 5, 6};
-  device->CopyFromHost(view, from, sizeof(from));
+  ASSERT_OK(device->CopyFromHost(view, from, sizeof(from)));
   EXPECT_EQ(view.Row(1)[2], 6);
   float to[3] = {};
-  device->CopyToHost(to, view.Head(1), sizeof(to));
+  ASSERT_OK(device->CopyToHost(to, view.Head(1), sizeof(to)));
   EXPECT_THAT(to, ::testing::ElementsAre(1, 2, 3));
+}
+
+TEST(DeviceTest, CopiesBetweenDenseRowsAndSomeColumns) {
+  LC_ASSERT_OK_AND_ASSIGN(const auto device, Device::CreateCpu(1));
+  LC_ASSERT_OK_AND_ASSIGN(const Buffer buffer, device->Allocate(24, "a test"));
+  const TensorView columns = F32View(buffer.As<float>(), 2, 3).Columns(1, 2);
+  const float from[] = {1, 2, 3, 4};
+  ASSERT_OK(device->CopyFromHost(columns, from, sizeof(from)));
+  EXPECT_THAT(std::vector<float>(buffer.As<float>(), buffer.As<float>() + 6),
+              ::testing::ElementsAre(0, 1, 2, 0, 3, 4));
+  float to[4] = {};
+  ASSERT_OK(device->CopyToHost(to, columns, sizeof(to)));
+  EXPECT_THAT(to, ::testing::ElementsAre(1, 2, 3, 4));
 }
 
 TEST(CpuIsaTest, SupportedOnesEndWithTheBest) {

@@ -20,11 +20,6 @@ cudaError_t Launch(const char* name, void (*kernel)(Parameters...), dim3 grid, d
                        [kernel, bound] { std::apply(kernel, bound); });
 }
 
-template <typename Kernel>
-cudaError_t AllowSharedBytes(Kernel*, size_t) {
-  return cudaSuccess;
-}
-
 template <typename T>
 T& SharedAs() {
   return *static_cast<T*>(simt::SharedMemory());

@@ -1,0 +1,63 @@
+"""Workers whose CUDA devices are emulated, beside others on the CPU, serve what transformers says."""
+
+import json
+import unittest
+
+import harness
+from harness import types_pb2
+
+DEVICES = "8.0:256MiB,5.2:256MiB"
+
+
+def expected(model):
+    return json.loads((harness.GOLDEN_MODELS / model / "expected.json").read_text())
+
+
+class EmulatedCudaTest(harness.ClusterTest):
+    WORKERS = 1
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for i in range(2):
+            cls.cluster.start_worker(
+                f"cuda{i}", memory="192MiB", device=f"cuda:{i}",
+                program="layercake-worker-emulated", LAYERCAKE_EMULATED_DEVICES=DEVICES)
+        cls.cluster.wait_for_workers(3)
+
+    def check(self, model, cut):
+        """`cut`: pairs of a worker and its number of layers."""
+        ranges, first = [], 0
+        for worker, layers in cut:
+            ranges.append(types_pb2.PlanOptions.LayerRange(
+                worker=worker, first_layer=first, num_layers=layers))
+            first += layers
+        self.cluster.load(harness.GOLDEN_MODELS / model, manual=ranges, context_tokens=256,
+                          policy=types_pb2.PlanOptions.POLICY_MANUAL)
+        for prompt in expected(model)["prompts"][:2]:
+            (completion,) = self.unary(prompt["ids"], max_tokens=64, ignore_eos=True)
+            self.assertEqual(list(completion.token_ids), prompt["greedy_ids"])
+
+    def test_one_card_says_what_transformers_says(self):
+        for model, layers in (("llama-gqa", 3), ("qwen2-f16-head-dim", 3)):
+            with self.subTest(model):
+                self.check(model, [("cuda0", layers)])
+
+    def test_two_cards_of_different_age_share_a_model(self):
+        self.check("llama3-rope-old", [("cuda0", 1), ("cuda1", 2)])
+
+    def test_cards_and_the_cpu_share_a_model(self):
+        self.check("llama-bias", [("w0", 1), ("cuda0", 1), ("cuda1", 1)])
+        self.check("llama-gqa", [("cuda1", 2), ("w0", 1)])
+
+    def test_status_says_which_cards_these_are(self):
+        devices = {w.name: w.device for w in self.cluster.status().workers}
+        self.assertEqual(devices["cuda0"].kind, types_pb2.DEVICE_KIND_CUDA)
+        self.assertEqual(devices["cuda0"].compute_capability, 80)
+        self.assertEqual(devices["cuda1"].compute_capability, 52)
+        self.assertIn("f32 arithmetic", devices["cuda1"].tier)
+        self.assertNotEqual(devices["cuda0"].uuid, devices["cuda1"].uuid)
+
+
+if __name__ == "__main__":
+    unittest.main()

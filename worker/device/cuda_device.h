@@ -1,0 +1,54 @@
+#pragma once
+
+// A CUDA device, as the ops see it. This header needs no CUDA: builds without it include it too.
+
+#include <string>
+
+#include "worker/device/cuda_tier.h"
+#include "worker/device/device.h"
+
+struct CUstream_st;  // what a cudaStream_t points to
+
+namespace layercake {
+
+// Everything goes through one stream, so ops run in the order they were issued. The first error
+// that CUDA reports, at a launch or while waiting, is what status() says from then on: most of
+// CUDA's errors stick to the process, which can only end and begin anew.
+class CudaDevice : public Device {
+ public:
+  // 52 for 5.2.
+  int compute_capability() const { return compute_capability_; }
+  const CudaTier& tier() const { return TierOf(compute_capability_); }
+  int num_multiprocessors() const { return num_multiprocessors_; }
+  int index() const { return index_; }
+
+  // The stream, for work that the calling thread is about to issue.
+  virtual CUstream_st* stream() = 0;
+
+  // Keeps what a launch or call returned (a cudaError_t), should it be an error; `what` names it.
+  virtual void Record(int error, absl::string_view what) = 0;
+
+  // Pinned memory of kStagingBytes for the next copy to the device, when no earlier copy needs it
+  // any more; and says that what was issued since reads it.
+  static constexpr int64_t kStagingBytes = int64_t{8} << 20;
+  virtual char* BeginStaging() = 0;
+  virtual void EndStaging() = 0;
+
+ protected:
+  CudaDevice(std::string name, int index, int compute_capability, int num_multiprocessors,
+             int num_threads)
+      : Device(DeviceKind::kCuda, std::move(name), BestCpuIsa(), num_threads),
+        index_(index),
+        compute_capability_(compute_capability),
+        num_multiprocessors_(num_multiprocessors) {}
+
+ private:
+  const int index_;
+  const int compute_capability_;
+  const int num_multiprocessors_;
+};
+
+// REQUIRES: device.kind() is kCuda.
+inline CudaDevice& AsCuda(Device& device) { return static_cast<CudaDevice&>(device); }
+
+}  // namespace layercake

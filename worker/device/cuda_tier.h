@@ -1,0 +1,20 @@
+#pragma once
+
+// What kernels do on a card, by its compute capability.
+
+#include "absl/strings/string_view.h"
+
+namespace layercake {
+
+// One row of the table. Within a tier every answer is bitwise the same, whatever the card.
+struct CudaTier {
+  int min_capability;            // 52 for 5.2
+  absl::string_view name;        // "8.x"
+  absl::string_view arithmetic;  // in words, for people
+};
+
+// The tier of a card: the last row that its capability reaches. A card older than the first row
+// gets the first, whose kernels are the plainest: none is refused here.
+const CudaTier& TierOf(int compute_capability);
+
+}  // namespace layercake

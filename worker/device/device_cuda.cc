@@ -1,0 +1,215 @@
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/bytes.h"
+#include "common/base/logging.h"
+#include "common/base/mutex.h"
+#include "common/base/status_macros.h"
+#include "common/model/costs.h"
+#include "worker/device/cuda_device.h"
+
+namespace layercake {
+namespace {
+
+int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+void FreeOnDevice(void* data, int64_t) { cudaFree(data); }
+void FreeOnHost(void* data, int64_t) { cudaFreeHost(data); }
+
+class RealCudaDevice final : public CudaDevice {
+ public:
+  RealCudaDevice(int index, const cudaDeviceProp& properties, int num_threads)
+      : CudaDevice(properties.name, index, 10 * properties.major + properties.minor,
+                   properties.multiProcessorCount, num_threads) {}
+  ~RealCudaDevice() override;
+  absl::Status Open();
+
+  DeviceMemory Memory() const override;
+  absl::StatusOr<Buffer> Allocate(int64_t bytes, absl::string_view purpose) override;
+  absl::StatusOr<Buffer> AllocateHost(int64_t bytes, absl::string_view purpose) override;
+  absl::Status CopyFromHost(const TensorView& to, const void* from, int64_t bytes) override;
+  absl::Status CopyToHost(void* to, const TensorView& from, int64_t bytes) override;
+  absl::Status Finish() override;
+  absl::Status status() const override;
+
+  CUstream_st* stream() override;
+  void Record(int error, absl::string_view what) override;
+  char* BeginStaging() override;
+  void EndStaging() override;
+
+ private:
+  // Two, so that one is filled while the other is copied from.
+  struct Staging {
+    Buffer buffer;
+    cudaEvent_t done = nullptr;
+  };
+
+  cudaStream_t stream_ = nullptr;
+  Staging staging_[2];
+  int next_staging_ = 0;
+  mutable Mutex mutex_;
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+};
+
+absl::Status RealCudaDevice::Open() {
+  Record(cudaSetDevice(index()), "using it");
+  Record(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  LC_RETURN_IF_ERROR(status());
+  for (Staging& staging : staging_) {
+    LC_ASSIGN_OR_RETURN(staging.buffer, AllocateHost(kStagingBytes, "copying"));
+    Record(cudaEventCreateWithFlags(&staging.done, cudaEventDisableTiming), "making an event");
+  }
+  return status();
+}
+
+RealCudaDevice::~RealCudaDevice() {
+  cudaSetDevice(index());
+  for (Staging& staging : staging_) {
+    if (staging.done != nullptr) cudaEventDestroy(staging.done);
+  }
+  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+}
+
+DeviceMemory RealCudaDevice::Memory() const {
+  size_t free = 0, total = 0;
+  if (cudaSetDevice(index()) != cudaSuccess || cudaMemGetInfo(&free, &total) != cudaSuccess) {
+    return {};
+  }
+  return {static_cast<int64_t>(total), static_cast<int64_t>(free)};
+}
+
+absl::StatusOr<Buffer> RealCudaDevice::Allocate(int64_t bytes, absl::string_view purpose) {
+  CHECK_GT(bytes, 0) << purpose;
+  LC_RETURN_IF_ERROR(status());
+  bytes = RoundUp(bytes, kAllocationBytes);
+  void* data = nullptr;
+  cudaStream_t const order = stream();
+  const cudaError_t error = cudaMalloc(&data, static_cast<size_t>(bytes));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return absl::ResourceExhaustedError(absl::StrCat(name(), " cannot give ", FormatBytes(bytes),
+                                                     " for ", purpose, ": ",
+                                                     FormatBytes(Memory().free_bytes), " free"));
+  }
+  Record(error, absl::StrCat("taking ", FormatBytes(bytes), " for ", purpose));
+  LC_RETURN_IF_ERROR(status());
+  Buffer buffer(data, bytes, &FreeOnDevice);
+  Record(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), order), "clearing memory");
+  LC_RETURN_IF_ERROR(status());
+  return buffer;
+}
+
+absl::StatusOr<Buffer> RealCudaDevice::AllocateHost(int64_t bytes, absl::string_view purpose) {
+  CHECK_GT(bytes, 0) << purpose;
+  bytes = RoundUp(bytes, kAllocationBytes);
+  void* data = nullptr;
+  cudaSetDevice(index());
+  const cudaError_t error = cudaHostAlloc(&data, static_cast<size_t>(bytes), cudaHostAllocDefault);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the host cannot give ", FormatBytes(bytes), " of page-locked memory for ",
+                     purpose, " beside ", name(), ": ", cudaGetErrorString(error)));
+  }
+  std::memset(data, 0, static_cast<size_t>(bytes));
+  return Buffer(data, bytes, &FreeOnHost);
+}
+
+absl::Status RealCudaDevice::CopyFromHost(const TensorView& to, const void* from, int64_t bytes) {
+  const int64_t size = DTypeBytes(to.dtype);
+  const int64_t row_bytes = to.cols * size;
+  CHECK_EQ(bytes, to.rows * row_bytes);
+  const int64_t most = std::max<int64_t>(1, kStagingBytes / row_bytes);
+  CHECK_LE(row_bytes, kStagingBytes);
+  for (int64_t row = 0; row < to.rows; row += most) {
+    const int64_t rows = std::min(most, to.rows - row);
+    char* const staging = BeginStaging();
+    std::memcpy(staging, static_cast<const char*>(from) + row * row_bytes, rows * row_bytes);
+    Record(cudaMemcpy2DAsync(static_cast<char*>(to.data) + row * to.stride * size, to.stride * size,
+                             staging, row_bytes, row_bytes, rows, cudaMemcpyHostToDevice, stream()),
+           "copying to it");
+    EndStaging();
+  }
+  return status();
+}
+
+absl::Status RealCudaDevice::CopyToHost(void* to, const TensorView& from, int64_t bytes) {
+  const int64_t size = DTypeBytes(from.dtype);
+  const int64_t row_bytes = from.cols * size;
+  CHECK_EQ(bytes, from.rows * row_bytes);
+  Record(cudaMemcpy2DAsync(to, row_bytes, from.data, from.stride * size, row_bytes, from.rows,
+                           cudaMemcpyDeviceToHost, stream()),
+         "copying from it");
+  return Finish();
+}
+
+absl::Status RealCudaDevice::Finish() {
+  Record(cudaStreamSynchronize(stream()), "computing");
+  return status();
+}
+
+absl::Status RealCudaDevice::status() const {
+  MutexLock lock(mutex_);
+  return status_;
+}
+
+CUstream_st* RealCudaDevice::stream() {
+  cudaSetDevice(index());
+  return stream_;
+}
+
+void RealCudaDevice::Record(int error, absl::string_view what) {
+  if (error == cudaSuccess) return;
+  MutexLock lock(mutex_);
+  if (!status_.ok()) return;
+  const auto code = static_cast<cudaError_t>(error);
+  status_ = absl::InternalError(absl::StrCat("CUDA device ", index(), " (", name(), ") failed at ",
+                                             what, ": ", cudaGetErrorString(code), " (",
+                                             cudaGetErrorName(code), ")"));
+}
+
+char* RealCudaDevice::BeginStaging() {
+  Staging& staging = staging_[next_staging_];
+  Record(cudaEventSynchronize(staging.done), "copying to it");
+  return staging.buffer.As<char>();
+}
+
+void RealCudaDevice::EndStaging() {
+  Record(cudaEventRecord(staging_[next_staging_].done, stream()), "recording an event");
+  next_staging_ = 1 - next_staging_;
+}
+
+absl::Status OpenError(cudaError_t error, int index) {
+  const std::string text =
+      absl::StrCat("CUDA device ", index, " cannot be used: ", cudaGetErrorString(error), " (",
+                   cudaGetErrorName(error), ")");
+  if (error == cudaErrorNoDevice || error == cudaErrorInvalidDevice ||
+      error == cudaErrorInsufficientDriver) {
+    return absl::NotFoundError(text);
+  }
+  if (error == cudaErrorDevicesUnavailable) return absl::UnavailableError(text);
+  return absl::InternalError(text);
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Device>> Device::CreateCuda(int index, int num_threads) {
+  LC_ASSIGN_OR_RETURN(num_threads, ResolveThreads(num_threads));
+  cudaDeviceProp properties;
+  cudaError_t error = cudaGetDeviceProperties(&properties, index);
+  if (error == cudaSuccess) error = cudaSetDevice(index);
+  if (error != cudaSuccess) {
+    cudaGetLastError();
+    return OpenError(error, index);
+  }
+  auto device = std::make_unique<RealCudaDevice>(index, properties, num_threads);
+  LC_RETURN_IF_ERROR(device->Open());
+  return device;
+}
+
+}  // namespace layercake

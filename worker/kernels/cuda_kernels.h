@@ -1,0 +1,112 @@
+#pragma once
+
+// The CUDA kernels, as the ops launch them. Private to this room; plain, so that device code may
+// include it. Every pointer is to the device's memory unless it says otherwise. All are
+// asynchronous on `stream`, and return the launch's cudaError_t.
+
+#include <cstdint>
+
+#include "worker/kernels/kernel_args.h"
+#include "worker/kernels/kv_layer.h"
+
+struct CUstream_st;
+
+namespace layercake {
+
+// A matrix of f32; as TensorView.
+struct FloatRows {
+  float* data = nullptr;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t stride = 0;
+};
+
+// Rows of a row-major matrix to be packed as outputs [first_output, first_output + rows).
+struct PackRowsArgs {
+  const void* source = nullptr;  // [rows, inputs] of pinned host memory, any alignment
+  DType source_dtype = DType::kF32;
+  int64_t first_output = 0;
+  int64_t rows = 0;
+  int64_t inputs = 0;
+  void* panels = nullptr;
+  DType dtype = DType::kF32;
+};
+
+struct LookUpArgs {
+  const void* table = nullptr;
+  DType dtype = DType::kF32;
+  const int32_t* ids = nullptr;  // [out.rows], may be pinned host memory
+  FloatRows out;
+};
+
+// Neighbouring tokens of one slice that share a pass over keys and values.
+struct AttentionTile {
+  int32_t row = 0;  // the first token's, in the step
+  int32_t num_tokens = 0;
+  int32_t position = 0;     // of the first token
+  int32_t first_block = 0;  // where the slice's table begins in StepOnDevice::blocks
+};
+
+// A step's slices; see step_table.h.
+struct StepOnDevice {
+  const AttentionTile* tiles = nullptr;
+  const int32_t* blocks = nullptr;
+  int32_t num_tiles = 0;
+  int32_t tile_tokens = 0;    // at most so many tokens in a tile
+  int32_t num_positions = 0;  // of the longest slice, its own tokens included
+};
+
+struct StoreKvArgs {
+  FloatRows keys;
+  FloatRows values;
+  KvLayer kv;
+  StepOnDevice step;
+};
+
+struct PagedAttentionArgs {
+  FloatRows q;
+  FloatRows out;
+  KvLayer kv;
+  StepOnDevice step;
+  float scale = 1;
+  // Room for parts of long sequences that are attended to apart; may be too small, or none: then
+  // they are taken one after another, with the same result.
+  float* scratch = nullptr;
+  int64_t scratch_floats = 0;
+  int num_multiprocessors = 1;
+};
+
+int PackRowsCuda(const PackRowsArgs& args, CUstream_st* stream);
+int LookUpRowsCuda(const LookUpArgs& args, CUstream_st* stream);
+int MatMulCuda(const MatMulArgs& args, CUstream_st* stream);
+// x += y (where y is not null), then out = x / rms(x) * weight; `out` may be y or x.
+int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, float epsilon,
+                   const FloatRows& out, CUstream_st* stream);
+int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream);
+int SwiGluCuda(const FloatRows& gate, const FloatRows& up, CUstream_st* stream);
+int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream);
+int StoreKvCuda(const StoreKvArgs& args, CUstream_st* stream);
+int PagedAttentionCuda(const PagedAttentionArgs& args, CUstream_st* stream);
+
+// The functions above, for callers that must link without them.
+struct CudaKernels {
+  decltype(&PackRowsCuda) pack_rows;
+  decltype(&LookUpRowsCuda) look_up_rows;
+  decltype(&MatMulCuda) matmul;
+  decltype(&AddRmsNormCuda) add_rms_norm;
+  decltype(&AddCuda) add;
+  decltype(&SwiGluCuda) swiglu;
+  decltype(&RopeCuda) rope;
+  decltype(&StoreKvCuda) store_kv;
+  decltype(&PagedAttentionCuda) attention;
+};
+
+// REQUIRES: this build has CUDA; one without has no CudaDevice either.
+const CudaKernels& GetCudaKernels();
+
+// Rows, each a head of a token, of an attention tile.
+inline constexpr int kAttentionTileRows = 16;
+// Heads may have so many dimensions.
+inline constexpr int kMaxCudaHeadDim = 256;
+
+}  // namespace layercake

@@ -1,0 +1,20 @@
+#include "worker/kernels/cuda_kernels.h"
+
+namespace layercake {
+
+const CudaKernels& GetCudaKernels() {
+  static constexpr CudaKernels kKernels = {
+      .pack_rows = &PackRowsCuda,
+      .look_up_rows = &LookUpRowsCuda,
+      .matmul = &MatMulCuda,
+      .add_rms_norm = &AddRmsNormCuda,
+      .add = &AddCuda,
+      .swiglu = &SwiGluCuda,
+      .rope = &RopeCuda,
+      .store_kv = &StoreKvCuda,
+      .attention = &PagedAttentionCuda,
+  };
+  return kKernels;
+}
+
+}  // namespace layercake

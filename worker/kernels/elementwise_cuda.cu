@@ -1,0 +1,105 @@
+#include "worker/kernels/cuda_kernels.h"
+#include "worker/kernels/device_math.cuh"
+#include "worker/kernels/simt.cuh"
+
+namespace layercake {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarps = kThreads / kWarpLanes;
+
+// A block a row. Squares are summed by thread, then over each warp, then over the warps.
+__global__ void __launch_bounds__(kThreads)
+    AddRmsNormKernel(FloatRows x, const float* y, int64_t y_stride, const float* weight,
+                     float epsilon, FloatRows out) {
+  float* const x_row = x.data + blockIdx.x * x.stride;
+  const float* const y_row = y == nullptr ? nullptr : y + blockIdx.x * y_stride;
+  float* const out_row = out.data + blockIdx.x * out.stride;
+  float* const sums = &SharedAs<float>();
+  const int thread = static_cast<int>(threadIdx.x);
+  float squares = 0;
+  for (int64_t i = thread; i < x.cols; i += kThreads) {
+    float value = x_row[i];
+    if (y_row != nullptr) {
+      value += y_row[i];
+      x_row[i] = value;
+    }
+    squares = fmaf(value, value, squares);
+  }
+  squares = WarpSum(squares);
+  if (thread % kWarpLanes == 0) sums[thread / kWarpLanes] = squares;
+  __syncthreads();
+  float total = 0;
+  for (int warp = 0; warp < kWarps; ++warp) total += sums[warp];
+  const float inverse = 1.0f / sqrtf(total / static_cast<float>(x.cols) + epsilon);
+  for (int64_t i = thread; i < x.cols; i += kThreads) out_row[i] = x_row[i] * inverse * weight[i];
+}
+
+__global__ void AddKernel(FloatRows x, FloatRows y) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i < x.cols) x.data[blockIdx.y * x.stride + i] += y.data[blockIdx.y * y.stride + i];
+}
+
+__global__ void SwiGluKernel(FloatRows gate, FloatRows up) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= gate.cols) return;
+  float& g = gate.data[blockIdx.y * gate.stride + i];
+  g = g / (1.0f + Exp(-g)) * up.data[blockIdx.y * up.stride + i];
+}
+
+// The first half of a row of angles are cosines, the second sines.
+__global__ void RopeKernel(FloatRows x, FloatRows angles) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const int64_t half = angles.cols / 2;
+  if (i >= x.cols / 2) return;
+  float* const head = x.data + blockIdx.y * x.stride + i / half * angles.cols;
+  const float* const row = angles.data + blockIdx.y * angles.stride;
+  const int64_t pair = i % half;
+  const float first = head[pair], second = head[pair + half];
+  const float cosine = row[pair], sine = row[pair + half];
+  head[pair] = first * cosine - second * sine;
+  head[pair + half] = second * cosine + first * sine;
+}
+
+template <typename T>
+__global__ void LookUpKernel(const T* table, const int32_t* ids, FloatRows out) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i >= out.cols) return;
+  out.data[blockIdx.y * out.stride + i] = Widen(table[ids[blockIdx.y] * out.cols + i]);
+}
+
+dim3 GridOf(int64_t cols, int64_t rows) {
+  return dim3(CeilDivide(cols, kThreads), static_cast<unsigned>(rows));
+}
+
+}  // namespace
+
+int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, float epsilon,
+                   const FloatRows& out, CUstream_st* stream) {
+  return Launch("add_rms_norm", AddRmsNormKernel, static_cast<unsigned>(x.rows), kThreads,
+                kWarps * sizeof(float), stream, x, y == nullptr ? nullptr : y->data,
+                y == nullptr ? int64_t{0} : y->stride, weight, epsilon, out);
+}
+
+int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream) {
+  return Launch("add", AddKernel, GridOf(x.cols, x.rows), kThreads, 0, stream, x, y);
+}
+
+int SwiGluCuda(const FloatRows& gate, const FloatRows& up, CUstream_st* stream) {
+  return Launch("swiglu", SwiGluKernel, GridOf(gate.cols, gate.rows), kThreads, 0, stream, gate,
+                up);
+}
+
+int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream) {
+  return Launch("rope", RopeKernel, GridOf(x.cols / 2, x.rows), kThreads, 0, stream, x, angles);
+}
+
+int LookUpRowsCuda(const LookUpArgs& args, CUstream_st* stream) {
+  return WithStorage(args.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    return Launch("look_up_rows", LookUpKernel<T>, GridOf(args.out.cols, args.out.rows), kThreads,
+                  0, stream, static_cast<const T*>(args.table), args.ids, args.out);
+  });
+}
+
+}  // namespace layercake
