@@ -9,6 +9,7 @@ namespace layercake {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
 NcclEnd FakeEnd(const std::string& uuid, absl::Duration timeout = absl::Seconds(60)) {
@@ -170,7 +171,9 @@ TEST_F(OpenLinkTest, AStageThatWaitsForALinkThatHangsIsUnloadedAtOnce) {
   ExecuteCall last(*second_);
   ASSERT_TRUE(last.Write(GreedyStep(1, 1, 0, {5, 6})));
   ASSERT_OK(second_->Unload());
-  EXPECT_THAT(last.Finish(), StatusIs(absl::StatusCode::kAborted));
+  // The unload may overtake the call, which then finds no stage.
+  EXPECT_THAT(last.Finish(), AnyOf(StatusIs(absl::StatusCode::kAborted),
+                                   StatusIs(absl::StatusCode::kFailedPrecondition)));
 }
 
 }  // namespace
