@@ -73,6 +73,7 @@ v1::Heartbeat MakeHeartbeat(const StageHost& host) {
   heartbeat.set_stage_bytes(stats.stage_bytes);
   heartbeat.set_steps(stats.num_steps);
   if (stats.step_running) *heartbeat.mutable_step_running() = ToProto(*stats.step_running);
+  heartbeat.set_failure(std::string(stats.device.message()));
   return heartbeat;
 }
 
@@ -148,7 +149,8 @@ int Serve(const WorkerFlags& flags, const ChosenDevice& chosen, const v1::Device
   host.Stop();
   // Time for the last statuses to leave; peers that keep their calls open are cut off.
   (*server)->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(250));
-  return joined.ok() ? kExitOk : Fail(joined, kExitRefused);
+  if (joined.ok()) return kExitOk;
+  return Fail(joined, device.status().ok() ? kExitRefused : kExitDeviceLost);
 }
 
 int PrintDevices(const WorkerFlags& flags) {

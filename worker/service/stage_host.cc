@@ -263,6 +263,7 @@ StageStats StageHost::Stats() const {
   }
   stats.free_bytes = FreeBytes(stats.stage_bytes);
   stats.last_epoch = last_epoch_;
+  stats.device = device_.status();
   return stats;
 }
 

@@ -45,6 +45,7 @@ struct StageStats {
   uint64_t num_steps = 0;
   uint64_t last_epoch = 0;  // the newest that was ever loaded; older ones are refused
   std::optional<absl::Duration> step_running;
+  absl::Status device;  // not OK: it failed, and nothing will run on it any more
 };
 
 // Thread-safe. Epochs: Load begins one; each has at most one run and one source of activations.

@@ -6,6 +6,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
+#include "worker/device/cuda_device.h"
 
 namespace layercake {
 namespace {
@@ -40,12 +41,18 @@ absl::Status Answer(Stream& stream) {
       absl::StrCat("the next stage's worker says: ", answer.refusal()));
 }
 
+// The same card once more, with a stream of its own: the one given may be in use.
+absl::StatusOr<std::unique_ptr<Device>> Beside(Device& device) {
+  if (device.kind() == DeviceKind::kCuda) return Device::CreateCuda(AsCuda(device).index());
+  return Device::CreateCpu(1);
+}
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<NcclPair>> ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id,
-                                                         int rank, Device& /*device*/) {
+                                                         int rank, Device& device) {
   LC_RETURN_IF_ERROR(end.functions.status());
-  LC_ASSIGN_OR_RETURN(const std::unique_ptr<Device> beside, Device::CreateCpu(1));
+  LC_ASSIGN_OR_RETURN(const std::unique_ptr<Device> beside, Beside(device));
   LC_ASSIGN_OR_RETURN(std::shared_ptr<NcclPair> pair,
                       NcclPair::Connect(**end.functions, id, rank, *beside, end.connect_timeout));
   LC_RETURN_IF_ERROR(TestPair(*pair, rank, *beside, end.test_timeout));

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/base/status_macros.h"
+#include "worker/device/cuda_device.h"
 
 namespace layercake {
 namespace {
@@ -14,16 +15,20 @@ constexpr int kSpins = 1000;
 constexpr absl::Duration kPoll = absl::Milliseconds(1);
 
 // A CPU has no streams: what is issued is done.
-CUstream_st* StreamOf(Device&) { return nullptr; }
+CUstream_st* StreamOf(Device& device) {
+  return device.kind() == DeviceKind::kCuda ? AsCuda(device).stream() : nullptr;
+}
 
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<NcclPair>> NcclPair::Connect(const NcclFunctions& nccl,
                                                             const NcclUniqueId& id, int rank,
-                                                            Device& /*device*/,
+                                                            Device& device,
                                                             absl::Duration timeout) {
   std::shared_ptr<NcclPair> pair(new NcclPair(nccl, rank));
   NcclConfig config;
+  // NCCL takes the card that is current in this thread, which asking for its stream makes it.
+  (void)StreamOf(device);
   MutexLock lock(pair->mutex_);
   const int result = nccl.comm_init_rank_config(&pair->comm_, 2, id, rank, &config);
   LC_RETURN_IF_ERROR(pair->Settle(result, "connecting", Clock::Real()->Now() + timeout));
