@@ -10,6 +10,7 @@
 #include "coordinator/cluster/replica_plans.h"
 #include "coordinator/cluster/stage_loader.h"
 #include "coordinator/placement/weight_types.h"
+#include "coordinator/placement/worker_names.h"
 
 namespace layercake {
 namespace {
@@ -30,6 +31,21 @@ std::vector<std::string> NamesOf(const std::vector<WorkerInfo>& workers) {
   std::vector<std::string> names;
   for (const WorkerInfo& worker : workers) names.push_back(worker.hello.name());
   return names;
+}
+
+Fleet FleetOf(const std::vector<WorkerInfo>& workers) {
+  std::vector<PlannerDevice> devices;
+  for (const WorkerInfo& worker : workers) {
+    PlannerDevice device;
+    device.name = worker.hello.name();
+    device.host = worker.hello.host();
+    device.device = worker.hello.device();
+    // What its stage takes now will be free before the next one is loaded.
+    device.device.set_free_bytes(worker.heartbeat.free_bytes() + worker.heartbeat.stage_bytes());
+    device.profile = worker.hello.profile();
+    devices.push_back(std::move(device));
+  }
+  return Fleet(std::move(devices));
 }
 
 std::map<std::string, uint64_t> SessionsOf(const std::vector<WorkerInfo>& workers) {
@@ -97,22 +113,20 @@ absl::StatusOr<v1::Plan> ServingController::PlanOver(const std::vector<WorkerInf
                                                      const ModelConfig& model,
                                                      const std::string& name,
                                                      const v1::PlanOptions& options) const {
-  std::vector<PlannerDevice> devices;
-  for (const WorkerInfo& worker : workers) {
-    PlannerDevice device;
-    device.name = worker.hello.name();
-    device.host = worker.hello.host();
-    device.device = worker.hello.device();
-    // What its stage takes now will be free before the next one is loaded.
-    device.device.set_free_bytes(worker.heartbeat.free_bytes() + worker.heartbeat.stage_bytes());
-    device.profile = worker.hello.profile();
-    devices.push_back(std::move(device));
-  }
-  if (devices.empty()) {
+  if (workers.empty()) {
     return absl::UnavailableError(
         "no worker has joined; start layercake-worker --coordinator with this address");
   }
-  return planner_(model, Fleet(std::move(devices)), options, name);
+  return planner_(model, FleetOf(workers), options, name);
+}
+
+// A GPU's UUID becomes its worker's name first, lost workers' too: what is asked of a card here
+// must not be dropped as if it were a stranger's.
+absl::StatusOr<v1::PlanOptions> ServingController::OptionsOver(
+    const std::vector<WorkerInfo>& workers) const {
+  LC_ASSIGN_OR_RETURN(v1::PlanOptions options,
+                      WithWorkerNames(FleetOf(registry_.Snapshot()), target_.request.options()));
+  return OptionsForWorkers(std::move(options), NamesOf(workers));
 }
 
 absl::Status ServingController::Load(
@@ -246,8 +260,7 @@ absl::Status ServingController::PlaceAll(const Target& target, const v1::PlanOpt
 
 // Fewer replicas than the operator asked for are better than none.
 absl::Status ServingController::PlaceWhatIsLeft() {
-  v1::PlanOptions options =
-      OptionsForWorkers(target_.request.options(), NamesOf(LiveOf(registry_.Snapshot())));
+  LC_ASSIGN_OR_RETURN(v1::PlanOptions options, OptionsOver(LiveOf(registry_.Snapshot())));
   const absl::Status status = PlaceAll(target_, options, nullptr);
   if (status.ok() || options.replicas() <= 1 || replicas_.size() > 0) return status;
   options.set_replicas(0);
@@ -257,8 +270,8 @@ absl::Status ServingController::PlaceWhatIsLeft() {
 // On the workers that no replica is on, while the others go on.
 absl::Status ServingController::PlaceOneMore() {
   const std::vector<WorkerInfo> workers = replicas_.FreeWorkers();
-  const v1::PlanOptions options = OptionsForOneMore(
-      OptionsForWorkers(target_.request.options(), NamesOf(workers)), replicas_.plan());
+  LC_ASSIGN_OR_RETURN(v1::PlanOptions asked, OptionsOver(workers));
+  const v1::PlanOptions options = OptionsForOneMore(std::move(asked), replicas_.plan());
   LC_ASSIGN_OR_RETURN(v1::Plan plan, PlanOver(workers, target_.model->checkpoint->config(),
                                               target_.model->name, options));
   for (v1::StagePlan& stage : *plan.mutable_stages()) stage.set_replica(replicas_.FreeNumber());

@@ -80,6 +80,7 @@ class ServingController {
   absl::StatusOr<v1::Plan> PlanOver(const std::vector<WorkerInfo>& workers,
                                     const ModelConfig& model, const std::string& name,
                                     const v1::PlanOptions& options) const;
+  absl::StatusOr<v1::PlanOptions> OptionsOver(const std::vector<WorkerInfo>& workers) const;
   void SetDetail(absl::string_view detail);
   void Wake();
 

@@ -138,5 +138,18 @@ TEST_F(ServingControllerTest, UnloadFreesTheStages) {
   EXPECT_EQ(a_.loads().size(), 2u);
 }
 
+TEST_F(ServingControllerTest, CapsOfCardsByUuidOutliveALoss) {
+  constexpr uint64_t kCap = 100 << 20;
+  const uint64_t session = Join("a", a_.address());
+  Join("b", b_.address());
+  v1::LoadModelRequest request = Request();
+  (*request.mutable_options()->mutable_max_memory_bytes())["GPU-b"] = kCap;
+  ASSERT_OK(Load(request, 2));
+  registry_.Lose(session, "unplugged");
+  listener_.AwaitEpochs(2);
+  ASSERT_EQ(listener_.plan().stages_size(), 1);
+  EXPECT_EQ(listener_.plan().stages(0).available_bytes(), kCap);
+}
+
 }  // namespace
 }  // namespace layercake

@@ -133,6 +133,7 @@ class ServingTest : public ::testing::Test {
     hello.set_host(name);
     hello.set_epoch(epoch);
     hello.mutable_device()->set_kind(v1::DEVICE_KIND_CPU);
+    hello.mutable_device()->set_uuid("GPU-" + name);
     hello.mutable_device()->set_total_bytes(1 << 30);
     hello.mutable_device()->set_free_bytes(1 << 30);
     hello.mutable_profile()->set_bandwidth_bytes_per_second(1e10);
