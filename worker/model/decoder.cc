@@ -175,6 +175,7 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const Checkpoint& checkpo
   }
   auto state = std::make_unique<State>(config, range, limits, device);
   LC_ASSIGN_OR_RETURN(state->workspace, TakeWorkspace(config, range, limits, device));
+  state->angles.reserve(limits.max_step_tokens * config.head_dim);
   LC_ASSIGN_OR_RETURN(state->weights, LoadStageWeights(checkpoint, range, device, progress));
   return std::unique_ptr<Decoder>(new Decoder(std::move(state)));
 }
