@@ -3,20 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "coordinator/schedule/plan_options.h"
+
 namespace layercake {
 namespace {
-
-SchedulerOptions MakeOptions(const v1::Plan& plan, int max_waiting) {
-  SchedulerOptions options;
-  options.num_stages = plan.stages_size();
-  options.max_step_tokens = plan.max_step_tokens();
-  options.max_batch_sequences = plan.max_batch_sequences();
-  options.block_size_tokens = plan.block_size_tokens();
-  options.num_blocks = plan.num_blocks();
-  options.max_context_tokens = plan.max_context_tokens();
-  options.max_waiting = max_waiting;
-  return options;
-}
 
 double SlowestStage(const v1::Plan& plan) {
   double seconds = 0;
@@ -36,7 +26,7 @@ ServingReplica::ServingReplica(uint64_t epoch, std::shared_ptr<const ServedModel
       step_seconds(SlowestStage(plan)),
       last_worker(plan.stages(plan.stages_size() - 1).worker()),
       pipeline(pipeline),
-      scheduler(MakeOptions(plan, max_waiting)) {}
+      scheduler(SchedulerOptionsFor(plan, plan.stages_size(), max_waiting)) {}
 
 void ServingReplica::FillStatus(v1::ClusterStatus* status) const {
   status->set_running_sequences(status->running_sequences() + scheduler.num_running());

@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "coordinator/placement/cost_model.h"
 #include "coordinator/placement/links.h"
+#include "coordinator/schedule/plan_options.h"
 
 namespace layercake {
 namespace {
@@ -17,18 +18,6 @@ StageLimits LimitsOf(const v1::Plan& plan) {
           .max_context_tokens = plan.max_context_tokens(),
           .block_size_tokens = plan.block_size_tokens(),
           .kv_dtype = plan.kv_type() == v1::KV_TYPE_F32 ? DType::kF32 : DType::kF16};
-}
-
-SchedulerOptions OptionsOf(const v1::Plan& plan, int num_stages, int max_queue) {
-  SchedulerOptions options;
-  options.num_stages = num_stages;
-  options.max_step_tokens = plan.max_step_tokens();
-  options.max_batch_sequences = plan.max_batch_sequences();
-  options.block_size_tokens = plan.block_size_tokens();
-  options.num_blocks = plan.num_blocks();
-  options.max_context_tokens = plan.max_context_tokens();
-  options.max_waiting = max_queue;
-  return options;
 }
 
 absl::Status CheckPlan(const v1::Plan& plan, const ModelConfig& model) {
@@ -96,7 +85,8 @@ absl::StatusOr<std::vector<SimulatedPipeline>> PipelinesOf(const v1::Plan& plan,
   }
   for (SimulatedPipeline& pipeline : pipelines) {
     pipeline.hops.push_back(control);
-    pipeline.scheduler = OptionsOf(plan, static_cast<int>(pipeline.stages.size()), max_queue);
+    pipeline.scheduler =
+        SchedulerOptionsFor(plan, static_cast<int>(pipeline.stages.size()), max_queue);
   }
   return pipelines;
 }
