@@ -5,13 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "common/model/checkpoint.h"
+#include "tests/golden_models/golden_models.h"
 #include "tests/testing/stage_pipeline.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/engine/sampler.h"
@@ -20,22 +20,6 @@ namespace layercake {
 namespace {
 
 using nlohmann::json;
-using Logits = std::vector<std::vector<float>>;
-
-constexpr int64_t kBlocks = 20;
-
-std::filesystem::path ModelsDirectory() {
-  return std::filesystem::path(LAYERCAKE_SOURCE_DIR) / "tests/golden/models";
-}
-
-std::vector<std::string> ModelNames() {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::directory_iterator(ModelsDirectory())) {
-    if (entry.is_directory()) names.push_back(entry.path().filename());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
-}
 
 double StandardDeviation(const std::vector<float>& values) {
   double sum = 0, squares = 0;
@@ -56,60 +40,25 @@ double Distance(const std::vector<float>& actual, const std::vector<float>& expe
   return distance / StandardDeviation(expected);
 }
 
-// Blocks in no order, so that a table that is ignored shows.
-std::vector<int32_t> BlockTable() {
-  std::vector<int32_t> ids(kBlocks);
-  for (int32_t i = 0; i < kBlocks; ++i) ids[i] = (i * 7 + 3) % kBlocks;
-  return ids;
-}
-
 class GoldenModelsTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    const auto directory = ModelsDirectory() / GetParam();
+    const auto directory = GoldenModelsDirectory() / GetParam();
     LC_ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory));
     LC_ASSERT_OK_AND_ASSIGN(device_, Device::CreateCpu(2));
     expected_ = json::parse(std::ifstream(directory / "expected.json"));
     limits_.max_step_tokens = 64;
-    limits_.max_context_tokens = kBlocks * limits_.block_size_tokens;
+    limits_.max_context_tokens = kGoldenBlocks * limits_.block_size_tokens;
   }
 
   std::unique_ptr<StagePipeline> Load(const std::vector<int64_t>& cuts) {
-    auto pipeline = StagePipeline::Load(*checkpoint_, cuts, limits_, kBlocks, *device_);
+    auto pipeline = StagePipeline::Load(*checkpoint_, cuts, limits_, kGoldenBlocks, *device_);
     EXPECT_OK(pipeline);
     return *std::move(pipeline);
   }
 
-  // Beyond the length trained at, transformers' dynamic scaling depends on how long the prompt is,
-  // ours on a token's position: see worker/model/rotary.h.
-  bool Comparable(const json& prompt) const {
-    const ModelConfig& config = checkpoint_->config();
-    return config.rope_scaling.type != RopeScaling::Type::kDynamic ||
-           static_cast<int64_t>(prompt["ids"].size()) <= config.max_context_tokens;
-  }
-
-  // Logits of the prompt and of the greedy tokens after it.
-  struct Answer {
-    Logits logits;
-    std::vector<int32_t> greedy_ids;
-  };
-  Answer Generate(StagePipeline& pipeline, const json& prompt) {
-    Answer answer;
-    const auto blocks = BlockTable();
-    std::vector<int32_t> ids = prompt["ids"];
-    int64_t position = 0;
-    while (true) {
-      auto logits = pipeline.Run(ids, position, limits_.max_step_tokens, blocks);
-      EXPECT_OK(logits);
-      for (auto& row : *logits) answer.logits.push_back(std::move(row));
-      if (answer.greedy_ids.size() == prompt["greedy_ids"].size()) return answer;
-      std::vector<float> last = answer.logits.back();
-      const auto token = Sample(last, {.temperature = 0}, position);
-      EXPECT_OK(token);
-      answer.greedy_ids.push_back(token->token_id);
-      position += static_cast<int64_t>(ids.size());
-      ids = {token->token_id};
-    }
+  GoldenAnswer Answer(StagePipeline& pipeline, const json& prompt) const {
+    return Generate(pipeline, prompt, prompt["greedy_ids"].size(), limits_.max_step_tokens);
   }
 
   std::unique_ptr<Checkpoint> checkpoint_;
@@ -121,10 +70,10 @@ class GoldenModelsTest : public ::testing::TestWithParam<std::string> {
 TEST_P(GoldenModelsTest, AnswersAsTransformersDoes) {
   const auto pipeline = Load({});
   for (const json& prompt : expected_["prompts"]) {
-    if (!Comparable(prompt)) continue;
+    if (!Comparable(checkpoint_->config(), prompt)) continue;
     const size_t length = prompt["ids"].size();
     SCOPED_TRACE(length);
-    const Answer answer = Generate(*pipeline, prompt);
+    const GoldenAnswer answer = Answer(*pipeline, prompt);
     EXPECT_EQ(answer.greedy_ids, prompt["greedy_ids"].get<std::vector<int32_t>>());
     EXPECT_LT(Distance(answer.logits[length - 1], prompt["last_logits"]), 2e-5);
     const std::vector<size_t> positions = prompt["positions"];
@@ -138,10 +87,10 @@ TEST_P(GoldenModelsTest, AnswersAsTransformersDoes) {
 TEST_P(GoldenModelsTest, LogprobsAreTransformers) {
   const auto pipeline = Load({});
   for (const json& prompt : expected_["prompts"]) {
-    if (!Comparable(prompt)) continue;
+    if (!Comparable(checkpoint_->config(), prompt)) continue;
     const std::vector<int32_t> ids = prompt["ids"];
     SCOPED_TRACE(ids.size());
-    const Answer answer = Generate(*pipeline, prompt);
+    const GoldenAnswer answer = Answer(*pipeline, prompt);
     for (size_t i = 0; i + 1 < ids.size(); ++i) {
       LC_ASSERT_OK_AND_ASSIGN(const SampledToken token, Score(answer.logits[i], ids[i + 1], 0));
       EXPECT_NEAR(token.logprob, prompt["prompt_logprobs"][i].get<float>(), 1e-4) << i;
@@ -167,8 +116,8 @@ TEST_P(GoldenModelsTest, HalfPrecisionKvKeepsGreedyIds) {
   limits_.kv_dtype = DType::kF16;
   const auto pipeline = Load({});
   for (const json& prompt : expected_["prompts"]) {
-    if (!Comparable(prompt)) continue;
-    EXPECT_EQ(Generate(*pipeline, prompt).greedy_ids,
+    if (!Comparable(checkpoint_->config(), prompt)) continue;
+    EXPECT_EQ(Answer(*pipeline, prompt).greedy_ids,
               prompt["greedy_ids"].get<std::vector<int32_t>>());
   }
 }
@@ -189,22 +138,17 @@ std::vector<std::vector<int64_t>> AllCuts(int64_t num_layers) {
 TEST_P(GoldenModelsTest, EveryCutGivesTheSameBits) {
   const json& prompt = expected_["prompts"].back();
   const auto whole = Load({});
-  const Answer expected = Generate(*whole, prompt);
+  const GoldenAnswer expected = Answer(*whole, prompt);
   for (const std::vector<int64_t>& cuts : AllCuts(checkpoint_->config().num_layers)) {
     const auto pipeline = Load(cuts);
-    const Answer answer = Generate(*pipeline, prompt);
+    const GoldenAnswer answer = Answer(*pipeline, prompt);
     EXPECT_EQ(answer.greedy_ids, expected.greedy_ids);
     EXPECT_TRUE(answer.logits == expected.logits) << ::testing::PrintToString(cuts);
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenModelsTest, ::testing::ValuesIn(ModelNames()),
-                         [](const auto& info) {
-                           std::string name = info.param;
-                           std::replace_if(
-                               name.begin(), name.end(), [](char c) { return !isalnum(c); }, '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(Models, GoldenModelsTest, ::testing::ValuesIn(GoldenModelNames()),
+                         GoldenTestName);
 
 }  // namespace
 }  // namespace layercake
