@@ -4,7 +4,7 @@ namespace layercake {
 namespace {
 
 // clang-format off
-constexpr Card kCards[] = {
+constexpr CardModel kCards[] = {
     // name, compute capability, GiB, GB/s, TFLOPS f32, TFLOPS f16
     // Maxwell
     {"gtx-950", 52, 2, 106, 1.8, 1.8},
@@ -136,6 +136,6 @@ constexpr Card kCards[] = {
 
 }  // namespace
 
-std::span<const Card> Cards() { return kCards; }
+std::span<const CardModel> CardModels() { return kCards; }
 
 }  // namespace layercake

@@ -32,10 +32,10 @@ std::string ComputeCapability(int compute_capability) {
 
 }  // namespace
 
-absl::StatusOr<Card> FindCard(absl::string_view name) {
+absl::StatusOr<CardModel> FindCardModel(absl::string_view name) {
   const std::string plain = Plain(name);
   std::vector<absl::string_view> names;
-  for (const Card& card : Cards()) {
+  for (const CardModel& card : CardModels()) {
     const absl::string_view bare = absl::StripPrefix(card.name, "tesla-");
     if (plain == card.name || plain == bare) return card;
     names.insert(names.end(), {card.name, bare});
@@ -45,7 +45,7 @@ absl::StatusOr<Card> FindCard(absl::string_view name) {
                                           " (layercake plan --list-cards shows all)"));
 }
 
-v1::Device DeviceOf(const Card& card) {
+v1::Device DeviceOf(const CardModel& card) {
   v1::Device device;
   device.set_kind(v1::DEVICE_KIND_CUDA);
   device.set_name(card.name);
@@ -55,7 +55,7 @@ v1::Device DeviceOf(const Card& card) {
   return device;
 }
 
-v1::DeviceProfile ProfileOf(const Card& card) {
+v1::DeviceProfile ProfileOf(const CardModel& card) {
   v1::DeviceProfile profile;
   profile.set_bandwidth_bytes_per_second(card.gigabytes_per_second * 1e9 * kAttainableBandwidth);
   profile.set_flops_per_second(card.f16_teraflops * 1e12 * kAttainableOperations);
@@ -70,7 +70,7 @@ std::string FormatCards() {
                    {"bandwidth", kRight},
                    {"f32", kRight},
                    {"f16", kRight}});
-  for (const Card& card : Cards()) {
+  for (const CardModel& card : CardModels()) {
     table.AddRow({card.name, ComputeCapability(card.compute_capability),
                   absl::StrFormat("%.0f GiB", card.memory_gib),
                   absl::StrFormat("%.0f GB/s", card.gigabytes_per_second),

@@ -12,7 +12,7 @@
 namespace layercake {
 
 // Published figures of one GPU; a board with several has several devices.
-struct Card {
+struct CardModel {
   const char* name;        // "tesla-m40"
   int compute_capability;  // 52 for 5.2
   double memory_gib;       // as sold
@@ -30,15 +30,15 @@ inline constexpr double kAttainableOperations = 0.5;
 inline constexpr double kFreeMemory = 0.96;
 
 // All, oldest generation first.
-std::span<const Card> Cards();
+std::span<const CardModel> CardModels();
 
 // The card of that name; case, blanks, and a leading "NVIDIA", "GeForce" or "Tesla" do not matter.
 // Errors: NotFound (with the nearest name).
-absl::StatusOr<Card> FindCard(absl::string_view name);
+absl::StatusOr<CardModel> FindCardModel(absl::string_view name);
 
 // What a worker on such a card would report and measure.
-v1::Device DeviceOf(const Card& card);
-v1::DeviceProfile ProfileOf(const Card& card);
+v1::Device DeviceOf(const CardModel& card);
+v1::DeviceProfile ProfileOf(const CardModel& card);
 
 // A table of all cards, for people.
 std::string FormatCards();

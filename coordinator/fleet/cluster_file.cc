@@ -124,7 +124,7 @@ class Reader {
 
   static void ReadCard(YamlFields& fields, PlannerDevice& device) {
     const std::optional<v1::DeviceKind> kind = fields.Parsed<v1::DeviceKind>("kind", ParseKind);
-    const std::optional<Card> card = fields.Parsed<Card>("card", FindCard);
+    const std::optional<CardModel> card = fields.Parsed<CardModel>("card", FindCardModel);
     if (card && kind == v1::DEVICE_KIND_CPU) fields.Fail("a cpu has no card; drop one of the two");
     if (card) {
       device.device = DeviceOf(*card);

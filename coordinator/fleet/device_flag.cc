@@ -32,7 +32,7 @@ bool NamesACard(absl::string_view part) {
 
 absl::Status ReadCard(const std::vector<std::string>& parts, PlannerDevice& device) {
   if (parts.size() > 2) return absl::InvalidArgumentError("too many parts after the card");
-  const absl::StatusOr<Card> card = FindCard(parts[0]);
+  const absl::StatusOr<CardModel> card = FindCardModel(parts[0]);
   if (!card.ok()) return absl::InvalidArgumentError(card.status().message());
   device.device = DeviceOf(*card);
   device.profile = ProfileOf(*card);

@@ -17,18 +17,18 @@ using ::testing::Not;
 
 TEST(CardsTest, NamesAreUniqueAndPlain) {
   std::set<std::string> names;
-  for (const Card& card : Cards()) {
+  for (const CardModel& card : CardModels()) {
     EXPECT_TRUE(names.insert(card.name).second) << card.name;
     for (const char* c = card.name; *c != 0; ++c) {
       EXPECT_TRUE(absl::ascii_islower(*c) || absl::ascii_isdigit(*c) || *c == '-') << card.name;
     }
-    EXPECT_OK(FindCard(card.name));
+    EXPECT_OK(FindCardModel(card.name));
   }
 }
 
 TEST(CardsTest, FiguresAreThoseOfTheirGeneration) {
   int before = 0;
-  for (const Card& card : Cards()) {
+  for (const CardModel& card : CardModels()) {
     const int capability = card.compute_capability;
     EXPECT_TRUE(capability == 50 || capability == 52 || capability == 60 || capability == 61 ||
                 capability == 70 || capability == 75 || capability == 80 || capability == 86 ||
@@ -54,23 +54,23 @@ TEST(CardsTest, FiguresAreThoseOfTheirGeneration) {
 
 TEST(CardsTest, PeoplesSpellingsAreFound) {
   for (const char* name : {"tesla-m40", "Tesla M40", "m40", "NVIDIA Tesla M40", "TESLA_M40"}) {
-    LC_ASSERT_OK_AND_ASSIGN(const Card card, FindCard(name));
+    LC_ASSERT_OK_AND_ASSIGN(const CardModel card, FindCardModel(name));
     EXPECT_STREQ(card.name, "tesla-m40") << name;
   }
-  LC_ASSERT_OK_AND_ASSIGN(const Card card, FindCard("NVIDIA GeForce RTX 3090"));
+  LC_ASSERT_OK_AND_ASSIGN(const CardModel card, FindCardModel("NVIDIA GeForce RTX 3090"));
   EXPECT_EQ(card.memory_gib, 24);
 }
 
 TEST(CardsTest, UnknownCardsGetTheNearestName) {
-  EXPECT_THAT(FindCard("p106-10"),
+  EXPECT_THAT(FindCardModel("p106-10"),
               StatusIs(absl::StatusCode::kNotFound,
                        AllOf(HasSubstr("did you mean p106-100?"), HasSubstr("--list-cards"))));
-  EXPECT_THAT(FindCard("voodoo"),
+  EXPECT_THAT(FindCardModel("voodoo"),
               StatusIs(absl::StatusCode::kNotFound, Not(HasSubstr("did you mean"))));
 }
 
 TEST(CardsTest, DevicesAreReckonedWithWhatIsAttainable) {
-  LC_ASSERT_OK_AND_ASSIGN(const Card card, FindCard("rtx-3090"));
+  LC_ASSERT_OK_AND_ASSIGN(const CardModel card, FindCardModel("rtx-3090"));
   EXPECT_EQ(DeviceOf(card).total_bytes(), uint64_t{24} << 30);
   EXPECT_LT(DeviceOf(card).free_bytes(), DeviceOf(card).total_bytes());
   EXPECT_DOUBLE_EQ(ProfileOf(card).bandwidth_bytes_per_second(), 936e9 * kAttainableBandwidth);
