@@ -13,7 +13,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/model/costs.h"
 #include "common/model/json_object.h"
+#include "common/model/layer_shape.h"
+#include "common/model/quantized_tensors.h"
 
 namespace layercake {
 namespace {
@@ -53,27 +56,33 @@ class Fingerprint {
   uint64_t hash_ = 0xcbf29ce484222325;
 };
 
-using NamedShape = std::pair<std::string, std::vector<int64_t>>;
+// A matrix of a layer, or a norm.
+struct LayerTensor {
+  std::string module;  // "model.layers.0.mlp.up_proj"
+  std::vector<int64_t> shape;
+  bool bias = false;
+  absl::string_view fused;  // the module whose quantization it shares; empty: it is no matrix
+};
 
-std::vector<NamedShape> LayerTensors(const ModelConfig& config, int64_t layer) {
+std::vector<LayerTensor> LayerTensors(const ModelConfig& config, int64_t layer) {
   const int64_t hidden = config.hidden_dim, inner = config.intermediate_dim;
   const int64_t q = config.num_heads * config.head_dim;
   const int64_t kv = config.num_kv_heads * config.head_dim;
-  std::vector<NamedShape> tensors;
-  const auto add = [&](absl::string_view name, std::vector<int64_t> shape, bool bias) {
-    const std::string full = absl::StrCat("model.layers.", layer, ".", name);
-    if (bias) tensors.emplace_back(absl::StrCat(full, ".bias"), std::vector<int64_t>{shape[0]});
-    tensors.emplace_back(absl::StrCat(full, ".weight"), std::move(shape));
+  std::vector<LayerTensor> tensors;
+  const auto add = [&](absl::string_view name, std::vector<int64_t> shape, bool bias = false,
+                       absl::string_view fused = "") {
+    tensors.push_back(
+        {absl::StrCat("model.layers.", layer, ".", name), std::move(shape), bias, fused});
   };
-  add("input_layernorm", {hidden}, false);
-  add("self_attn.q_proj", {q, hidden}, config.qkv_bias);
-  add("self_attn.k_proj", {kv, hidden}, config.qkv_bias);
-  add("self_attn.v_proj", {kv, hidden}, config.qkv_bias);
-  add("self_attn.o_proj", {hidden, q}, config.output_bias);
-  add("post_attention_layernorm", {hidden}, false);
-  add("mlp.gate_proj", {inner, hidden}, config.mlp_bias);
-  add("mlp.up_proj", {inner, hidden}, config.mlp_bias);
-  add("mlp.down_proj", {hidden, inner}, config.mlp_bias);
+  add("input_layernorm", {hidden});
+  add("self_attn.q_proj", {q, hidden}, config.qkv_bias, "self_attn.q_proj");
+  add("self_attn.k_proj", {kv, hidden}, config.qkv_bias, "self_attn.q_proj");
+  add("self_attn.v_proj", {kv, hidden}, config.qkv_bias, "self_attn.q_proj");
+  add("self_attn.o_proj", {hidden, q}, config.output_bias, "self_attn.o_proj");
+  add("post_attention_layernorm", {hidden});
+  add("mlp.gate_proj", {inner, hidden}, config.mlp_bias, "mlp.gate_proj");
+  add("mlp.up_proj", {inner, hidden}, config.mlp_bias, "mlp.gate_proj");
+  add("mlp.down_proj", {hidden, inner}, config.mlp_bias, "mlp.down_proj");
   return tensors;
 }
 
@@ -217,9 +226,14 @@ void Checkpoint::Summarise(absl::string_view config_json) {
   std::vector<absl::string_view> matrices;
   for (const auto& [name, tensor] : tensors_) {
     fingerprint.Add(absl::StrCat(name, " ", DTypeName(tensor.dtype), ShapeText(tensor.shape)));
-    if (tensor.shape.size() != 2) continue;
+    const bool scales = absl::EndsWith(name, ".scales") || absl::EndsWith(name, ".weight_scale");
+    if (tensor.shape.size() != 2 || scales) continue;
     dtypes.insert(tensor.dtype);
     matrices.push_back(tensor.data);
+  }
+  for (const auto& [name, tensor] : others_) {
+    fingerprint.Add(absl::StrCat(name, " ", tensor.dtype, ShapeText(tensor.shape)));
+    if (tensor.shape.size() == 2) matrices.push_back(tensor.data);
   }
   // Reading more would wait for a slow disk; reading none would take a finetune for its base.
   const size_t count = std::min(matrices.size(), kSampledMatrices);
@@ -247,7 +261,7 @@ TensorBytes Checkpoint::CountTensorBytes() const {
     }
   };
   for (const auto& [name, tensor] : tensors_) add(name, static_cast<int64_t>(tensor.data.size()));
-  for (const auto& [name, tensor] : others_) add(name, tensor.bytes);
+  for (const auto& [name, tensor] : others_) add(name, static_cast<int64_t>(tensor.data.size()));
   return bytes;
 }
 
@@ -278,6 +292,27 @@ absl::StatusOr<TensorEntry> Checkpoint::Tensor(const std::string& name,
   return it->second;
 }
 
+absl::StatusOr<absl::string_view> Checkpoint::Integers(const std::string& name,
+                                                       const std::vector<int64_t>& shape) const {
+  const auto it = others_.find(name);
+  if (it == others_.end()) {
+    return absl::DataLossError(
+        absl::StrCat(directory_, ": tensor ", name, tensors_.contains(name) ? " has dtype " : "",
+                     tensors_.contains(name) ? DTypeName(tensors_.at(name).dtype) : " is missing",
+                     "; quantization_config calls for it as I32 with shape ", ShapeText(shape)));
+  }
+  const OtherTensor& tensor = it->second;
+  int64_t bytes = sizeof(int32_t);
+  for (const int64_t dim : shape) bytes *= dim;
+  if (tensor.dtype != "I32" || tensor.shape != shape ||
+      static_cast<int64_t>(tensor.data.size()) != bytes) {
+    return absl::DataLossError(absl::StrCat(
+        directory_, ": tensor ", name, " is ", tensor.dtype, " ", ShapeText(tensor.shape), " of ",
+        tensor.data.size(), " bytes, but quantization_config calls for I32 ", ShapeText(shape)));
+  }
+  return tensor.data;
+}
+
 absl::Status Checkpoint::Validate() const {
   if (const absl::Status status = CheckRunnable(config_); !status.ok()) {
     return In(directory_, status);
@@ -285,23 +320,38 @@ absl::Status Checkpoint::Validate() const {
   const std::vector<int64_t> table = {config_.vocab_size, config_.hidden_dim};
   LC_RETURN_IF_ERROR(Tensor("model.embed_tokens.weight", table).status());
   for (int64_t layer = 0; layer < config_.num_layers; ++layer) {
-    for (const auto& [name, shape] : LayerTensors(config_, layer)) {
-      LC_RETURN_IF_ERROR(Tensor(name, shape).status());
+    for (const LayerTensor& tensor : LayerTensors(config_, layer)) {
+      const bool quantized = HasQuantized(layer, tensor.fused);
+      LC_RETURN_IF_ERROR(
+          quantized ? FindQuantizedTensors(*this, tensor.module, tensor.shape[0], tensor.shape[1])
+                          .status()
+                    : Tensor(tensor.module + ".weight", tensor.shape).status());
+      if (!tensor.bias) continue;
+      LC_RETURN_IF_ERROR(Tensor(tensor.module + ".bias", {tensor.shape[0]}).status());
     }
   }
   LC_RETURN_IF_ERROR(Tensor("model.norm.weight", {config_.hidden_dim}).status());
+  if (config_.quantization && config_.quantization->head) {
+    return FindQuantizedTensors(*this, "lm_head", config_.vocab_size, config_.hidden_dim).status();
+  }
   return config_.tied_embeddings ? absl::OkStatus() : Tensor("lm_head.weight", table).status();
 }
 
-void Checkpoint::DropPages(const TensorEntry& tensor) const {
+bool Checkpoint::HasQuantized(int64_t layer, absl::string_view module) const {
+  return !module.empty() && config_.quantization && config_.quantization->method != kOurGroups &&
+         IsQuantized(config_, layer, {.module = module});
+}
+
+void Checkpoint::DropPages(absl::string_view data) const {
   static const uintptr_t page = sysconf(_SC_PAGESIZE);
-  const auto begin = reinterpret_cast<uintptr_t>(tensor.data.data());
+  const auto begin = reinterpret_cast<uintptr_t>(data.data());
   const uintptr_t first = (begin + page - 1) / page * page;
-  const uintptr_t last = (begin + tensor.data.size()) / page * page;
+  const uintptr_t last = (begin + data.size()) / page * page;
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 int64_t Checkpoint::num_parameters() const {
+  if (config_.quantization) return static_cast<int64_t>(NumParameters(config_));
   int64_t count = 0;
   for (const auto& [name, tensor] : tensors_) {
     count += static_cast<int64_t>(tensor.data.size()) / DTypeBytes(tensor.dtype);

@@ -12,6 +12,7 @@
 #include "common/model/config.h"
 #include "common/model/mapped_file.h"
 #include "common/model/safetensors.h"
+#include "common/model/weight_type.h"
 
 namespace layercake {
 
@@ -29,6 +30,9 @@ class Checkpoint {
   // `dtype` is the narrowest that holds every matrix exactly, whatever config.json declares;
   // `tensor_bytes` is set for what no worker runs.
   const ModelConfig& config() const { return config_; }
+  // From now on config() says how a worker holds the weights; the tensors stay what they are.
+  // REQUIRES: CheckMakeable(config(), type).
+  void HoldWeightsAs(v1::WeightType type) { config_ = WithWeightType(config_, type); }
   const GenerationDefaults& generation_defaults() const { return generation_defaults_; }
   // The tensor `name`, checked to have `shape`.
   // Errors: DataLoss (missing, or of another shape: names both); Unimplemented (of a dtype that no
@@ -36,12 +40,19 @@ class Checkpoint {
   absl::StatusOr<TensorEntry> Tensor(const std::string& name,
                                      const std::vector<int64_t>& shape) const;
   bool Has(const std::string& name) const { return tensors_.contains(name); }
+  // The tensor `name` of 32-bit integers, little-endian, of any alignment, checked to have `shape`.
+  // Errors: DataLoss (missing, of another dtype, shape or size).
+  absl::StatusOr<absl::string_view> Integers(const std::string& name,
+                                             const std::vector<int64_t>& shape) const;
   // Checks that a worker can run the model, and that every tensor the config calls for is there
   // with its shape. Errors: as CheckRunnable's, or Tensor's of the first that is not.
   absl::Status Validate() const;
+  // Whether the files hold `module` of `layer` quantized: "mlp.down_proj"; of matrices that are
+  // fused (layer_shape.h), ask for the first.
+  bool HasQuantized(int64_t layer, absl::string_view module) const;
   // Tells the kernel that a tensor's pages were used and can go: loading must not fill memory with
   // pages that are already packed.
-  void DropPages(const TensorEntry& tensor) const;
+  void DropPages(absl::string_view data) const;
 
   // Of the tensors of readable dtypes; a tied table counts once.
   int64_t num_parameters() const;

@@ -63,9 +63,7 @@ absl::Status CheckComputed(FieldReader& fields, ModelConfig& config) {
         absl::StrCat("config.json: hidden_act \"", activation, "\" is not known; known is silu"));
   }
   if (config.quantization) {
-    return absl::UnimplementedError(
-        absl::StrCat("config.json: quantization_config: the weights are quantized (",
-                     config.quantization->method, "); workers read f32, f16 and bf16 checkpoints"));
+    LC_RETURN_IF_ERROR(CheckQuantizationRunnable(*config.quantization));
   }
   LC_RETURN_IF_ERROR(ReadRope(fields, config));
   return CheckSlidingWindow(fields, config);

@@ -55,12 +55,13 @@ struct LatentAttention {
 // not.
 struct Quantization {
   std::string method;  // "gptq", "awq", "compressed-tensors", "fp8"; "groups": by our worker
+  std::string layout;  // how its tensors are laid out, where a method has several: "gptq_v2", "gemm"
   int64_t bits = 4;
   int64_t group_inputs = 128;  // inputs that share a scale; 0: all of a row
   int64_t group_outputs = 1;   // outputs that share it
   int64_t scale_bytes = 2;
   bool zeros = false;      // a zero point beside each scale, as wide as a weight
-  bool act_order = false;  // each input names its group
+  bool act_order = false;  // each input names its group, which are not consecutive
   bool head = false;       // the output head too
   // Modules left as they are: names, or after "re:" patterns as module_pattern.h knows them.
   std::vector<std::string> ignored;

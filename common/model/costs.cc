@@ -10,7 +10,7 @@ namespace layercake {
 namespace {
 
 constexpr int64_t kF32Bytes = 4;
-constexpr int64_t kGroupNumberBytes = 4;
+constexpr int64_t kInputNumberBytes = 4;
 
 int64_t DivideUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 
@@ -111,7 +111,7 @@ int64_t QuantizedMatrixBytes(int64_t outputs, int64_t inputs, const Quantization
   int64_t bytes = Allocation(padded * inputs * quantization.bits / 8) +
                   Allocation(scales * quantization.scale_bytes);
   if (quantization.zeros) bytes += Allocation(DivideUp(scales * quantization.bits, 8));
-  if (quantization.act_order) bytes += Allocation(inputs * kGroupNumberBytes);
+  if (quantization.act_order) bytes += Allocation(inputs * kInputNumberBytes);
   return bytes;
 }
 

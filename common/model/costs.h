@@ -16,7 +16,7 @@ inline constexpr int64_t kAllocationBytes = 64;
 
 int64_t PackedMatrixBytes(int64_t outputs, int64_t inputs, DType dtype);
 // Panels as above of `bits` per weight, a scale per group, a zero as wide as a weight beside it and
-// a group number (i32) per input where the format has them.
+// an input's number (i32) per row of weights where the format has them.
 int64_t QuantizedMatrixBytes(int64_t outputs, int64_t inputs, const Quantization& quantization);
 
 // The limits a stage is sized for.

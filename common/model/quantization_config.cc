@@ -1,5 +1,6 @@
 #include "common/model/quantization_config.h"
 
+#include <bit>
 #include <string>
 #include <utility>
 #include <vector>
@@ -57,6 +58,7 @@ absl::Status ReadGptq(FieldReader& fields, Quantization& quantization) {
   quantization.zeros = !fields.Bool("sym", true);
   quantization.act_order = fields.Bool("desc_act", false);
   quantization.head = fields.Bool("lm_head", false);
+  quantization.layout = fields.String("checkpoint_format", "gptq");
   return absl::OkStatus();
 }
 
@@ -64,6 +66,7 @@ absl::Status ReadAwq(FieldReader& fields, Quantization& quantization) {
   quantization.bits = ReadBits(fields, fields.Has("bits") ? "bits" : "w_bit");
   quantization.group_inputs = ReadGroup(fields);
   quantization.zeros = fields.Bool("zero_point", true);
+  quantization.layout = absl::AsciiStrToLower(fields.String("version", "gemm"));
   return ReadIgnored(fields, "modules_to_not_convert", quantization);
 }
 
@@ -104,7 +107,8 @@ absl::Status ReadPacked(FieldReader& fields, Quantization& quantization) {
   }
   FieldReader reader(*weights, absl::StrCat(kWhere, ".config_groups weights"));
   quantization.bits = ReadBits(reader, "num_bits");
-  quantization.group_inputs = ReadGroup(reader);
+  const bool by_rows = reader.String("strategy", "group") == "channel";
+  quantization.group_inputs = by_rows ? 0 : ReadGroup(reader);
   quantization.zeros = !reader.Bool("symmetric", true);
   quantization.act_order = reader.Has("actorder") && reader.String("actorder", "") == "group";
   LC_RETURN_IF_ERROR(reader.status());
@@ -116,7 +120,37 @@ absl::Status ReadPacked(FieldReader& fields, Quantization& quantization) {
   return absl::OkStatus();
 }
 
+bool HasKnownLayout(const Quantization& quantization) {
+  if (quantization.method == "gptq") {
+    return quantization.layout == "gptq" || quantization.layout == "gptq_v2";
+  }
+  if (quantization.method == "awq") return quantization.layout == "gemm";
+  return quantization.method == "compressed-tensors";
+}
+
 }  // namespace
+
+absl::Status CheckQuantizationRunnable(const Quantization& quantization) {
+  const auto refuse = [&](auto... what) {
+    return absl::UnimplementedError(absl::StrCat(
+        kWhere, ": ", quantization.method, what...,
+        "; workers read gptq, awq (gemm) and compressed-tensors of 4 or 8 bits, and make int8 and "
+        "int4 of unquantized checkpoints themselves (--weights)"));
+  };
+  if (!HasKnownLayout(quantization)) {
+    return refuse(quantization.layout.empty() ? "" : " as ", quantization.layout,
+                  " is computed by no worker yet");
+  }
+  if (quantization.bits != 4 && quantization.bits != 8) {
+    return refuse(" of ", quantization.bits, " bits is computed by no worker yet");
+  }
+  // Which group an input is in is a shift.
+  if (!std::has_single_bit(static_cast<uint64_t>(quantization.group_inputs)) &&
+      quantization.group_inputs != 0) {
+    return refuse(" in groups of ", quantization.group_inputs, " inputs is computed by no worker");
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<std::optional<Quantization>> ReadQuantization(FieldReader& fields) {
   const json* object = fields.Find("quantization_config");

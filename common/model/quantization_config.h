@@ -14,4 +14,7 @@ namespace layercake {
 // Errors: DataLoss; Unimplemented (an unknown method or a variant of one: names it).
 absl::StatusOr<std::optional<Quantization>> ReadQuantization(FieldReader& fields);
 
+// Whether a worker computes with matrices like these. Errors: Unimplemented (says what it reads).
+absl::Status CheckQuantizationRunnable(const Quantization& quantization);
+
 }  // namespace layercake

@@ -77,11 +77,12 @@ class HeaderReader {
       return TensorError(name, "dtype is missing or no string");
     }
     const auto dtype = KnownDType(dtype_name->get_ref<const std::string&>());
+    const int64_t bytes = offsets[1] - offsets[0];
     if (!dtype) {
-      header_.others[name] = {dtype_name->get<std::string>(), offsets[1] - offsets[0]};
+      header_.others[name] = {dtype_name->get<std::string>(), std::move(shape),
+                              data_.substr(offsets[0], bytes)};
       return absl::OkStatus();
     }
-    const int64_t bytes = offsets[1] - offsets[0];
     if (BytesOf(shape, *dtype) != bytes) {
       return TensorError(name, absl::StrCat("has ", bytes, " bytes, but ",
                                             dtype_name->get_ref<const std::string&>(), " [",

@@ -20,10 +20,11 @@ struct TensorEntry {
   absl::string_view data;  // row-major, little-endian; in the file's bytes, perhaps not aligned
 };
 
-// A tensor that no weight of ours can be.
+// A tensor of another dtype: packed integers, or what no weight of ours can be.
 struct OtherTensor {
-  std::string dtype;  // as the file calls it: "I64", "F8_E4M3"
-  int64_t bytes = 0;
+  std::string dtype;  // as the file calls it: "I32", "F8_E4M3"
+  std::vector<int64_t> shape;
+  absl::string_view data;  // as TensorEntry's; its size is not checked against the shape
 };
 
 struct SafetensorsHeader {

@@ -9,21 +9,14 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
 #include "common/base/bytes.h"
-#include "common/base/logging.h"
 #include "common/base/status_macros.h"
 #include "common/model/costs.h"
 
 namespace layercake {
 namespace {
 
-constexpr char kOurGroups[] = "groups";
-constexpr int64_t kGroupInputs = 128;
 // A model that fits with less context than this is hardly one that fits.
 constexpr int64_t kUsefulContextTokens = 4096;
-
-Quantization Groups(int64_t bits) {
-  return {.method = kOurGroups, .bits = bits, .group_inputs = kGroupInputs, .zeros = bits == 4};
-}
 
 // The checkpoint's own form and all that are less precise; equally wide ones are not told apart.
 std::vector<v1::WeightType> Candidates(const ModelConfig& model) {
@@ -45,8 +38,7 @@ std::string PerDevice(const v1::Plan& plan) {
       break;
     }
     const auto weights = static_cast<int64_t>(stage.weight_bytes());
-    parts.push_back(absl::StrCat(stage.worker(), " ", FormatBytes(weights),
-                                 " of ",
+    parts.push_back(absl::StrCat(stage.worker(), " ", FormatBytes(weights), " of ",
                                  FormatBytes(static_cast<int64_t>(stage.available_bytes()))));
   }
   return absl::StrCat("fits: ", absl::StrJoin(parts, ", "));
@@ -89,75 +81,6 @@ v1::WeightProposal Propose(const ModelConfig& model, const Attempt& attempt,
 }
 
 }  // namespace
-
-std::string WeightTypeName(v1::WeightType type) {
-  switch (type) {
-    case v1::WEIGHT_TYPE_AUTO:
-      return "auto";
-    case v1::WEIGHT_TYPE_F32:
-      return "f32";
-    case v1::WEIGHT_TYPE_BF16:
-      return "bf16";
-    case v1::WEIGHT_TYPE_F16:
-      return "f16";
-    case v1::WEIGHT_TYPE_INT8:
-      return "int8";
-    case v1::WEIGHT_TYPE_INT4:
-      return "int4";
-    default:
-      return "as it is";
-  }
-}
-
-v1::WeightType WeightTypeOf(const ModelConfig& model) {
-  if (model.quantization) {
-    if (model.quantization->method != kOurGroups) return v1::WEIGHT_TYPE_UNSPECIFIED;
-    return model.quantization->bits == 8 ? v1::WEIGHT_TYPE_INT8 : v1::WEIGHT_TYPE_INT4;
-  }
-  switch (model.dtype) {
-    case DType::kF32:
-      return v1::WEIGHT_TYPE_F32;
-    case DType::kF16:
-      return v1::WEIGHT_TYPE_F16;
-    default:
-      return v1::WEIGHT_TYPE_BF16;
-  }
-}
-
-ModelConfig WithWeightType(const ModelConfig& model, v1::WeightType type) {
-  CHECK_NE(type, v1::WEIGHT_TYPE_AUTO);
-  if (type == v1::WEIGHT_TYPE_UNSPECIFIED || type == WeightTypeOf(model)) return model;
-  ModelConfig held = model;
-  held.quantization.reset();
-  held.tensor_bytes.reset();
-  switch (type) {
-    case v1::WEIGHT_TYPE_F32:
-      held.dtype = DType::kF32;
-      break;
-    case v1::WEIGHT_TYPE_F16:
-      held.dtype = DType::kF16;
-      break;
-    case v1::WEIGHT_TYPE_BF16:
-      held.dtype = DType::kBF16;
-      break;
-    default:
-      held.quantization = Groups(type == v1::WEIGHT_TYPE_INT8 ? 8 : 4);
-      if (held.dtype == DType::kF32) held.dtype = DType::kBF16;
-  }
-  return held;
-}
-
-absl::Status CheckMakeable(const ModelConfig& checkpoint, v1::WeightType type) {
-  if (type == v1::WEIGHT_TYPE_UNSPECIFIED || type == WeightTypeOf(checkpoint)) {
-    return absl::OkStatus();
-  }
-  return absl::UnimplementedError(
-      absl::StrCat("the plan holds weights as ", WeightTypeName(type),
-                   ", which workers do not make yet: they hold "
-                   "them as the checkpoint has them (",
-                   WeightTypeName(WeightTypeOf(checkpoint)),
-                   "); load without --weights, or a checkpoint in that form"));
-}
 
 absl::StatusOr<v1::Plan> PlanWithBestWeights(const ModelConfig& model, const Fleet& fleet,
                                              const v1::PlanOptions& options,

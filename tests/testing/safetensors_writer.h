@@ -35,7 +35,8 @@ inline std::string SafetensorsFile(const TestTensors& tensors) {
   std::vector<std::string> entries;
   int64_t offset = 0;
   for (const auto& [name, tensor] : tensors) {
-    int64_t bytes = tensor.dtype == "F32" ? 4 : tensor.dtype == "I64" ? 8 : 2;
+    const bool wide = tensor.dtype == "F32" || tensor.dtype == "I32";
+    int64_t bytes = wide ? 4 : tensor.dtype == "I64" ? 8 : 2;
     for (const int64_t dim : tensor.shape) bytes *= dim;
     entries.push_back(absl::StrCat("\"", name, "\":{\"dtype\":\"", tensor.dtype, "\",\"shape\":[",
                                    absl::StrJoin(tensor.shape, ","), "],\"data_offsets\":[", offset,

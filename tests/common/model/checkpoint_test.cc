@@ -55,7 +55,7 @@ TEST_F(CheckpointTest, AWholeCheckpointIsValid) {
   LC_ASSERT_OK_AND_ASSIGN(const TensorEntry tensor,
                           checkpoint->Tensor("model.embed_tokens.weight", {7, 4}));
   EXPECT_EQ(tensor.data.size(), 7u * 4 * 2);
-  checkpoint->DropPages(tensor);
+  checkpoint->DropPages(tensor.data);
   EXPECT_EQ(tensor.data[0], '\0') << "dropped pages are read again";
 }
 

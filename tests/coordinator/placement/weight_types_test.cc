@@ -80,10 +80,14 @@ TEST(WeightTypesTest, ShortContextsAreNoReasonToKeepPrecision) {
   EXPECT_LT(tight.max_context_tokens(), 4096);
 }
 
-TEST(WeightTypesTest, WorkersMakeOnlyTheCheckpointsOwnForm) {
+TEST(WeightTypesTest, WorkersMakeAnyFormOfWhatIsNotQuantizedYet) {
   EXPECT_OK(CheckMakeable(Llama3_8B(), v1::WEIGHT_TYPE_BF16));
-  EXPECT_THAT(CheckMakeable(Llama3_8B(), v1::WEIGHT_TYPE_INT4),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("int4, which workers do not")));
+  EXPECT_OK(CheckMakeable(Llama3_8B(), v1::WEIGHT_TYPE_INT4));
+  ModelConfig quantized = Llama3_8B();
+  quantized.quantization = {.method = "gptq", .bits = 8};
+  EXPECT_OK(CheckMakeable(quantized, v1::WEIGHT_TYPE_UNSPECIFIED));
+  EXPECT_THAT(CheckMakeable(quantized, v1::WEIGHT_TYPE_INT4),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("the checkpoint's are gptq")));
 }
 
 TEST(WeightTypesTest, WhatFitsInNoFormIsRefusedForTheSmallest) {
