@@ -63,21 +63,34 @@ void PlainRead(benchmark::State& state) {
 }
 BENCHMARK(PlainRead)->ArgName("threads")->Arg(1)->Arg(2);
 
-// {threads, dtype, rows, outputs, inputs}; as many matrices as make kStreamBytes, so that a product
-// reads its weights from memory as a step does.
+// A matrix of a DType, or of integers of that many bits in groups of 128.
+PackedMatrix MakeMatrix(int64_t format, int64_t outputs, int64_t inputs, Device& device) {
+  if (format >= 4) {
+    const Quantization groups = {.bits = format, .group_inputs = 128, .zeros = format == 4};
+    auto matrix =
+        PackedMatrix::CreateQuantized(outputs, inputs, groups, DType::kF16, device, "benchmark");
+    CHECK(matrix.ok()) << matrix.status();
+    return *std::move(matrix);
+  }
+  const auto dtype = static_cast<DType>(format);
+  auto matrix = PackedMatrix::Create(outputs, inputs, dtype, device, "benchmark");
+  CHECK(matrix.ok()) << matrix.status();
+  const std::vector<char> source(outputs * inputs * DTypeBytes(dtype), 0x3c);
+  matrix->PackRows(0, outputs, source.data(), dtype, device);
+  return *std::move(matrix);
+}
+
+// {threads, format (DType, or bits of integers), rows, outputs, inputs}; as many matrices as make
+// kStreamBytes, so that a product reads its weights from memory as a step does.
 void Product(benchmark::State& state) {
   const auto device = MakeDevice(state.range(0));
-  const auto dtype = static_cast<DType>(state.range(1));
   const int64_t rows = state.range(2), outputs = state.range(3), inputs = state.range(4);
-  const int64_t bytes = PackedMatrixBytes(outputs, inputs, dtype);
   std::vector<PackedMatrix> matrices;
-  const std::vector<char> source(outputs * inputs * DTypeBytes(dtype), 0x3c);
+  matrices.push_back(MakeMatrix(state.range(1), outputs, inputs, *device));
+  const int64_t bytes = matrices[0].bytes();
   const int64_t count = rows <= 16 ? std::max<int64_t>(1, kStreamBytes / bytes) : 8;
-  for (int64_t i = 0; i < count; ++i) {
-    auto matrix = PackedMatrix::Create(outputs, inputs, dtype, *device, "benchmark");
-    CHECK(matrix.ok()) << matrix.status();
-    matrix->PackRows(0, outputs, source.data(), dtype, *device);
-    matrices.push_back(*std::move(matrix));
+  while (static_cast<int64_t>(matrices.size()) < count) {
+    matrices.push_back(MakeMatrix(state.range(1), outputs, inputs, *device));
   }
   const Buffer in = Take(*device, rows * inputs * 4), out = Take(*device, rows * outputs * 4);
   const TensorView x = RandomRows(in, rows, inputs);
@@ -94,8 +107,8 @@ void Product(benchmark::State& state) {
 }
 BENCHMARK(Product)
     ->Name("MatMul")
-    ->ArgNames({"threads", "dtype", "rows", "outputs", "inputs"})
-    ->ArgsProduct({{1, 2}, {0, 1, 2}, {1, 4, 8, 16, 256}, {4864}, {896}})
+    ->ArgNames({"threads", "format", "rows", "outputs", "inputs"})
+    ->ArgsProduct({{1, 2}, {0, 1, 2, 8, 4}, {1, 2, 3, 4, 8, 16, 256}, {4864}, {896}})
     ->ArgsProduct({{1, 2}, {2}, {1, 256}, {896}, {4864}})
     ->Unit(benchmark::kMillisecond);
 

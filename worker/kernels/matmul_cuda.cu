@@ -14,42 +14,131 @@ constexpr int kChains = 64;
 constexpr int kGroups = 8;
 constexpr int kThreads = kChains * kGroups;
 constexpr int kWarps = kThreads / kWarpLanes;
-constexpr int kUnroll = 4;  // loads under way at once
 
-template <typename T, int kRows>
+// What a thread reads: the weights of kOutputs outputs, an input at a time. `place` is which of the
+// chain's kGroups threads it is.
+template <typename T>
+struct DenseWeights {
+  static constexpr int kOutputs = Vector<T>::kCount;  // 4 or 8
+  static constexpr int kUnroll = 4;                   // loads under way at once
+  using Loaded = Vector<T>;
+
+  __device__ DenseWeights(const MatMulArgs& args, int64_t first_output, int place)
+      : weights(static_cast<const T*>(args.weights) +
+                first_output / kPanelOutputs * kPanelOutputs * args.inputs +
+                first_output % kPanelOutputs + place * kOutputs) {}
+  __device__ static int OutputOf(int place, int o) { return place * kOutputs + o; }
+  __device__ void Load(int64_t k, Loaded& loaded) const {
+    loaded.words = __ldg(reinterpret_cast<const uint4*>(weights + k * kPanelOutputs));
+  }
+  __device__ void Enter(int64_t) {}
+  __device__ float Value(const Loaded& loaded, int o) const { return Widen(loaded.values[o]); }
+
+  const T* weights;
+};
+
+// Integers of a whole panel; of the group that the thread is in, scales and zeros are at hand.
+template <int kBits>
+struct IntegerWeights {
+  static constexpr int kOutputs = kPanelOutputs / kGroups;
+  static constexpr int kUnroll = 8;
+  static constexpr int kRowBytes = kPanelOutputs * kBits / 8;
+  static constexpr int kBytes = kRowBytes / kGroups;  // of a thread: 4 or 8
+  struct Loaded {
+    unsigned int words[kBytes / 4];
+  };
+
+  __device__ IntegerWeights(const MatMulArgs& args, int64_t first_output, int place)
+      : format(args.grouped),
+        panel(first_output / kPanelOutputs),
+        place(place),
+        weights(static_cast<const uint8_t*>(args.weights) + panel * args.inputs * kRowBytes +
+                place * kBytes) {}
+  // Of 4 bits, a byte holds outputs half a panel apart.
+  __device__ static int OutputOf(int place, int o) {
+    if (kBits == 8) return place * kOutputs + o;
+    return place * kBytes + o % kBytes + o / kBytes * (kPanelOutputs / 2);
+  }
+  __device__ void Load(int64_t k, Loaded& loaded) const {
+    LoadRow(weights + k * kRowBytes, loaded);
+  }
+  __device__ void Enter(int64_t k) {
+    if (k >> format.group_shift == group) return;
+    group = k >> format.group_shift;
+    const int64_t at = panel * format.groups + group;
+    Loaded zeros = {};
+    if (format.zeros != nullptr) LoadRow(format.zeros + at * kRowBytes + place * kBytes, zeros);
+    const uint16_t* const scales = static_cast<const uint16_t*>(format.scales) + at * kPanelOutputs;
+#pragma unroll
+    for (int o = 0; o < kOutputs; ++o) {
+      const uint16_t bits = __ldg(scales + OutputOf(place, o));
+      scale[o] = format.scale_dtype == DType::kF16 ? Widen(F16Bits{bits}) : Widen(BF16Bits{bits});
+      const float zero =
+          format.zeros == nullptr ? static_cast<float>(1 << (kBits - 1)) : Integer(zeros, o);
+      offset[o] = -(zero * scale[o]);
+    }
+  }
+  // Exactly scale * (integer - zero).
+  __device__ float Value(const Loaded& loaded, int o) const {
+    return fmaf(Integer(loaded, o), scale[o], offset[o]);
+  }
+
+  __device__ static void LoadRow(const uint8_t* row, Loaded& loaded) {
+    const unsigned int* const from = reinterpret_cast<const unsigned int*>(row);
+#pragma unroll
+    for (int i = 0; i < kBytes / 4; ++i) loaded.words[i] = __ldg(from + i);
+  }
+  // By way of 2^23 + integer, whose bits are at hand: conversions are slow on every card.
+  __device__ static float Integer(const Loaded& loaded, int o) {
+    const unsigned int bits = kBits == 8
+                                  ? loaded.words[o / 4] >> (o % 4 * 8) & 0xff
+                                  : loaded.words[0] >> (o % kBytes * 8 + o / kBytes * 4) & 0xf;
+    return __uint_as_float(0x4b000000u | bits) - 8388608.0f;
+  }
+
+  GroupedWeights format;
+  int64_t panel;
+  int place;
+  const uint8_t* weights;
+  int64_t group = -1;
+  float scale[kOutputs];
+  float offset[kOutputs];
+};
+
+template <class Weights, int kRows>
 __global__ void __launch_bounds__(kThreads) MatMulKernel(MatMulArgs args) {
-  constexpr int kOutputs = Vector<T>::kCount;        // of a thread
+  constexpr int kOutputs = Weights::kOutputs;        // of a thread
   constexpr int kBlockOutputs = kGroups * kOutputs;  // of a block: 32 or 64
+  constexpr int kUnroll = Weights::kUnroll;
   const int thread = static_cast<int>(threadIdx.x);
   const int chain = thread / kGroups;
   const int64_t first_output = int64_t{blockIdx.x} * kBlockOutputs;
   const int64_t first_row = int64_t{blockIdx.y} * kRows;
   const int64_t rows = args.rows - first_row < kRows ? args.rows - first_row : kRows;
-  const T* const weights = static_cast<const T*>(args.weights) +
-                           first_output / kPanelOutputs * kPanelOutputs * args.inputs +
-                           first_output % kPanelOutputs + thread % kGroups * kOutputs;
+  Weights weights(args, first_output, thread % kGroups);
+  const int32_t* const order = args.grouped.order;
   const float* const x = args.x + first_row * args.x_stride;
 
   float sums[kRows][kOutputs] = {};
   for (int64_t k = chain; k < args.inputs; k += kUnroll * kChains) {
-    Vector<T> loaded[kUnroll];
+    typename Weights::Loaded loaded[kUnroll];
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       const int64_t input = k + u * kChains;
-      if (input < args.inputs) {
-        loaded[u].words = __ldg(reinterpret_cast<const uint4*>(weights + input * kPanelOutputs));
-      }
+      if (input < args.inputs) weights.Load(input, loaded[u]);
     }
 #pragma unroll
     for (int u = 0; u < kUnroll; ++u) {
       const int64_t input = k + u * kChains;
       if (input >= args.inputs) break;
+      weights.Enter(input);
+      const int64_t column = order == nullptr ? input : __ldg(order + input);
 #pragma unroll
       for (int r = 0; r < kRows; ++r) {
-        const float factor = r < rows ? x[r * args.x_stride + input] : 0.0f;
+        const float factor = r < rows ? x[r * args.x_stride + column] : 0.0f;
 #pragma unroll
         for (int o = 0; o < kOutputs; ++o) {
-          sums[r][o] = fmaf(Widen(loaded[u].values[o]), factor, sums[r][o]);
+          sums[r][o] = fmaf(weights.Value(loaded[u], o), factor, sums[r][o]);
         }
       }
     }
@@ -66,7 +155,8 @@ __global__ void __launch_bounds__(kThreads) MatMulKernel(MatMulArgs args) {
       sum += __shfl_xor_sync(kAllLanes, sum, kGroups);
       sum += __shfl_xor_sync(kAllLanes, sum, 2 * kGroups);
       if (lane < kGroups) {
-        partial[(thread / kWarpLanes * kRows + r) * kBlockOutputs + lane * kOutputs + o] = sum;
+        partial[(thread / kWarpLanes * kRows + r) * kBlockOutputs + Weights::OutputOf(lane, o)] =
+            sum;
       }
     }
   }
@@ -81,24 +171,29 @@ __global__ void __launch_bounds__(kThreads) MatMulKernel(MatMulArgs args) {
   }
 }
 
-template <typename T, int kRows>
+template <class Weights, int kRows>
 int Run(const MatMulArgs& args, CUstream_st* stream) {
-  constexpr int kBlockOutputs = kGroups * Vector<T>::kCount;
-  return Launch("matmul", MatMulKernel<T, kRows>,
+  constexpr int kBlockOutputs = kGroups * Weights::kOutputs;
+  return Launch("matmul", MatMulKernel<Weights, kRows>,
                 dim3(CeilDivide(args.outputs, kBlockOutputs), CeilDivide(args.rows, kRows)),
                 kThreads, sizeof(float) * kWarps * kRows * kBlockOutputs, stream, args);
+}
+
+template <class Weights>
+int AnyRows(const MatMulArgs& args, CUstream_st* stream) {
+  if (args.rows == 1) return Run<Weights, 1>(args, stream);
+  if (args.rows == 2) return Run<Weights, 2>(args, stream);
+  if (args.rows <= 4) return Run<Weights, 4>(args, stream);
+  return Run<Weights, 8>(args, stream);
 }
 
 }  // namespace
 
 int MatMulCuda(const MatMulArgs& args, CUstream_st* stream) {
-  return WithStorage(args.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    if (args.rows == 1) return Run<T, 1>(args, stream);
-    if (args.rows == 2) return Run<T, 2>(args, stream);
-    if (args.rows <= 4) return Run<T, 4>(args, stream);
-    return Run<T, 8>(args, stream);
-  });
+  if (args.grouped.bits == 4) return AnyRows<IntegerWeights<4>>(args, stream);
+  if (args.grouped.bits == 8) return AnyRows<IntegerWeights<8>>(args, stream);
+  return WithStorage(
+      args.dtype, [&](auto zero) { return AnyRows<DenseWeights<decltype(zero)>>(args, stream); });
 }
 
 }  // namespace layercake

@@ -63,6 +63,7 @@ void PackedMatrix::PackOnCuda(int64_t first_output, int64_t rows, const void* so
 
 void PackedMatrix::PackRows(int64_t first_output, int64_t rows, const void* source,
                             DType source_dtype, Device& device) {
+  CHECK_EQ(grouped_.bits, 0) << "integers are packed by PackQuantized";
   CHECK(first_output >= 0 && rows >= 0 && first_output + rows <= outputs_);
   if (rows == 0) return;
   if (device.kind() == DeviceKind::kCuda) {

@@ -24,6 +24,18 @@ struct Vec16Avx2 {
     return {_mm256_cvtph_ps(Load8(p)), _mm256_cvtph_ps(Load8(p + 8))};
   }
   static Vec16Avx2 Load(const BFloat16* p) { return {Widen(Load8(p)), Widen(Load8(p + 8))}; }
+  static Vec16Avx2 LoadBytes(const uint8_t* p) {
+    const __m128i x = Load8(p);
+    return FromIntegers(_mm256_cvtepu8_epi32(x), _mm256_cvtepu8_epi32(_mm_srli_si128(x, 8)));
+  }
+  static void LoadNibbles(const uint8_t* p, Vec16Avx2& low, Vec16Avx2& high) {
+    const __m128i x = Load8(p);
+    const __m256i first = _mm256_cvtepu8_epi32(x);
+    const __m256i second = _mm256_cvtepu8_epi32(_mm_srli_si128(x, 8));
+    const __m256i mask = _mm256_set1_epi32(15);
+    low = FromIntegers(_mm256_and_si256(first, mask), _mm256_and_si256(second, mask));
+    high = FromIntegers(_mm256_srli_epi32(first, 4), _mm256_srli_epi32(second, 4));
+  }
   template <typename T>
   static Vec16Avx2 LoadFirst(const T* p, int n) {
     alignas(32) T lanes[16] = {};
@@ -91,6 +103,9 @@ struct Vec16Avx2 {
 
  private:
   static __m128i Load8(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+  static Vec16Avx2 FromIntegers(__m256i lo, __m256i hi) {
+    return {_mm256_cvtepi32_ps(lo), _mm256_cvtepi32_ps(hi)};
+  }
   static __m256 Widen(__m128i x) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(x), 16));
   }

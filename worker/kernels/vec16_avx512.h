@@ -21,6 +21,12 @@ struct Vec16Avx512 {
   static Vec16Avx512 Load(const BFloat16* p) {
     return Widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
   }
+  static Vec16Avx512 LoadBytes(const uint8_t* p) { return {_mm512_cvtepi32_ps(Bytes(p))}; }
+  static void LoadNibbles(const uint8_t* p, Vec16Avx512& low, Vec16Avx512& high) {
+    const __m512i x = Bytes(p);
+    low = {_mm512_cvtepi32_ps(_mm512_and_si512(x, _mm512_set1_epi32(15)))};
+    high = {_mm512_cvtepi32_ps(_mm512_srli_epi32(x, 4))};
+  }
   static Vec16Avx512 LoadFirst(const float* p, int n) {
     return {_mm512_maskz_loadu_ps(Mask(n), p)};
   }
@@ -62,6 +68,9 @@ struct Vec16Avx512 {
   static void PrefetchFar(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
 
  private:
+  static __m512i Bytes(const uint8_t* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
   static __mmask16 Mask(int n) { return static_cast<__mmask16>((1u << n) - 1); }
   static Vec16Avx512 Widen(__m256i x) {
     return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16))};

@@ -23,6 +23,15 @@ struct Vec16Generic {
   static Vec16Generic Load(const T* p) {
     return Each([p](int i) { return ToFloat(p[i]); });
   }
+  // p: [16].
+  static Vec16Generic LoadBytes(const uint8_t* p) {
+    return Each([p](int i) { return static_cast<float>(p[i]); });
+  }
+  // The lower and the upper four bits of p: [16].
+  static void LoadNibbles(const uint8_t* p, Vec16Generic& low, Vec16Generic& high) {
+    low = Each([p](int i) { return static_cast<float>(p[i] & 15); });
+    high = Each([p](int i) { return static_cast<float>(p[i] >> 4); });
+  }
   // p: [n]; the other lanes are 0.
   template <typename T>
   static Vec16Generic LoadFirst(const T* p, int n) {

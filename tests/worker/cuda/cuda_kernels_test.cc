@@ -10,6 +10,7 @@
 
 #include "tests/testing/emulated_device.h"
 #include "tests/testing/kernel_testing.h"
+#include "tests/testing/random_integers.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/embedding.h"
@@ -195,6 +196,40 @@ TEST_F(CudaKernelsTest, ARowsProductDoesNotDependOnTheOtherRows) {
       if (expected.empty()) expected = values;
       ASSERT_TRUE(SameBits(values, {expected.begin(), expected.begin() + rows * p.outputs}))
           << rows << " rows, seed " << random_.seed();
+    }
+  }
+}
+
+TEST_F(CudaKernelsTest, ProductsOfIntegersAreNearThoseInDoubleWhateverTheRows) {
+  for (const Quantization& format : IntegerFormats()) {
+    const int64_t outputs = 1 + random_.Below(150), inputs = 1 + random_.Below(400);
+    const RandomIntegers integers(random_, outputs, inputs, format,
+                                  random_.Below(2) == 0 ? DType::kF16 : DType::kBF16);
+    const PackedMatrix matrix = integers.Pack(*device_);
+    const auto x = random_.Normal(11 * inputs);
+    const auto bias = random_.Normal((outputs + 63) / 64 * 64);
+    const Buffer on_x = Upload(*device_, x), on_bias = Upload(*device_, bias);
+    const Buffer out = Upload(*device_, std::vector<float>(11 * outputs));
+    std::vector<float> expected;
+    for (const int64_t rows : {11, 1, 2, 4}) {
+      MatMul(View(on_x, rows, inputs), matrix, on_bias.As<float>(), View(out, rows, outputs),
+             *device_);
+      const auto values = Download(*device_, out, rows * outputs);
+      if (expected.empty()) expected = values;
+      ASSERT_TRUE(SameBits(values, {expected.begin(), expected.begin() + rows * outputs}))
+          << rows << " rows, " << FormatText(format) << ", seed " << random_.seed();
+    }
+    for (int64_t i = 0; i < 11 * outputs; ++i) {
+      const int64_t r = i / outputs, o = i % outputs;
+      double sum = bias[o], magnitude = 1;
+      for (int64_t k = 0; k < inputs; ++k) {
+        const double term =
+            double{x[r * inputs + integers.Input(k)]} * double{integers.Weight(o, k)};
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      ASSERT_NEAR(expected[i], sum, 1e-6 * magnitude)
+          << FormatText(format) << ", seed " << random_.seed();
     }
   }
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "tests/testing/kernel_testing.h"
+#include "tests/testing/random_integers.h"
 #include "tests/testing/status_matchers.h"
 
 namespace layercake {
@@ -87,6 +88,39 @@ TEST(MatMulTest, EqualsTheChainOfEveryElementOnEveryDevice) {
   }
 }
 
+TEST(MatMulTest, OfIntegersEqualsThatOfTheNumbersTheyStandFor) {
+  RandomInput random;
+  SCOPED_TRACE(random.seed());
+  const auto devices = TestDevices();
+  for (const Quantization& format : IntegerFormats()) {
+    for (const int64_t rows : {1, 2, 3, 4, 5, 6, 7, 20}) {
+      const int64_t outputs = 1 + random.Below(150), inputs = 1 + random.Below(400);
+      const RandomIntegers integers(random, outputs, inputs, format,
+                                    random.Below(2) == 0 ? DType::kF16 : DType::kBF16);
+      std::vector<float> x = random.Normal(rows * inputs);
+      const std::vector<float> bias = random.Normal((outputs + 63) / 64 * 64);
+      std::vector<float> expected;
+      for (int64_t r = 0; r < rows; ++r) {
+        for (int64_t o = 0; o < outputs; ++o) {
+          float sum = bias[o];
+          for (int64_t k = 0; k < inputs; ++k) {
+            sum = std::fma(integers.Weight(o, k), x[r * inputs + integers.Input(k)], sum);
+          }
+          expected.push_back(sum);
+        }
+      }
+      for (const auto& device : devices) {
+        std::vector<float> out(rows * outputs, -1);
+        MatMul(ViewOf(x, inputs), integers.Pack(*device), bias.data(), ViewOf(out, outputs),
+               *device);
+        ASSERT_TRUE(SameBits(out, expected))
+            << DeviceText(*device) << ", " << FormatText(format) << ", rows " << rows
+            << ", outputs " << outputs << ", inputs " << inputs;
+      }
+    }
+  }
+}
+
 TEST(MatMulTest, IsNearTheProductInDouble) {
   RandomInput random;
   SCOPED_TRACE(random.seed());
@@ -139,6 +173,16 @@ TEST(PackedMatrixTest, TakesWhatTheCostsSay) {
       LC_ASSERT_OK_AND_ASSIGN(const auto matrix,
                               PackedMatrix::Create(130, 33, dtype, *device, "a test"));
       EXPECT_EQ(matrix.bytes(), PackedMatrixBytes(130, 33, dtype));
+    }
+  }
+}
+
+TEST(PackedMatrixTest, OfIntegersTakesWhatTheCostsSay) {
+  RandomInput random;
+  for (const auto& device : TestDevices({1})) {
+    for (const Quantization& format : IntegerFormats()) {
+      const RandomIntegers integers(random, 130, 333, format, DType::kF16);
+      EXPECT_EQ(integers.Pack(*device).bytes(), QuantizedMatrixBytes(130, 333, format));
     }
   }
 }
