@@ -29,6 +29,7 @@ from transformers.models.llama import modeling_llama
 from transformers.models.qwen2 import modeling_qwen2
 
 from model_specs import LENGTHS, SPECS
+from quantize import quantize
 
 ROOT = Path(__file__).resolve().parent / "models"
 DTYPES = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}
@@ -91,7 +92,7 @@ def make_weights(config, extras, rng):
     return weights
 
 
-def write_checkpoint(directory, spec, weights):
+def as_stored(spec, weights):
     extras = spec.get("extras", {})
     dtype = DTYPES[spec["dtype"]]
 
@@ -99,7 +100,11 @@ def write_checkpoint(directory, spec, weights):
         keep = name.endswith("inv_freq") or (extras.get("f32_norms") and "norm" in name)
         return (tensor if keep else tensor.to(dtype)).contiguous()
 
-    weights = {name: stored(name, tensor) for name, tensor in weights.items()}
+    return {name: stored(name, tensor) for name, tensor in weights.items()}
+
+
+def write_checkpoint(directory, spec, weights):
+    extras = spec.get("extras", {})
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     (directory / "config.json").write_text(json.dumps(spec["config"], indent=2) + "\n")
@@ -154,6 +159,27 @@ def load(directory):
         directory, dtype=torch.float32, attn_implementation="eager", local_files_only=True
     )
     return model.eval()
+
+
+def load_real(spec, real):
+    """The model of the numbers that a quantized checkpoint's integers stand for."""
+    with tempfile.TemporaryDirectory() as directory:
+        config = {k: v for k, v in spec["config"].items() if k != "quantization_config"}
+        directory = Path(directory) / "real"
+        real = {name: tensor.float().contiguous() for name, tensor in real.items()}
+        write_checkpoint(directory, {"config": config}, real)
+        return load(directory)
+
+
+def check_decompressed(directory, real):
+    """The library of the format's makers reads the same numbers, which it rounds to bfloat16."""
+    config = transformers.CompressedTensorsConfig(dequantize=True)
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        directory, dtype=torch.float32, quantization_config=config, local_files_only=True
+    )
+    for name, tensor in model.state_dict().items():
+        if not torch.equal(tensor.float(), real[name].bfloat16().float()):
+            raise SystemExit(f"{directory.name}: {name} is read otherwise by compressed-tensors")
 
 
 def rounded_kv_attention(original):
@@ -307,8 +333,15 @@ def generate(name, spec):
     seed = zlib.crc32(name.encode())
     rng = np.random.Generator(np.random.PCG64(seed))
     weights = make_weights(spec["config"], spec.get("extras", {}), rng)
+    weights = as_stored(spec, weights)
+    quantization = spec.get("quantize")
+    real = weights
+    if quantization:
+        weights, real = quantize(weights, quantization, rng)
     write_checkpoint(directory, spec, weights)
-    model = load(directory)
+    model = load_real(spec, real) if quantization else load(directory)
+    if quantization and quantization["method"] == "compressed-tensors":
+        check_decompressed(directory, real)
     vocab = spec["config"]["vocab_size"]
     prompts = []
     for length in spec.get("lengths", LENGTHS):
@@ -322,6 +355,7 @@ def generate(name, spec):
         prompts.append(describe(load(directory), prompt, prompt[:0], {}))
     longest = torch.tensor(prompts[-1]["ids"])
     reference = torch.tensor(prompts[-1]["last_logits"])
+    held = quantization is not None and quantization["method"] == "held"
     effects = []
     for overrides in spec["ablations"]:
         change = (ablate(directory, overrides, longest) - reference).abs().max() / reference.std()
@@ -339,6 +373,7 @@ def generate(name, spec):
                 "numpy": np.__version__,
             },
             "stored_dtype": spec["dtype"],
+            **({"weights": f"int{quantization['bits']}"} if held else {}),
             "reference": "weights widened to float32, float32 arithmetic, eager attention",
             "margins_in": "standard deviations of the step's logits",
             "ablations": effects,

@@ -7,7 +7,11 @@ A spec has:
   shards    number of safetensors files (more than one brings an index.json)
   ablations config changes that must change the logits: proof that the quirk is visible in the data
   extras    other peculiarities of published checkpoints, see generate_models.py
+  quantize  how the layers' matrices are quantized, see quantize.py; method "held": the checkpoint is
+            not, but a worker is told to hold its weights so
 """
+
+import torch
 
 LENGTHS = (1, 7, 41)
 LONG_LENGTHS = (1, 7, 41, 100)
@@ -101,6 +105,40 @@ def _new_qwen2(**kwargs):
         "use_sliding_window": False,
     }
     return {**config, **kwargs}
+
+
+def _gptq(bits, group, sym=True, desc_act=False, **kwargs):
+    return {
+        "quant_method": "gptq",
+        "bits": bits,
+        "group_size": group,
+        "damp_percent": 0.01,
+        "desc_act": desc_act,
+        "sym": sym,
+        "true_sequential": True,
+        **kwargs,
+    }
+
+
+def _packed(bits, group, symmetric):
+    return {
+        "quant_method": "compressed-tensors",
+        "format": "pack-quantized",
+        "quantization_status": "compressed",
+        "ignore": ["lm_head"],
+        "config_groups": {
+            "group_0": {
+                "targets": ["Linear"],
+                "weights": {
+                    "num_bits": bits,
+                    "type": "int",
+                    "symmetric": symmetric,
+                    "strategy": "channel" if group < 0 else "group",
+                    "group_size": None if group < 0 else group,
+                },
+            }
+        },
+    }
 
 
 def _shape(vocab, hidden, intermediate, layers, heads, kv_heads=None, head_dim=None):
@@ -303,6 +341,100 @@ SPECS = {
     "qwen2-f16-head-dim": dict(
         config=_new_qwen2(dtype="float16", **_shape(263, 44, 94, 3, 4, 2, 20)),
         dtype="f16",
+        ablations=[],
+    ),
+    # GPTQ as most published models have it: symmetric, groups in order.
+    "qwen2-gptq-int4": dict(
+        config=_old_qwen2(
+            torch_dtype="float16",
+            quantization_config=_gptq(4, 32),
+            **_shape(263, 64, 96, 2, 4, 2, 16),
+        ),
+        dtype="f16",
+        quantize=dict(method="gptq", bits=4, group=32, zeros=False),
+        ablations=[],
+    ),
+    # Zero points, and groups in the order of activations.
+    "llama-gptq-act-order": dict(
+        config=_old_llama(
+            torch_dtype="float16",
+            quantization_config=_gptq(4, 32, sym=False, desc_act=True),
+            **_shape(257, 64, 160, 2, 4, 1, 16),
+        ),
+        dtype="f16",
+        quantize=dict(method="gptq", bits=4, group=32, zeros=True, act_order=True),
+        ablations=[],
+    ),
+    # 8 bits, a scale per row, the second version's zeros.
+    "llama-gptq-int8-v2": dict(
+        config=_new_llama(
+            dtype="bfloat16",
+            quantization_config=_gptq(8, -1, checkpoint_format="gptq_v2"),
+            **_shape(257, 48, 80, 2, 3, 3, 16),
+        ),
+        dtype="bf16",
+        quantize=dict(method="gptq", bits=8, group=-1, zeros=False, v2=True),
+        ablations=[],
+    ),
+    # AWQ, with one layer's matrix left as it is.
+    "qwen2-awq": dict(
+        config=_new_qwen2(
+            dtype="float16",
+            quantization_config={
+                "quant_method": "awq",
+                "bits": 4,
+                "group_size": 32,
+                "zero_point": True,
+                "version": "gemm",
+                "modules_to_not_convert": ["model.layers.1.mlp.down_proj"],
+            },
+            **_shape(263, 64, 96, 2, 4, 2, 16),
+        ),
+        dtype="f16",
+        quantize=dict(
+            method="awq", bits=4, group=32, zeros=True, left=["model.layers.1.mlp.down_proj"]
+        ),
+        ablations=[],
+    ),
+    # compressed-tensors: zero points, scales of bf16.
+    "llama-packed-int4": dict(
+        config=_new_llama(
+            dtype="bfloat16",
+            quantization_config=_packed(4, 32, symmetric=False),
+            **_shape(257, 64, 96, 2, 4, 2, 16),
+        ),
+        dtype="bf16",
+        quantize=dict(
+            method="compressed-tensors", bits=4, group=32, zeros=True, scale_dtype=torch.bfloat16
+        ),
+        ablations=[],
+    ),
+    # And a scale per row, 8 bits.
+    "llama-packed-int8": dict(
+        config=_new_llama(
+            dtype="bfloat16",
+            quantization_config=_packed(8, -1, symmetric=True),
+            **_shape(257, 48, 80, 2, 3, 1, 16),
+        ),
+        dtype="bf16",
+        quantize=dict(
+            method="compressed-tensors", bits=8, group=-1, zeros=False, scale_dtype=torch.bfloat16
+        ),
+        ablations=[],
+    ),
+    # What a worker makes of unquantized weights, with more inputs than a group has.
+    "qwen2-held-int8": dict(
+        config=_new_qwen2(
+            dtype="bfloat16", **{**_shape(263, 136, 144, 2, 4, 1, 16), "tie_word_embeddings": True}
+        ),
+        dtype="bf16",
+        quantize=dict(method="held", bits=8),
+        ablations=[],
+    ),
+    "llama-held-int4": dict(
+        config=_new_llama(dtype="float16", **_shape(257, 136, 144, 2, 4, 1, 16)),
+        dtype="f16",
+        quantize=dict(method="held", bits=4),
         ablations=[],
     ),
 }

@@ -11,7 +11,8 @@
 #include <utility>
 #include <vector>
 
-#include "common/model/config.h"
+#include "common/base/status_macros.h"
+#include "common/model/checkpoint.h"
 #include "tests/testing/stage_pipeline.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/engine/sampler.h"
@@ -39,6 +40,17 @@ inline std::string GoldenTestName(const ::testing::TestParamInfo<std::string>& i
   std::replace_if(
       name.begin(), name.end(), [](char c) { return !isalnum(c); }, '_');
   return name;
+}
+
+// The checkpoint, with its weights held as what is expected of it was made with.
+inline absl::StatusOr<std::unique_ptr<Checkpoint>> OpenGoldenModel(
+    const std::filesystem::path& directory, const nlohmann::json& expected) {
+  LC_ASSIGN_OR_RETURN(auto checkpoint, Checkpoint::Open(directory));
+  LC_RETURN_IF_ERROR(checkpoint->Validate());
+  const std::string weights = expected.value("weights", "");
+  if (weights == "int8") checkpoint->HoldWeightsAs(v1::WEIGHT_TYPE_INT8);
+  if (weights == "int4") checkpoint->HoldWeightsAs(v1::WEIGHT_TYPE_INT4);
+  return checkpoint;
 }
 
 // Blocks in no order, so that a table that is ignored shows.

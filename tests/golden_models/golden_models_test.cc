@@ -44,9 +44,9 @@ class GoldenModelsTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     const auto directory = GoldenModelsDirectory() / GetParam();
-    LC_ASSERT_OK_AND_ASSIGN(checkpoint_, Checkpoint::Open(directory));
-    LC_ASSERT_OK_AND_ASSIGN(device_, Device::CreateCpu(2));
     expected_ = json::parse(std::ifstream(directory / "expected.json"));
+    LC_ASSERT_OK_AND_ASSIGN(checkpoint_, OpenGoldenModel(directory, expected_));
+    LC_ASSERT_OK_AND_ASSIGN(device_, Device::CreateCpu(2));
     limits_.max_step_tokens = 64;
     limits_.max_context_tokens = kGoldenBlocks * limits_.block_size_tokens;
   }

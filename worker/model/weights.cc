@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <memory>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,7 +11,10 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
+#include "common/model/layer_shape.h"
+#include "common/model/weight_type.h"
 #include "worker/kernels/convert.h"
+#include "worker/model/quantized_source.h"
 
 namespace layercake {
 namespace {
@@ -52,14 +57,15 @@ class Loader {
                         checkpoint_.Tensor(name, {config_.vocab_size, config_.hidden_dim}));
     LC_ASSIGN_OR_RETURN(Buffer buffer, device_.Allocate(numbers * DTypeBytes(config_.dtype), name));
     LC_RETURN_IF_ERROR(CopyTable(tensor, buffer.data()));
-    checkpoint_.DropPages(tensor);
+    checkpoint_.DropPages(tensor.data);
     LC_RETURN_IF_ERROR(Report(buffer.bytes()));
     return buffer;
   }
 
-  // The parts' rows one after another: <prefix><part>.weight.
+  // The parts' rows one after another: <prefix><part>.weight, or what holds it quantized.
   absl::StatusOr<PackedMatrix> Matrix(absl::string_view prefix, std::initializer_list<Part> parts,
-                                      int64_t inputs) {
+                                      int64_t inputs, bool as_integers) {
+    if (as_integers) return IntegerMatrix(prefix, parts, inputs);
     int64_t outputs = 0;
     for (const Part& part : parts) outputs += part.outputs;
     LC_ASSIGN_OR_RETURN(PackedMatrix matrix,
@@ -71,17 +77,22 @@ class Loader {
           const TensorEntry tensor,
           checkpoint_.Tensor(absl::StrCat(prefix, part.name, ".weight"), {part.outputs, inputs}));
       matrix.PackRows(first, part.outputs, tensor.data.data(), tensor.dtype, device_);
-      checkpoint_.DropPages(tensor);
+      checkpoint_.DropPages(tensor.data);
       first += part.outputs;
     }
     LC_RETURN_IF_ERROR(Report(matrix.bytes()));
     return matrix;
   }
 
-  absl::StatusOr<Linear> LinearOf(absl::string_view prefix, std::initializer_list<Part> parts,
-                                  int64_t inputs, bool has_bias) {
+  // Of the layer `index`; `prefix` is what the parts' names begin with in it.
+  absl::StatusOr<Linear> LinearOf(int64_t index, absl::string_view in_layer,
+                                  std::initializer_list<Part> parts, int64_t inputs,
+                                  bool has_bias) {
+    const std::string first = absl::StrCat(in_layer, parts.begin()->name);
+    const std::string prefix = absl::StrCat("model.layers.", index, ".", in_layer);
     Linear linear;
-    LC_ASSIGN_OR_RETURN(linear.matrix, Matrix(prefix, parts, inputs));
+    LC_ASSIGN_OR_RETURN(linear.matrix, Matrix(prefix, parts, inputs,
+                                              IsQuantized(config_, index, {.module = first})));
     if (!has_bias) return linear;
     const int64_t padded = linear.matrix.num_panels() * kPanelOutputs;
     LC_ASSIGN_OR_RETURN(linear.bias, device_.Allocate(padded * sizeof(float),
@@ -103,20 +114,61 @@ class Loader {
     LayerWeights layer;
     LC_ASSIGN_OR_RETURN(layer.attention_norm, Norm(prefix + "input_layernorm"));
     LC_ASSIGN_OR_RETURN(
-        layer.qkv, LinearOf(prefix + "self_attn.", {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}},
+        layer.qkv, LinearOf(index, "self_attn.", {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}},
                             hidden, config_.qkv_bias));
-    LC_ASSIGN_OR_RETURN(layer.output, LinearOf(prefix + "self_attn.", {{"o_proj", hidden}}, q,
-                                               config_.output_bias));
+    LC_ASSIGN_OR_RETURN(
+        layer.output, LinearOf(index, "self_attn.", {{"o_proj", hidden}}, q, config_.output_bias));
     LC_ASSIGN_OR_RETURN(layer.mlp_norm, Norm(prefix + "post_attention_layernorm"));
-    LC_ASSIGN_OR_RETURN(
-        layer.gate_up, LinearOf(prefix + "mlp.", {{"gate_proj", inner}, {"up_proj", inner}}, hidden,
-                                config_.mlp_bias));
-    LC_ASSIGN_OR_RETURN(
-        layer.down, LinearOf(prefix + "mlp.", {{"down_proj", hidden}}, inner, config_.mlp_bias));
+    LC_ASSIGN_OR_RETURN(layer.gate_up,
+                        LinearOf(index, "mlp.", {{"gate_proj", inner}, {"up_proj", inner}}, hidden,
+                                 config_.mlp_bias));
+    LC_ASSIGN_OR_RETURN(layer.down,
+                        LinearOf(index, "mlp.", {{"down_proj", hidden}}, inner, config_.mlp_bias));
     return layer;
   }
 
  private:
+  absl::StatusOr<PackedMatrix> IntegerMatrix(absl::string_view prefix,
+                                             std::initializer_list<Part> parts, int64_t inputs) {
+    const Quantization& format = *config_.quantization;
+    std::vector<StoredMatrix> stored;
+    std::vector<int64_t> outputs;
+    for (const Part& part : parts) {
+      const std::string module = absl::StrCat(prefix, part.name);
+      if (format.method == kOurGroups) {
+        const std::string name = module + ".weight";
+        LC_ASSIGN_OR_RETURN(const TensorEntry tensor,
+                            checkpoint_.Tensor(name, {part.outputs, inputs}));
+        stored.push_back({.rows = RoundedRows(name, tensor, format), .data = {tensor.data}});
+      } else {
+        LC_ASSIGN_OR_RETURN(StoredMatrix matrix,
+                            ReadStoredMatrix(checkpoint_, module, part.outputs, inputs));
+        stored.push_back(std::move(matrix));
+      }
+      outputs.push_back(part.outputs);
+      if (stored.back().order != stored[0].order ||
+          stored.back().scale_dtype != stored[0].scale_dtype) {
+        return absl::UnimplementedError(absl::StrCat(
+            checkpoint_.directory(), ": ", module, " is quantized in another order of inputs, or ",
+            "with another type of scales, than what is computed together with it"));
+      }
+    }
+    LC_ASSIGN_OR_RETURN(
+        PackedMatrix matrix,
+        PackedMatrix::CreateQuantized(std::accumulate(outputs.begin(), outputs.end(), int64_t{0}),
+                                      inputs, format, stored[0].scale_dtype, device_,
+                                      absl::StrCat("the weights of ", prefix)));
+    std::vector<std::unique_ptr<QuantizedRows>> rows;
+    for (StoredMatrix& part : stored) rows.push_back(std::move(part.rows));
+    const auto fused = FusedRows(std::move(rows), std::move(outputs));
+    LC_RETURN_IF_ERROR(matrix.PackQuantized(*fused, stored[0].order, device_));
+    for (const StoredMatrix& part : stored) {
+      for (const absl::string_view data : part.data) checkpoint_.DropPages(data);
+    }
+    LC_RETURN_IF_ERROR(Report(matrix.bytes()));
+    return matrix;
+  }
+
   absl::Status CopyVector(const std::string& name, int64_t size, float* to) {
     LC_ASSIGN_OR_RETURN(const TensorEntry tensor, checkpoint_.Tensor(name, {size}));
     std::vector<float> numbers(size);
@@ -175,9 +227,11 @@ absl::StatusOr<StageWeights> LoadStageWeights(const Checkpoint& checkpoint, cons
   }
   if (range.has_head) {
     LC_ASSIGN_OR_RETURN(weights.final_norm, loader.Norm("model.norm"));
-    const absl::string_view head = config.tied_embeddings ? "model.embed_tokens" : "lm_head";
-    LC_ASSIGN_OR_RETURN(weights.head,
-                        loader.Matrix("", {{head, config.vocab_size}}, config.hidden_dim));
+    const bool as_integers = config.quantization && config.quantization->head;
+    const absl::string_view head =
+        config.tied_embeddings && !as_integers ? "model.embed_tokens" : "lm_head";
+    LC_ASSIGN_OR_RETURN(weights.head, loader.Matrix("", {{head, config.vocab_size}},
+                                                    config.hidden_dim, as_integers));
   }
   weights.bytes = loader.loaded_bytes();
   CHECK_EQ(weights.bytes, loader.total_bytes()) << "costs.h does not count what is loaded";

@@ -115,6 +115,7 @@ absl::StatusOr<std::unique_ptr<StageExecutor>> StageHost::LoadStage(
   const auto before = TakeOut(absl::AbortedError(
       absl::StrCat("the epoch is over: epoch ", request.epoch(), " is being loaded")));
   if (before != nullptr && before->request.fingerprint() == request.fingerprint() &&
+      before->request.weight_type() == request.weight_type() &&
       before->weights == checkpoint.identity() && SameShape(before->stage->shape(), shape)) {
     return std::move(before->stage);
   }
@@ -153,6 +154,11 @@ absl::StatusOr<std::unique_ptr<Checkpoint>> StageHost::OpenCheckpoint(
         absl::Hex(checkpoint->fingerprint(), absl::kZeroPad16), ", the coordinator's is ",
         absl::Hex(request.fingerprint(), absl::kZeroPad16), "); copy the model again"));
   }
+  if (request.weight_type() == v1::WEIGHT_TYPE_AUTO) {
+    return absl::InvalidArgumentError("weight_type is auto; a worker is told a definite one");
+  }
+  LC_RETURN_IF_ERROR(CheckMakeable(checkpoint->config(), request.weight_type()));
+  checkpoint->HoldWeightsAs(request.weight_type());
   return checkpoint;
 }
 

@@ -21,6 +21,12 @@ def num_layers(model):
     return config["num_hidden_layers"]
 
 
+def held(model):
+    """In which form the weights are to be held: the checkpoint's own, or one that a worker makes."""
+    weights = expected(model).get("weights")
+    return {"weight_type": f"WEIGHT_TYPE_{weights.upper()}"} if weights else {}
+
+
 def cuts(layers, stages):
     """Every way to cut `layers` layers into `stages` runs, as a manual plan over w0, w1, ..."""
     for ends in itertools.combinations(range(1, layers), stages - 1):
@@ -41,7 +47,7 @@ class CutsTest(harness.ClusterTest):
 
     def load_cut(self, model, cut):
         progress = self.cluster.load(harness.GOLDEN_MODELS / model, manual=cut,
-                                     policy=types_pb2.PlanOptions.POLICY_MANUAL)
+                                     policy=types_pb2.PlanOptions.POLICY_MANUAL, **held(model))
         stages = progress[-1].plan.stages or progress[0].plan.stages
         self.assertEqual([s.num_layers for s in stages], [r.num_layers for r in cut])
 
@@ -52,7 +58,7 @@ class CutsTest(harness.ClusterTest):
     def test_every_model_says_what_transformers_says(self):
         for model in MODELS:
             with self.subTest(model):
-                self.cluster.load(harness.GOLDEN_MODELS / model)
+                self.cluster.load(harness.GOLDEN_MODELS / model, **held(model))
                 for prompt in expected(model)["prompts"]:
                     ids = prompt["greedy_ids"]
                     if not ids:
@@ -61,7 +67,8 @@ class CutsTest(harness.ClusterTest):
                     self.assertEqual(list(completion.token_ids), ids)
 
     def test_every_cut_gives_the_same_ids_and_the_same_logprobs(self):
-        for model in ("llama-gqa", "qwen2-tied", "llama-mqa-tied"):
+        for model in ("llama-gqa", "qwen2-tied", "llama-mqa-tied", "qwen2-gptq-int4",
+                      "llama-held-int4"):
             prompts = [p for p in expected(model)["prompts"] if p["greedy_ids"]]
             reference = None
             for stages in range(1, min(3, num_layers(model)) + 1):
