@@ -23,6 +23,13 @@ double ActivationValues(const ModelConfig& model) {
                              2 * model.intermediate_dim);
 }
 
+double BytesPerInteger(const ModelConfig& model) {
+  if (!model.quantization) return 0;
+  constexpr int64_t kOutputs = 1024, kInputs = 4096;
+  return static_cast<double>(QuantizedMatrixBytes(kOutputs, kInputs, *model.quantization)) /
+         (kOutputs * kInputs);
+}
+
 }  // namespace
 
 CostModel::CostModel(const ModelConfig& model, const StageLimits& limits)
@@ -31,6 +38,7 @@ CostModel::CostModel(const ModelConfig& model, const StageLimits& limits)
       before_(static_cast<size_t>(model.num_layers) + 1),
       embedding_weight_bytes_(EmbeddingWeightBytes(model)),
       head_weight_bytes_(HeadWeightBytes(model)),
+      bytes_per_integer_(BytesPerInteger(model)),
       layer_block_bytes_(LayerBlockBytes(model, limits)),
       head_flops_(layercake::HeadFlops(model)),
       layer_activation_values_(ActivationValues(model)),
@@ -112,14 +120,17 @@ CostModel::Load CostModel::LoadOf(const DeviceSpeed& speed,
   return load;
 }
 
-double CostModel::ProductSeconds(const DeviceSpeed& speed, double bytes, double flops,
-                                 double working_set_bytes) const {
-  const StreamTable& table = speed.weights_of(model_.dtype);
-  if (table.empty() || model_.quantization.has_value()) {
+double CostModel::ProductSeconds(const DeviceSpeed& speed, bool integers, double bytes,
+                                 double flops, double working_set_bytes) const {
+  const StreamTable& table =
+      integers ? speed.integers_of(model_.quantization->bits) : speed.weights_of(model_.dtype);
+  if (table.empty()) {
     return std::max(bytes / speed.bytes_per_second, flops / speed.flops_per_second);
   }
   // As many as the operations make of the weights that are read.
-  const double rows = flops * static_cast<double>(DTypeBytes(model_.dtype)) / (2 * bytes);
+  const double bytes_each =
+      integers ? bytes_per_integer_ : static_cast<double>(DTypeBytes(model_.dtype));
+  const double rows = flops * bytes_each / (2 * bytes);
   return bytes * table.SecondsPerByte(rows, working_set_bytes);
 }
 
@@ -141,13 +152,16 @@ double CostModel::LoadSeconds(const DeviceSpeed& speed, int first, int count,
   // What passes through the caches from one step to the next.
   const double working_set = layer_bytes + head_bytes + load.kv_tokens_held * kv_token_bytes;
   double seconds =
-      ProductSeconds(speed, layer_bytes, load.tokens * LayerFlops(first, count), working_set) +
+      ProductSeconds(speed, model_.quantization.has_value(), layer_bytes,
+                     load.tokens * LayerFlops(first, count), working_set) +
       AttentionSeconds(speed, load.kv_tokens_read * kv_token_bytes, load.kv_rows, working_set) +
       layers * (speed.layer_seconds +
                 load.tokens * layer_activation_values_ * speed.seconds_per_activation_value);
   if (head_bytes > 0 && load.sampled > 0) {
-    seconds += ProductSeconds(speed, head_bytes, load.sampled * head_flops_, working_set) +
-               load.sampled * static_cast<double>(model_.vocab_size) * speed.seconds_per_logit;
+    const bool integers = model_.quantization && model_.quantization->head;
+    seconds +=
+        ProductSeconds(speed, integers, head_bytes, load.sampled * head_flops_, working_set) +
+        load.sampled * static_cast<double>(model_.vocab_size) * speed.seconds_per_logit;
   }
   return seconds;
 }

@@ -89,7 +89,8 @@ class CostModel {
     double kv_rows = 1;         // of query heads that share a pass
   };
   Load LoadOf(const DeviceSpeed& speed, std::span<const StepSlice> slices) const;
-  double ProductSeconds(const DeviceSpeed& speed, double bytes, double flops,
+  // Of matrices held as integers or as numbers of the model's type.
+  double ProductSeconds(const DeviceSpeed& speed, bool integers, double bytes, double flops,
                         double working_set_bytes) const;
   double AttentionSeconds(const DeviceSpeed& speed, double kv_bytes, double kv_rows,
                           double working_set_bytes) const;
@@ -100,6 +101,7 @@ class CostModel {
   std::vector<Sums> before_;
   int64_t embedding_weight_bytes_;
   int64_t head_weight_bytes_;
+  double bytes_per_integer_;  // scales and zeros included; 0: the model has none
   int64_t layer_block_bytes_;
   double head_flops_;
   double layer_activation_values_;  // of one token

@@ -61,6 +61,8 @@ DeviceSpeed SpeedOf(const v1::Device& device, const v1::DeviceProfile& profile) 
     speed.weights[static_cast<size_t>(dtype)] = StreamTable(profile.weights(), DTypeName(dtype));
     speed.kv[static_cast<size_t>(dtype)] = StreamTable(profile.kv(), DTypeName(dtype));
   }
+  speed.int8 = StreamTable(profile.weights(), "int8");
+  speed.int4 = StreamTable(profile.weights(), "int4");
   speed.layer_seconds = IsRate(profile.layer_seconds()) ? profile.layer_seconds() : 0;
   speed.seconds_per_activation_value = Inverse(profile.activation_values_per_second());
   speed.seconds_per_logit = Inverse(profile.logits_per_second());

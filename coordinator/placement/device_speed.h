@@ -49,12 +49,16 @@ struct DeviceSpeed {
   double bytes_per_second = 0;         // streamed by the decode product
   double flops_per_second = 0;         // of the prefill product
   std::array<StreamTable, 3> weights;  // by DType
-  std::array<StreamTable, 3> kv;       // by DType
+  StreamTable int8;                    // in groups, as are the next
+  StreamTable int4;
+  std::array<StreamTable, 3> kv;  // by DType
   double layer_seconds = 0;
   double seconds_per_activation_value = 0;
   double seconds_per_logit = 0;
 
   const StreamTable& weights_of(DType dtype) const { return weights[static_cast<size_t>(dtype)]; }
+  // REQUIRES: bits is 4 or 8.
+  const StreamTable& integers_of(int64_t bits) const { return bits == 4 ? int4 : int8; }
   const StreamTable& kv_of(DType dtype) const { return kv[static_cast<size_t>(dtype)]; }
 
   bool operator==(const DeviceSpeed&) const = default;

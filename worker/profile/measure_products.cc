@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <array>
+#include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/packed_matrix.h"
@@ -21,21 +23,37 @@ constexpr std::array<int64_t, 5> kWorkingSets = {
 constexpr DType kSummaryFormat = DType::kBF16;
 constexpr int kPromptRows = 128;
 
-int64_t Outputs(int64_t bytes, DType format) {
-  const int64_t panels = bytes / (kInputs * DTypeBytes(format) * kPanelOutputs);
-  return std::max<int64_t>(panels, 1) * kPanelOutputs;
-}
+// What a matrix holds: numbers, or integers in the groups that workers make.
+struct Format {
+  DType dtype = DType::kF32;
+  int64_t bits = 0;  // of integers
+
+  std::string name() const {
+    return bits == 0 ? std::string(DTypeName(dtype)) : absl::StrCat("int", bits);
+  }
+  absl::StatusOr<PackedMatrix> Make(int64_t outputs, Device& device) const {
+    if (bits == 0) return PackedMatrix::Create(outputs, kInputs, dtype, device, "measuring");
+    const Quantization groups = {.bits = bits, .group_inputs = 128, .zeros = bits == 4};
+    return PackedMatrix::CreateQuantized(outputs, kInputs, groups, DType::kF16, device,
+                                         "measuring");
+  }
+  // Whole panels of about so many bytes.
+  int64_t Outputs(int64_t bytes) const {
+    const int64_t weight_bits = bits == 0 ? 8 * DTypeBytes(dtype) : bits;
+    const int64_t panels = 8 * bytes / (kInputs * weight_bits * kPanelOutputs);
+    return std::max<int64_t>(panels, 1) * kPanelOutputs;
+  }
+};
 
 // Matrices of one format that are multiplied one after another, round and round.
 class Working {
  public:
-  static absl::StatusOr<Working> Create(int64_t bytes, DType format, Device& device) {
+  static absl::StatusOr<Working> Create(int64_t bytes, const Format& format, Device& device) {
     Working working(device);
     const int64_t count = std::max<int64_t>(1, bytes / kMatrixBytes);
-    const int64_t outputs = Outputs(std::min(bytes, kMatrixBytes), format);
+    const int64_t outputs = format.Outputs(std::min(bytes, kMatrixBytes));
     for (int64_t i = 0; i < count; ++i) {
-      LC_ASSIGN_OR_RETURN(working.matrices_.emplace_back(),
-                          PackedMatrix::Create(outputs, kInputs, format, device, "measuring"));
+      LC_ASSIGN_OR_RETURN(working.matrices_.emplace_back(), format.Make(outputs, device));
     }
     LC_ASSIGN_OR_RETURN(working.x_, device.Allocate(kRows.back() * kInputs * 4, "measuring"));
     LC_ASSIGN_OR_RETURN(working.out_, device.Allocate(kRows.back() * outputs * 4, "measuring"));
@@ -70,7 +88,8 @@ class Working {
 
 absl::Status MeasureProducts(Device& device, const MeasureLimits& limits,
                              v1::DeviceProfile* profile) {
-  for (const DType format : {DType::kF32, DType::kBF16, DType::kF16}) {
+  for (const Format& format : {Format{DType::kF32}, Format{DType::kBF16}, Format{DType::kF16},
+                               Format{.bits = 8}, Format{.bits = 4}}) {
     int64_t measured = 0;
     for (const int64_t wanted : kWorkingSets) {
       const int64_t bytes = std::min(wanted, limits.max_bytes);
@@ -79,14 +98,15 @@ absl::Status MeasureProducts(Device& device, const MeasureLimits& limits,
       for (const int rows : kRows) {
         const double rate = working.BytesPerSecond(rows, limits.patience);
         v1::StreamRate* entry = profile->add_weights();
-        entry->set_format(std::string(DTypeName(format)));
+        entry->set_format(format.name());
         entry->set_rows(rows);
         entry->set_working_set_bytes(static_cast<uint64_t>(bytes));
         entry->set_bytes_per_second(rate);
-        if (format != kSummaryFormat) continue;
+        if (format.bits != 0 || format.dtype != kSummaryFormat) continue;
         if (rows == 1) profile->set_bandwidth_bytes_per_second(rate);
         if (rows != kPromptRows) continue;
-        profile->set_flops_per_second(rate * 2 * rows / static_cast<double>(DTypeBytes(format)));
+        profile->set_flops_per_second(rate * 2 * rows /
+                                      static_cast<double>(DTypeBytes(kSummaryFormat)));
       }
     }
   }
@@ -95,7 +115,7 @@ absl::Status MeasureProducts(Device& device, const MeasureLimits& limits,
 
 absl::StatusOr<double> MeasureShare(Device& device, const MeasureLimits& limits) {
   LC_ASSIGN_OR_RETURN(Working working, Working::Create(std::min(kMatrixBytes, limits.max_bytes),
-                                                       kSummaryFormat, device));
+                                                       Format{kSummaryFormat}, device));
   // Quotas are given out every 100 ms as a rule; a moment's interruption spoils but one try.
   double share = 0;
   for (int i = 0; i < 3; ++i) {
