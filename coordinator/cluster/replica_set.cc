@@ -63,7 +63,13 @@ absl::Status ReplicaSet::Load(const std::shared_ptr<const ServedModel>& model, c
     std::erase_if(replicas_, [](const auto& replica) { return replica->pipeline == nullptr; });
     return absl::IsCancelled(status) && !lost.ok() ? lost : status;
   }
-  for (Replica* replica : replicas) Open(*replica, model);
+  for (size_t i = 0; i < replicas.size(); ++i) {
+    {
+      MutexLock lock(mutex_);
+      replicas[i]->plan = std::move(loads[i].plan);
+    }
+    Open(*replicas[i], model);
+  }
   return absl::OkStatus();
 }
 

@@ -296,6 +296,7 @@ absl::Status ServingController::LoadReplicas(const Target& target, const v1::Pla
       }));
   MutexLock lock(mutex_);
   target_ = target;
+  if (job != nullptr) *job->progress.mutable_plan() = replicas_.plan();  // now with its links
   if (replicas_.size() == num_wanted_) detail_.clear();
   return absl::OkStatus();
 }

@@ -37,16 +37,16 @@ v1::LoadStageRequest MakeRequest(const LoadJob& job, int stage) {
 // The loads of all jobs: a thread and a call per stage, cancelled together by the first failure.
 class Loads {
  public:
-  Loads(const std::vector<LoadJob>& jobs,
-        const std::function<void(const StageProgress&)>& on_progress)
+  // `jobs` must outlive it.
+  Loads(std::vector<LoadJob>& jobs, const std::function<void(const StageProgress&)>& on_progress)
       : on_progress_(on_progress) {
-    for (const LoadJob& job : jobs) {
+    for (LoadJob& job : jobs) {
       for (int i = 0; i < job.plan.stages_size(); ++i) {
         v1::LoadModelProgress::Stage progress;
         progress.set_worker(job.plan.stages(i).worker());
         progress.set_total_bytes(job.plan.stages(i).weight_bytes());
         progress_.push_back(std::move(progress));
-        stages_.push_back({job.addresses[i], MakeRequest(job, i)});
+        stages_.push_back({job.addresses[i], MakeRequest(job, i), job.plan.mutable_stages(i)});
       }
     }
     contexts_ = std::vector<grpc::ClientContext>(stages_.size());
@@ -66,6 +66,7 @@ class Loads {
   struct Stage {
     std::string address;
     v1::LoadStageRequest request;
+    v1::StagePlan* plan;  // written by the stage's own thread
   };
 
   // Waits a little for it.
@@ -95,7 +96,10 @@ class Loads {
       on_progress_(progress_);
     }
     const absl::Status status = FromGrpcStatus(reader->Finish());
-    if (!status.ok()) {
+    if (status.ok()) {
+      stages_[stage].plan->set_link(message.link());
+      stages_[stage].plan->set_link_reason(message.link_reason());
+    } else {
       const std::string& worker = stages_[stage].request.stage().worker();
       Fail(absl::Status(status.code(), absl::StrCat("worker ", worker, ": ", status.message())));
     }
@@ -117,7 +121,7 @@ class Loads {
 
 }  // namespace
 
-absl::Status LoadStages(const std::vector<LoadJob>& jobs, const std::function<bool()>& cancelled,
+absl::Status LoadStages(std::vector<LoadJob>& jobs, const std::function<bool()>& cancelled,
                         const std::function<void(const StageProgress&)>& on_progress) {
   const absl::Status status = Loads(jobs, on_progress).Wait(cancelled);
   if (!status.ok()) {

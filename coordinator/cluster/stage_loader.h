@@ -25,12 +25,13 @@ struct LoadJob {
 
 using StageProgress = std::vector<v1::LoadModelProgress::Stage>;
 
-// Blocks until every stage of every job is loaded, one failed, or `cancelled` says so. On failure
-// the stages that did load are unloaded again.
+// Blocks until every stage of every job is loaded, one failed, or `cancelled` says so. Then the
+// jobs' plans say over which link each stage hands on, and why; on failure the stages that did load
+// are unloaded again.
 //   cancelled: polled from this thread, without locks held.
 //   on_progress: called from several threads, one at a time, with all stages' progress.
 // Errors: the first stage's own, naming its worker; Cancelled.
-absl::Status LoadStages(const std::vector<LoadJob>& jobs, const std::function<bool()>& cancelled,
+absl::Status LoadStages(std::vector<LoadJob>& jobs, const std::function<bool()>& cancelled,
                         const std::function<void(const StageProgress&)>& on_progress);
 
 // Frees the stages at `addresses`; those that cannot be reached are skipped.

@@ -42,6 +42,12 @@ class FakeStage final : public v1::Stage::Service {
     MutexLock lock(mutex_);
     load_status_ = std::move(status);
   }
+  // What its stage says of the link to the next one, wherever there is a next one.
+  void SetLink(std::string link, std::string reason) {
+    MutexLock lock(mutex_);
+    link_ = std::move(link);
+    link_reason_ = std::move(reason);
+  }
   // Load calls that come now answer once ReleaseLoads is called, or the caller cancelled.
   void HoldLoads() { SetHeld(true); }
   void ReleaseLoads() { SetHeld(false); }
@@ -86,6 +92,11 @@ class FakeStage final : public v1::Stage::Service {
     if (!status.ok()) return ToGrpcStatus(status);
     progress.set_loaded_bytes(100);
     progress.set_done(true);
+    if (!request->next_address().empty()) {
+      MutexLock lock(mutex_);
+      progress.set_link(link_);
+      progress.set_link_reason(link_reason_);
+    }
     writer->Write(progress);
     return grpc::Status::OK;
   }
@@ -119,6 +130,8 @@ class FakeStage final : public v1::Stage::Service {
   mutable Mutex mutex_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string link_ ABSL_GUARDED_BY(mutex_) = "grpc";
+  std::string link_reason_ ABSL_GUARDED_BY(mutex_) = "a fake has no NCCL";
   absl::Status load_status_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::LoadStageRequest> loads_ ABSL_GUARDED_BY(mutex_);
   int unloads_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -43,6 +43,35 @@ TEST_F(ServingControllerTest, LoadsEveryStageAndChainsThem) {
   EXPECT_EQ(Status().workers(0).state(), v1::WORKER_STATE_READY);
 }
 
+TEST_F(ServingControllerTest, ThePlanInForceSaysOverWhichLinkEachStageHandsOn) {
+  for (FakeStage* stage : {&a_, &b_}) stage->SetLink("nccl", "a test of the link passed");
+  Join("a", a_.address());
+  Join("b", b_.address());
+  v1::Plan told;
+  ASSERT_OK(controller_.Load(
+      Request(), 2, [&](const v1::LoadModelProgress& now) { told = now.plan(); },
+      [] { return false; }));
+  for (const v1::Plan& plan : {told, Status().plan(), listener_.plan()}) {
+    ASSERT_EQ(plan.stages_size(), 2);
+    EXPECT_EQ(plan.stages(0).link(), "nccl");
+    EXPECT_EQ(plan.stages(0).link_reason(), "a test of the link passed");
+    EXPECT_EQ(plan.stages(1).link(), "");
+  }
+}
+
+TEST_F(ServingControllerTest, APlacementAnewForgetsTheLinksOfTheOneBefore) {
+  for (FakeStage* stage : {&a_, &b_}) stage->SetLink("nccl", "a test of the link passed");
+  Join("a", a_.address());
+  Join("b", b_.address());
+  ASSERT_OK(Load(Request(), 2));
+  for (FakeStage* stage : {&a_, &b_}) stage->SetLink("grpc", "the test of the link failed");
+  v1::LoadModelRequest again = Request();
+  again.set_replace(true);
+  ASSERT_OK(Load(again, 2));
+  EXPECT_EQ(Status().plan().stages(0).link(), "grpc");
+  for (const FakeStage* stage : {&a_, &b_}) EXPECT_EQ(stage->loads()[1].stage().link(), "");
+}
+
 TEST_F(ServingControllerTest, EpochsAreNewerThanAnyThatAWorkerHasSeenWhateverTheClockSays) {
   const auto a_century_on =
       static_cast<uint64_t>(absl::ToUnixMillis(absl::Now() + 100 * 365 * absl::Hours(24)));

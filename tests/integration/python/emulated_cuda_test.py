@@ -38,6 +38,10 @@ class EmulatedCudaTest(harness.ClusterTest):
             (completion,) = self.unary(prompt["ids"], max_tokens=64, ignore_eos=True)
             self.assertEqual(list(completion.token_ids), prompt["greedy_ids"])
 
+    def edges(self):
+        """Over what each stage hands on, and why, as the status has it."""
+        return [(stage.link, stage.link_reason) for stage in self.cluster.status().plan.stages]
+
     def test_one_card_says_what_transformers_says(self):
         for model, layers in (("llama-gqa", 3), ("qwen2-f16-head-dim", 3)):
             with self.subTest(model):
@@ -45,9 +49,14 @@ class EmulatedCudaTest(harness.ClusterTest):
 
     def test_two_cards_of_different_age_share_a_model(self):
         self.check("llama3-rope-old", [("cuda0", 1), ("cuda1", 2)])
+        self.assertEqual(self.edges()[0][0], "grpc", "emulated cards have no NCCL")
 
     def test_cards_and_the_cpu_share_a_model(self):
         self.check("llama-bias", [("w0", 1), ("cuda0", 1), ("cuda1", 1)])
+        (of_cpu, why_cpu), (of_card, why_card), (of_last, _) = self.edges()
+        self.assertEqual((of_cpu, of_card, of_last), ("grpc", "grpc", ""))
+        self.assertIn("its device is a CPU", why_cpu)
+        self.assertIn("NCCL", why_card)
         self.check("llama-gqa", [("cuda1", 2), ("w0", 1)])
 
     def test_status_says_which_cards_these_are(self):
