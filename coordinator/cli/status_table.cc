@@ -5,6 +5,7 @@
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
 #include "common/base/text_table.h"
+#include "coordinator/placement/plan_table.h"
 
 namespace layercake {
 namespace {
@@ -108,6 +109,19 @@ std::string WorkerRows(const v1::ClusterStatus& status) {
   return table.Format();
 }
 
+// Between which stages activations go, over what and why; "" where none are handed on.
+std::string EdgeRows(const v1::Plan& plan) {
+  TextTable table({{"activations from"}, {"to"}, {"over"}});
+  bool any = false;
+  for (int i = 0; i + 1 < plan.stages_size(); ++i) {
+    if (plan.stages(i).link().empty()) continue;
+    table.AddRow(
+        {plan.stages(i).worker(), plan.stages(i + 1).worker(), DescribeLink(plan.stages(i))});
+    any = true;
+  }
+  return any ? absl::StrCat("\n", table.Format()) : "";
+}
+
 }  // namespace
 
 std::string FormatLinks(const google::protobuf::RepeatedPtrField<v1::Link>& links) {
@@ -138,7 +152,7 @@ std::string FormatStatus(const v1::ClusterStatus& status) {
   if (status.workers_size() == 0) {
     return absl::StrCat(out, "\nno workers; start layercake-worker with --coordinator\n");
   }
-  absl::StrAppend(&out, "\n", WorkerRows(status));
+  absl::StrAppend(&out, "\n", WorkerRows(status), EdgeRows(status.plan()));
   if (status.links_size() > 0) absl::StrAppend(&out, "\n", FormatLinks(status.links()));
   return out;
 }

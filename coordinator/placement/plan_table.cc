@@ -42,16 +42,21 @@ std::string StageRows(const v1::Plan& plan) {
 
 std::string Link(const v1::Plan& plan, int from, const PlanStyle& style) {
   const v1::StagePlan& stage = plan.stages(from);
-  return absl::StrCat(stage.worker(), style.utf8 ? " → " : " -> ", plan.stages(from + 1).worker(),
-                      " ", Milliseconds(stage.link_seconds()), " for ",
-                      Bytes(stage.activation_bytes()));
+  std::string text =
+      absl::StrCat(stage.worker(), style.utf8 ? " → " : " -> ", plan.stages(from + 1).worker());
+  if (stage.link_seconds() > 0) {
+    absl::StrAppend(&text, " ", Milliseconds(stage.link_seconds()), " for ",
+                    Bytes(stage.activation_bytes()));
+  }
+  if (!stage.link().empty()) absl::StrAppend(&text, " over ", DescribeLink(stage));
+  return text;
 }
 
 // The links between stages, or of many the slowest; "" where nothing is handed on.
 std::string Links(const v1::Plan& plan, const PlanStyle& style) {
   std::vector<int> links;
   for (int i = 0; i + 1 < plan.stages_size(); ++i) {
-    if (plan.stages(i).link_seconds() > 0) links.push_back(i);
+    if (plan.stages(i).link_seconds() > 0 || !plan.stages(i).link().empty()) links.push_back(i);
   }
   if (links.empty()) return "";
   std::string text = "Links, a step: ";
@@ -98,14 +103,19 @@ std::string Optimality(const v1::Plan& plan) {
 std::string Weights(const v1::Plan& plan, size_t columns) {
   std::string text;
   for (const v1::WeightProposal& proposal : plan.weight_proposals()) {
-    text += WrapText(absl::StrCat("  ", WeightTypeName(proposal.weight_type()), ": "),
-                     absl::StrCat(Bytes(proposal.weight_bytes()), "; ", proposal.verdict()),
-                     columns);
+    text +=
+        WrapText(absl::StrCat("  ", WeightTypeName(proposal.weight_type()), ": "),
+                 absl::StrCat(Bytes(proposal.weight_bytes()), "; ", proposal.verdict()), columns);
   }
   return text;
 }
 
 }  // namespace
+
+std::string DescribeLink(const v1::StagePlan& stage) {
+  if (stage.link_reason().empty()) return stage.link();
+  return absl::StrCat(stage.link(), " (", stage.link_reason(), ")");
+}
 
 std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style) {
   const size_t columns = static_cast<size_t>(std::max(style.width, 60));

@@ -21,4 +21,8 @@ struct PlanStyle {
 // names are short; sentences are wrapped at the style's width.
 std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style = {});
 
+// "nccl (why)": how a loaded stage's activations get to the next one; "" for the last, and for a
+// stage that is not loaded.
+std::string DescribeLink(const v1::StagePlan& stage);
+
 }  // namespace layercake

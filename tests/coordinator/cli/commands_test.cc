@@ -185,6 +185,22 @@ TEST_F(CliTest, StatusShowsWorkersAndLoad) {
   EXPECT_THAT(Run({"status", "-o", "json"}).out, HasSubstr("\"SERVING_STATE_READY\""));
 }
 
+TEST_F(CliTest, StatusShowsOverWhatEachStageHandsOnAndWhy) {
+  admin_.status.set_state(v1::SERVING_STATE_READY);
+  for (const char* worker : {"m40", "p106", "t4"}) {
+    admin_.status.add_workers()->set_name(worker);
+    admin_.status.mutable_plan()->add_stages()->set_worker(worker);
+  }
+  EXPECT_THAT(Run({"status"}).out, Not(HasSubstr("activations")));
+  admin_.status.mutable_plan()->mutable_stages(0)->set_link("nccl");
+  admin_.status.mutable_plan()->mutable_stages(1)->set_link("grpc");
+  admin_.status.mutable_plan()->mutable_stages(1)->set_link_reason("t4: no NCCL");
+  EXPECT_THAT(Run({"status"}).out, HasSubstr("activations from  to    over\n"
+                                             "m40               p106  nccl\n"
+                                             "p106              t4    grpc (t4: no NCCL)\n"));
+  EXPECT_THAT(Run({"status", "-o", "json"}).out, HasSubstr("\"linkReason\": \"t4: no NCCL\""));
+}
+
 TEST_F(CliTest, StatusShowsEachReplica) {
   admin_.status.set_state(v1::SERVING_STATE_READY);
   admin_.status.set_total_blocks(64);

@@ -102,6 +102,18 @@ TEST(PlanTableTest, ManyLinksAreSummedUpByTheSlowest) {
   EXPECT_THAT(FormatPlanTable(plan), HasSubstr("20, the slowest m40 -> m40 1000 ms for"));
 }
 
+TEST(PlanTableTest, SaysOverWhatALoadedPlanHandsOnAndWhy) {
+  v1::Plan plan = TwoStages();
+  EXPECT_THAT(FormatPlanTable(plan), Not(HasSubstr(" over ")));
+  plan.mutable_stages(0)->set_link("nccl");
+  EXPECT_THAT(FormatPlanTable(plan, {.width = 120}), HasSubstr("for 128 KiB over nccl."));
+  plan.mutable_stages(0)->set_link("grpc");
+  plan.mutable_stages(0)->set_link_reason("m40: no NCCL");
+  plan.mutable_stages(0)->set_link_seconds(0);
+  EXPECT_THAT(FormatPlanTable(plan, {.width = 120}),
+              HasSubstr("Links, a step: m40 -> p106 over grpc (m40: no NCCL)."));
+}
+
 TEST(PlanTableTest, ListsWhatEachFormOfWeightsWouldNeed) {
   v1::Plan plan = TwoStages();
   v1::WeightProposal* proposal = plan.add_weight_proposals();
