@@ -51,16 +51,18 @@ absl::StatusOr<ChosenDevice> OpenCpu(int num_threads) {
   return chosen;
 }
 
-absl::StatusOr<ChosenDevice> OpenCard(const Card& card) {
+absl::StatusOr<ChosenDevice> OpenCard(const Card& card, bool share) {
   ChosenDevice chosen;
-  LC_ASSIGN_OR_RETURN(chosen.lock, CardLock::Take(card.uuid));
+  if (!share) {
+    LC_ASSIGN_OR_RETURN(chosen.lock, CardLock::Take(card.uuid));
+  }
   LC_ASSIGN_OR_RETURN(chosen.device, Device::CreateCuda(card.index));
   chosen.description = Describe(card);
   chosen.short_name = absl::StrCat("cuda-", card.index);
   return chosen;
 }
 
-absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime) {
+absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime, bool share_card) {
   auto cards = ListCards(runtime);
   if (!cards.ok()) {
     // A host without any GPU is nothing to warn of.
@@ -73,7 +75,7 @@ absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime) 
                    [](const Card& a, const Card& b) { return a.free_bytes > b.free_bytes; });
   for (const Card& card : *cards) {
     if (card.usable.ok()) {
-      auto chosen = OpenCard(card);
+      auto chosen = OpenCard(card, share_card);
       if (chosen.ok()) return chosen;
       LOG(WARNING) << chosen.status().message();
     } else {
@@ -86,16 +88,16 @@ absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime) 
 }  // namespace
 
 absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu_threads,
-                                        CudaRuntime* runtime) {
+                                        CudaRuntime* runtime, bool share_card) {
   if (selector == "cpu") return OpenCpu(num_cpu_threads);
-  if (selector == "auto") return OpenAny(num_cpu_threads, runtime);
+  if (selector == "auto") return OpenAny(num_cpu_threads, runtime, share_card);
   if (!absl::StartsWith(selector, "cuda:") && !absl::StartsWith(selector, "GPU-")) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--device ", selector, " is no device; write auto, cpu, cuda:N or a GPU's UUID"));
   }
   LC_ASSIGN_OR_RETURN(const std::vector<Card> cards, ListCards(runtime));
   LC_ASSIGN_OR_RETURN(const Card card, FindCard(cards, selector));
-  return OpenCard(card);
+  return OpenCard(card, share_card);
 }
 
 v1::DeviceList ListDevices(CudaRuntime* runtime) {

@@ -25,10 +25,12 @@ struct ChosenDevice {
 // CPU.
 //   num_cpu_threads: of a CPU, as Device::CreateCpu.
 //   runtime: may be null.
+//   share_card: beside other workers on the card, which each keep to a part of its memory; then
+//   there is no lock.
 // Errors: InvalidArgument (no such kind of device); those of ListCards, FindCard, CardLock::Take
 // and the Device's own.
 absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu_threads,
-                                        CudaRuntime* runtime);
+                                        CudaRuntime* runtime, bool share_card = false);
 
 // Every device of this host, as `layercake-worker --list-devices` shows them.
 v1::DeviceList ListDevices(CudaRuntime* runtime);

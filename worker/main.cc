@@ -184,7 +184,8 @@ int Main(int argc, char** argv) {
     return Fail(absl::InvalidArgumentError("--coordinator is required"), kExitUsage);
   }
   StopSignals signals;
-  const auto chosen = OpenDevice(flags.device, flags.num_threads, CudaRuntime::Real());
+  const auto chosen =
+      OpenDevice(flags.device, flags.num_threads, CudaRuntime::Real(), flags.share_card);
   if (!chosen.ok()) return Fail(chosen.status(), DeviceExitCode(chosen.status()));
   Device& device = *chosen->device;
   int64_t measure_bytes = device.Memory().free_bytes;

@@ -26,6 +26,9 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
       ->capture_default_str();
   AddBytesOption(app, "--memory", &flags->memory_bytes,
                  "Most device memory to take, e.g. 3GiB; default all that is free");
+  app.add_flag("--share-card", flags->share_card,
+               "Run beside other workers on the same GPU, each with its --memory: for tests")
+      ->needs("--memory");
   app.add_option("--threads", flags->num_threads, "CPU threads to compute with; 0 is all cores")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();

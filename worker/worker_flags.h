@@ -16,6 +16,7 @@ struct WorkerFlags {
   std::string listen = "127.0.0.1:0";
   std::string advertise;        // host that others reach this worker by; empty: the one listened on
   std::string device = "auto";  // see OpenDevice
+  bool share_card = false;
   int64_t memory_bytes = 0;     // 0: no cap
   int num_threads = 0;          // 0: all cores
   std::string model_root;

@@ -40,6 +40,9 @@ TEST(DeviceChoiceTest, ACardThatAWorkerHasIsRefused) {
   const auto chosen = OpenDevice("cuda:0", 1, &runtime);
   EXPECT_THAT(chosen, StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr("has a worker")));
   EXPECT_EQ(DeviceExitCode(chosen.status()), kExitDeviceTaken);
+  // One that shares it goes on to open it.
+  EXPECT_THAT(OpenDevice("cuda:0", 1, &runtime, /*share_card=*/true),
+              ::testing::Not(StatusIs(absl::StatusCode::kAlreadyExists)));
 }
 
 TEST(DeviceChoiceTest, EveryKindOfBadLuckHasAnExitCodeOfItsOwn) {
