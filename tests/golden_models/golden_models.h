@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -21,7 +22,9 @@ namespace layercake {
 
 inline constexpr int64_t kGoldenBlocks = 20;
 
+// LAYERCAKE_GOLDEN_MODELS says where they are when there is no source tree.
 inline std::filesystem::path GoldenModelsDirectory() {
+  if (const char* const moved = std::getenv("LAYERCAKE_GOLDEN_MODELS")) return moved;
   return std::filesystem::path(LAYERCAKE_SOURCE_DIR) / "tests/golden/models";
 }
 

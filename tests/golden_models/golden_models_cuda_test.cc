@@ -1,4 +1,4 @@
-// Every checkpoint of tests/golden/models on an emulated CUDA device, against transformers.
+// Every checkpoint of tests/golden/models on a CUDA device, emulated or real, against transformers.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,17 +12,17 @@
 
 #include "common/model/checkpoint.h"
 #include "tests/golden_models/golden_models.h"
-#include "tests/testing/emulated_device.h"
 #include "tests/testing/stage_pipeline.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/test_card.h"
 
 namespace layercake {
 namespace {
 
 using nlohmann::json;
 
-// Of the 64 generated: emulation is slow.
-constexpr size_t kGreedyIds = 16;
+// Of the 64 generated.
+size_t NumGreedyIds() { return CardIsEmulated() ? 16 : 64; }
 
 class GoldenModelsCudaTest : public ::testing::TestWithParam<std::string> {
  protected:
@@ -31,7 +31,7 @@ class GoldenModelsCudaTest : public ::testing::TestWithParam<std::string> {
     expected_ = json::parse(std::ifstream(directory / "expected.json"));
     LC_ASSERT_OK_AND_ASSIGN(checkpoint_, OpenGoldenModel(directory, expected_));
     LC_ASSERT_OK_AND_ASSIGN(cpu_, Device::CreateCpu(1));
-    cuda_ = EmulatedDevice();
+    cuda_ = TestCard();
     limits_.max_step_tokens = 64;
     limits_.max_context_tokens = kGoldenBlocks * limits_.block_size_tokens;
   }
@@ -54,7 +54,7 @@ TEST_P(GoldenModelsCudaTest, GreedyIdsAreTransformers) {
   for (const json& prompt : expected_["prompts"]) {
     std::vector<int32_t> ids = prompt["greedy_ids"];
     if (!Comparable(checkpoint_->config(), prompt)) continue;
-    ids.resize(std::min(ids.size(), kGreedyIds));
+    ids.resize(std::min(ids.size(), NumGreedyIds()));
     const GoldenAnswer answer = Generate(*pipeline, prompt, ids.size(), limits_.max_step_tokens);
     EXPECT_EQ(answer.greedy_ids, ids);
     const std::vector<float> expected = prompt["last_logits"];
@@ -82,7 +82,7 @@ TEST_P(GoldenModelsCudaTest, CutsAndChunksGiveTheSameBits) {
 TEST_P(GoldenModelsCudaTest, StagesOnBothKindsOfDeviceAgreeWithTransformers) {
   const json& prompt = expected_["prompts"][1];
   std::vector<int32_t> ids = prompt["greedy_ids"];
-  ids.resize(std::min(ids.size(), kGreedyIds));
+  ids.resize(std::min(ids.size(), NumGreedyIds()));
   for (const auto& devices : {std::vector<Device*>{cpu_.get(), cuda_.get()},
                               std::vector<Device*>{cuda_.get(), cpu_.get()}}) {
     const auto pipeline = Load({1}, devices);

@@ -7,6 +7,7 @@
 
 #include "common/base/logging.h"
 #include "tests/testing/simt/emulation.h"
+#include "tests/testing/test_card.h"
 #include "worker/device/cuda_device.h"
 
 namespace layercake {
@@ -17,25 +18,6 @@ inline std::unique_ptr<Device> EmulatedDevice(const simt::DeviceSpec& spec = {})
   auto device = Device::CreateCuda(0);
   CHECK(device.ok()) << device.status();
   return *std::move(device);
-}
-
-// `values` in the device's memory.
-inline Buffer Upload(Device& device, const std::vector<float>& values) {
-  const int64_t count = static_cast<int64_t>(values.size());
-  const int64_t bytes = count * static_cast<int64_t>(sizeof(float));
-  auto buffer = device.Allocate(bytes, "a test");
-  CHECK(buffer.ok()) << buffer.status();
-  CHECK(device.CopyFromHost(F32View(buffer->As<float>(), 1, count), values.data(), bytes).ok());
-  return *std::move(buffer);
-}
-
-inline std::vector<float> Download(Device& device, const Buffer& buffer, int64_t count) {
-  std::vector<float> values(count);
-  const absl::Status status =
-      device.CopyToHost(values.data(), F32View(buffer.As<float>(), 1, count),
-                        count * static_cast<int64_t>(sizeof(float)));
-  CHECK(status.ok()) << status;
-  return values;
 }
 
 }  // namespace layercake

@@ -1,4 +1,4 @@
-// Attention's CUDA kernels, emulated, against a reference summed in double.
+// Attention's CUDA kernels, emulated or on a card, against a reference summed in double.
 
 #include <gtest/gtest.h>
 
@@ -7,9 +7,9 @@
 #include <numeric>
 #include <vector>
 
-#include "tests/testing/emulated_device.h"
 #include "tests/testing/kernel_testing.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/test_card.h"
 #include "worker/kernels/attention.h"
 #include "worker/kernels/step_table.h"
 
@@ -70,7 +70,7 @@ constexpr int64_t kBlocks = 24;
 
 class CudaAttentionTest : public ::testing::Test {
  protected:
-  CudaAttentionTest() : device_(EmulatedDevice()) { simt::SetSeed(random_.Bits()); }
+  CudaAttentionTest() : device_(TestCard()) { ShuffleThreads(random_.Bits()); }
 
   // Every token's result, the sequence taken in slices of at most `chunk`. Blocks hold NaN at
   // first, so that a read of what was never written shows.

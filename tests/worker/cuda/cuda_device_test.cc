@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <numeric>
 #include <vector>
 
 #include "tests/testing/emulated_device.h"
@@ -60,29 +59,6 @@ TEST(CudaDeviceTest, RefusesMoreThanIsFreeAndGoesOn) {
                        AllOf(HasSubstr("the KV cache"), HasSubstr("2.00 MiB"), HasSubstr("free"))));
   EXPECT_OK(device->status());
   EXPECT_OK(device->Allocate(1 << 19, "a test"));
-}
-
-TEST(CudaDeviceTest, CopiesMoreThanItsStagingHolds) {
-  const auto device = EmulatedDevice();
-  const int64_t cols = 1 << 20, rows = 5;
-  std::vector<float> values(rows * cols);
-  std::iota(values.begin(), values.end(), 0.0f);
-  LC_ASSERT_OK_AND_ASSIGN(const Buffer buffer, device->Allocate(rows * cols * 4, "a test"));
-  const TensorView view = F32View(buffer.As<float>(), rows, cols);
-  ASSERT_OK(device->CopyFromHost(view, values.data(), rows * cols * 4));
-  EXPECT_EQ(Download(*device, buffer, rows * cols), values);
-}
-
-TEST(CudaDeviceTest, CopiesSomeColumns) {
-  const auto device = EmulatedDevice();
-  const Buffer buffer = Upload(*device, std::vector<float>(6, 0));
-  const TensorView columns = F32View(buffer.As<float>(), 2, 3).Columns(1, 2);
-  const float from[] = {1, 2, 3, 4};
-  ASSERT_OK(device->CopyFromHost(columns, from, sizeof(from)));
-  EXPECT_THAT(Download(*device, buffer, 6), ::testing::ElementsAre(0, 1, 2, 0, 3, 4));
-  float to[4] = {};
-  ASSERT_OK(device->CopyToHost(to, columns, sizeof(to)));
-  EXPECT_THAT(to, ::testing::ElementsAre(1, 2, 3, 4));
 }
 
 TEST(CudaDeviceTest, AFailureStaysAndSaysWhatFailed) {

@@ -1,5 +1,5 @@
-// The CUDA kernels, emulated, against references summed in double: fresh inputs and a fresh order
-// of threads for every seed.
+// The CUDA kernels, emulated or on a card, against references summed in double: fresh inputs, and
+// where they are emulated a fresh order of threads, for every seed.
 
 #include <gtest/gtest.h>
 
@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "tests/testing/emulated_device.h"
 #include "tests/testing/kernel_testing.h"
 #include "tests/testing/random_integers.h"
 #include "tests/testing/status_matchers.h"
+#include "tests/testing/test_card.h"
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/embedding.h"
 #include "worker/kernels/matmul.h"
@@ -25,7 +25,7 @@ constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
 class CudaKernelsTest : public ::testing::Test {
  protected:
-  CudaKernelsTest() : device_(EmulatedDevice()) { simt::SetSeed(random_.Bits()); }
+  CudaKernelsTest() : device_(TestCard()) { ShuffleThreads(random_.Bits()); }
 
   TensorView View(const Buffer& buffer, int64_t rows, int64_t cols) {
     return F32View(buffer.As<float>(), rows, cols);
