@@ -1,7 +1,7 @@
 // A checkpoint's forward pass on this machine, in one process and one stage: tokens per second of
 // prompts and of generation, and time to load.
 //
-//   decoder_bench MODEL_DIR [--threads N] [--kv f32|f16] [--processor-time]
+//   decoder_bench MODEL_DIR [--threads N | --device CARD] [--kv f32|f16] [--processor-time]
 //
 // Tokens are arbitrary, weights may be: speed depends on shapes alone. Best of three runs each.
 // With
@@ -39,6 +39,7 @@ struct Model {
   std::unique_ptr<KvCache> kv;
   StageLimits limits;
   clockid_t clock = CLOCK_MONOTONIC;
+  std::vector<float> host_logits;  // of a device that is no CPU
 };
 
 template <typename T>
@@ -80,8 +81,14 @@ void Step(Model& model, int64_t sequences, int64_t position, int64_t tokens) {
   CHECK(model.decoder->Embed(ids).ok());
   CHECK(model.decoder->Forward(slices, model.kv->layers()).ok());
   const TensorView logits = OrDie(model.decoder->Logits(rows));
+  TensorView host = logits;
+  if (model.device->kind() == DeviceKind::kCuda) {
+    model.host_logits.resize(sequences * logits.cols);
+    host = F32View(model.host_logits.data(), sequences, logits.cols);
+    CHECK(model.device->CopyToHost(host.data, logits, sequences * logits.cols * 4).ok());
+  }
   for (int64_t s = 0; s < sequences; ++s) {
-    OrDie(Sample({logits.Row(s), static_cast<size_t>(logits.cols)}, {.temperature = 0}, position));
+    OrDie(Sample({host.Row(s), static_cast<size_t>(host.cols)}, {.temperature = 0}, position));
   }
 }
 
@@ -119,9 +126,10 @@ void Report(Model& model) {
 int Main(int argc, char** argv) {
   CLI::App app("Measures a checkpoint's forward pass");
   std::string directory, kv_type = "f16";
-  int threads = 1;
+  int threads = 1, card = -1;
   app.add_option("MODEL_DIR", directory)->required();
   app.add_option("--threads", threads);
+  app.add_option("--device", card, "index of a CUDA device; default the CPU");
   app.add_option("--kv", kv_type)->check(CLI::IsMember({"f32", "f16"}));
   bool processor_time = false;
   app.add_flag("--processor-time", processor_time);
@@ -131,7 +139,7 @@ int Main(int argc, char** argv) {
   model.limits.max_context_tokens = kMaxContext;
   model.limits.max_batch_sequences = kMaxSequences;
   model.limits.kv_dtype = kv_type == "f32" ? DType::kF32 : DType::kF16;
-  model.device = OrDie(Device::CreateCpu(threads));
+  model.device = OrDie(card < 0 ? Device::CreateCpu(threads) : Device::CreateCuda(card));
   const double start = Now(model.clock);
   model.checkpoint = OrDie(Checkpoint::Open(directory));
   const ModelConfig& config = model.checkpoint->config();
