@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# bundle_test.sh GPU_BUNDLE_CMAKE CPACK: packs the bundle, unpacks it elsewhere, and runs it as on a
+# machine without a GPU. Exit code 77: this build has no bundle.
+set -euo pipefail
+config=$1 cpack=$2
+if [ ! -e "$config" ]; then
+  echo "SKIPPED: built without CUDA, so there is nothing to bundle"
+  exit 77
+fi
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+"$cpack" --config "$config" -B "$scratch/made" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
+archive=$(echo "$scratch"/made/*.tar.gz)
+bytes=$(stat -c %s "$archive")
+echo "${archive##*/}: $bytes bytes"
+[ "$bytes" -lt 60000000 ]
+mkdir "$scratch/unpacked"
+tar -xzf "$archive" -C "$scratch/unpacked" --strip-components 1
+code=0
+CUDA_VISIBLE_DEVICES= "$scratch/unpacked/run.sh" --out "$scratch/results.md" || code=$?
+[ "$code" -eq 77 ]
+grep -q '^## 20.*no CUDA device' <(tr '\n' ' ' <"$scratch/results.md" | sed 's/^ *//')
+[ "$(grep -c '| OWED |' "$scratch/results.md")" -ge 5 ]
+# The bundle's own C library, as on a host whose C library is older.
+for loader in "$scratch"/unpacked/lib/glibc/ld-linux*; do
+  "$loader" --library-path "$scratch/unpacked/lib/glibc:$scratch/unpacked/lib" \
+    "$scratch/unpacked/bin/layercake-worker" --list-devices >/dev/null
+done
