@@ -17,7 +17,7 @@ echo "${archive##*/}: $bytes bytes"
 mkdir "$scratch/unpacked"
 tar -xzf "$archive" -C "$scratch/unpacked" --strip-components 1
 code=0
-CUDA_VISIBLE_DEVICES= "$scratch/unpacked/run.sh" --out "$scratch/results.md" || code=$?
+CUDA_VISIBLE_DEVICES='' "$scratch/unpacked/run.sh" --out "$scratch/results.md" || code=$?
 [ "$code" -eq 77 ]
 grep -q '^## 20.*no CUDA device' <(tr '\n' ' ' <"$scratch/results.md" | sed 's/^ *//')
 [ "$(grep -c '| OWED |' "$scratch/results.md")" -ge 5 ]

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Runs all that needs a GPU, on a machine with an NVIDIA driver and nothing else of ours.
 #
-#   run.sh [--out FILE] [--quick]
+#   run.sh [--out FILE] [--only REGEX]
 #
 # Needs bash and coreutils. Every part says PASS, FAIL or OWED, with the reason; --out appends a dated
-# section in markdown. --quick leaves the benchmarks of whole models out.
+# section in markdown. --only leaves out the parts that need a GPU and whose names do not match.
 # Exit code: 0 nothing failed, 1 something failed, 2 bad use, 77 nothing failed but there is no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-out= quick=
+out='' only=''
 while [ $# -gt 0 ]; do
   case $1 in
     --out) out=${2:?--out needs a file}; shift 2 ;;
-    --quick) quick=1; shift ;;
+    --only) only=${2:?--only needs a regular expression}; shift 2 ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
 done
@@ -34,10 +34,16 @@ say() {  # RESULT PART REASON
 show() {  # TITLE FILE
   outputs+=("$(printf '\n%s:\n\n```\n%s\n```\n' "$1" "$(cat "$2")")")
 }
+wanted() {  # PART
+  [ -z "$only" ] || grep -Eq -- "$only" <<<"$1" && return
+  say OWED "$1" "left out by --only"
+  return 1
+}
 launch() { "$here/launch" "$@"; }
 # PART PROGRAM ARGUMENTS...: FAIL with the last words, or PASS with the last line.
 check() {
   local part=$1 log=$scratch/log code
+  wanted "$part" || return
   shift
   timeout 900 "$here/launch" "$@" >"$log" 2>&1
   code=$?
@@ -130,14 +136,17 @@ start_cluster() {
   done
   wait_for 120 workers_joined "$count"
 }
+all_ended() { ! kill -0 "${pids[@]}" 2>/dev/null; }
 stop_cluster() {
   kill "${pids[@]}" 2>/dev/null
+  wait_for 15 all_ended || kill -9 "${pids[@]}" 2>/dev/null
   wait "${pids[@]}" 2>/dev/null
   pids=()
 }
 served() {  # PART NUM_WORKERS FLAGS...
   local part=$1 count=$2
   shift 2
+  wanted "$part" || return
   if start_cluster "$count" 1e12,1e13 "$@"; then
     if check "$part" served_goldens "$LAYERCAKE_GOLDEN_MODELS" --coordinator "$address" --stages "$count"; then
       show "$part" "$scratch/log"
@@ -150,6 +159,7 @@ served() {  # PART NUM_WORKERS FLAGS...
 }
 served_bench() {  # GEOMETRY
   local model=$scratch/$1 n
+  wanted "serving $1" || return
   if ! python3 "$here/random_weights.py" --config "$1" "$model" >"$scratch/log" 2>&1; then
     say OWED "serving $1" "no weights made: $(tail -n 1 "$scratch/log")"
     rm -rf "$model"
@@ -222,17 +232,15 @@ gpu_parts() {
     say OWED "compute-sanitizer" "it is neither in PATH nor in /usr/local/cuda"
   fi
   check "kernels' speed" card_bench && show "Kernels" "$scratch/log"
-  if ! python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
+  if ! wanted "PyTorch's speed"; then
+    :
+  elif ! python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
     say OWED "PyTorch's speed" "there is no PyTorch with CUDA here"
   elif timeout 600 python3 "$here/compare_torch.py" >"$scratch/log" 2>&1; then
     say PASS "PyTorch's speed" "see below"
     show "PyTorch" "$scratch/log"
   else
     say OWED "PyTorch's speed" "$(tail -n 1 "$scratch/log")"
-  fi
-  if [ -n "$quick" ]; then
-    say OWED "serving" "left out by --quick"
-    return
   fi
   served_bench llama-3.2-1b
   free_kib=$(df --output=avail "$scratch" | tail -n 1)
