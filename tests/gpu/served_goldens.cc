@@ -34,14 +34,23 @@ struct Cluster {
   int stages = 1;
 };
 
-absl::StatusOr<v1::Plan> Load(const Cluster& cluster, const std::string& directory,
-                              int64_t context) {
+// In which form the weights are to be held: the checkpoint's own, or one that a worker makes.
+v1::WeightType Held(const json& expected) {
+  const std::string weights = expected.value("weights", "");
+  if (weights == "int8") return v1::WEIGHT_TYPE_INT8;
+  if (weights == "int4") return v1::WEIGHT_TYPE_INT4;
+  return v1::WEIGHT_TYPE_UNSPECIFIED;
+}
+
+absl::StatusOr<v1::Plan> Load(const Cluster& cluster, const std::string& directory, int64_t context,
+                              v1::WeightType weights) {
   v1::LoadModelRequest request;
   request.set_model_dir(directory);
   v1::PlanOptions& options = *request.mutable_options();
   options.set_policy(v1::PlanOptions::POLICY_BALANCED);
   options.set_context_tokens(static_cast<int32_t>(context));
   options.set_kv_type(v1::KV_TYPE_F32);
+  options.set_weight_type(weights);
   options.set_replicas(1);
   grpc::ClientContext call;
   const auto reader = cluster.admin->LoadModel(&call, request);
@@ -79,7 +88,8 @@ absl::StatusOr<std::string> CheckModel(const Cluster& cluster,
   const json config = json::parse(std::ifstream(directory / "config.json"));
   const json expected = json::parse(std::ifstream(directory / "expected.json"));
   const int64_t context = std::min<int64_t>(kContextTokens, config["max_position_embeddings"]);
-  LC_ASSIGN_OR_RETURN(const v1::Plan plan, Load(cluster, directory.string(), context));
+  LC_ASSIGN_OR_RETURN(const v1::Plan plan,
+                      Load(cluster, directory.string(), context, Held(expected)));
   int64_t tokens = 0;
   for (const json& prompt : expected["prompts"]) {
     const size_t length = prompt["ids"].size() + prompt["greedy_ids"].size();
