@@ -167,7 +167,7 @@ served_bench() {  # GEOMETRY
   fi
   : >"$scratch/bench"
   if start_cluster 1 measure &&
-    timeout 900 "$here/launch" layercake --address "$address" load "$model" --context 4096 >"$scratch/plan" 2>&1; then
+    timeout 900 "$here/launch" layercake --address "$address" load "$model" --context 4096 --batch 64 >"$scratch/plan" 2>&1; then
     for n in 1 8 64; do
       printf '\n$ layercake bench --concurrency %d --requests %d --prompt-tokens 512 --output-tokens 128\n' \
         $n $((n * 4)) >>"$scratch/bench"

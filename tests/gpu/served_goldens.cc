@@ -1,5 +1,6 @@
 // Loads each golden checkpoint on a cluster, cut equally over so many workers, and holds what it
-// serves against transformers' greedy ids. A line a model; exits with 1 if any differs.
+// serves against transformers' greedy ids. A line a model, and one of all; exits with 1 if any
+// differs. A model that cannot be served at all ends it: the next would fail as slowly.
 //
 //   served_goldens MODELS_DIR --coordinator HOST:PORT --stages 2
 
@@ -97,7 +98,7 @@ absl::StatusOr<std::string> CheckModel(const Cluster& cluster,
     LC_RETURN_IF_ERROR(Check(cluster, prompt));
     tokens += static_cast<int64_t>(prompt["greedy_ids"].size());
   }
-  std::string text = absl::StrCat(tokens, " greedy ids are transformers'");
+  std::string text = absl::StrCat("all ", tokens, " greedy ids are transformers'");
   for (int i = 0; i + 1 < plan.stages_size(); ++i) {
     const v1::StagePlan& stage = plan.stages(i);
     absl::StrAppend(&text, "; over ", stage.link(), " (", stage.link_reason(), ")");
@@ -120,14 +121,17 @@ int Main(int argc, char** argv) {
     if (entry.is_directory()) directories.push_back(std::filesystem::absolute(entry.path()));
   }
   std::sort(directories.begin(), directories.end());
-  bool all_passed = !directories.empty();
+  size_t num_passed = 0;
   for (const auto& directory : directories) {
     const auto checked = CheckModel(cluster, directory);
-    all_passed = all_passed && checked.ok();
+    num_passed += checked.ok() ? 1 : 0;
     std::printf("%s %s: %s\n", checked.ok() ? "PASS" : "FAIL", directory.filename().c_str(),
                 checked.ok() ? checked->c_str() : checked.status().ToString().c_str());
+    if (!checked.ok() && !absl::IsDataLoss(checked.status())) return 1;
   }
-  return all_passed ? 0 : 1;
+  std::printf("%zu of %zu checkpoints say what transformers says\n", num_passed,
+              directories.size());
+  return num_passed == directories.size() && num_passed > 0 ? 0 : 1;
 }
 
 }  // namespace
