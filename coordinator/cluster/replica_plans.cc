@@ -58,9 +58,10 @@ v1::PlanOptions OptionsForWorkers(v1::PlanOptions options,
   manual->erase(std::remove_if(manual->begin(), manual->end(),
                                [&](const auto& range) { return absent(range.worker()); }),
                 manual->end());
-  auto* caps = options.mutable_max_memory_bytes();
-  for (auto cap = caps->begin(); cap != caps->end();) {
-    cap = cap->first.empty() || !absent(cap->first) ? std::next(cap) : caps->erase(cap);
+  for (auto* sizes : {options.mutable_max_memory_bytes(), options.mutable_reserve_bytes()}) {
+    for (auto size = sizes->begin(); size != sizes->end();) {
+      size = size->first.empty() || !absent(size->first) ? std::next(size) : sizes->erase(size);
+    }
   }
   return options;
 }

@@ -72,18 +72,19 @@ v1::PlanOptions::LayerRange ParseLayers(const std::string& item) {
   return range;
 }
 
-void ParseMaxMemory(const std::string& item, v1::PlanOptions* options) {
-  constexpr char kFlag[] = "--max-memory";
+// "size" for every worker or "worker=size" for one, into `*sizes`. Returns the size.
+uint64_t AddSize(const std::string& flag, const std::string& item,
+                 google::protobuf::Map<std::string, uint64_t>* sizes) {
   const size_t equals = item.rfind('=');
   const std::string worker = equals == std::string::npos ? "" : item.substr(0, equals);
-  if (equals == 0) Reject(kFlag, absl::StrCat("\"", item, "\" has no worker before the ="));
+  if (equals == 0) Reject(flag, absl::StrCat("\"", item, "\" has no worker before the ="));
   const uint64_t bytes =
-      SizeOrReject(kFlag, equals == std::string::npos ? item : item.substr(equals + 1));
-  if (bytes == 0) Reject(kFlag, absl::StrCat("\"", item, "\" leaves nothing; use --exclude"));
-  if (!options->mutable_max_memory_bytes()->insert({worker, bytes}).second) {
-    Reject(kFlag, worker.empty() ? "given twice for all workers"
-                                 : absl::StrCat("given twice for ", worker));
+      SizeOrReject(flag, equals == std::string::npos ? item : item.substr(equals + 1));
+  if (!sizes->insert({worker, bytes}).second) {
+    Reject(flag, worker.empty() ? "given twice for all workers"
+                                : absl::StrCat("given twice for ", worker));
   }
+  return bytes;
 }
 
 using ListSetter = void (*)(const std::vector<std::string>&, v1::PlanOptions*);
@@ -113,7 +114,17 @@ void SetLayers(const std::vector<std::string>& items, v1::PlanOptions* options) 
 
 void SetMaxMemory(const std::vector<std::string>& items, v1::PlanOptions* options) {
   options->clear_max_memory_bytes();
-  for (const std::string& item : items) ParseMaxMemory(item, options);
+  for (const std::string& item : items) {
+    if (AddSize("--max-memory", item, options->mutable_max_memory_bytes()) > 0) continue;
+    Reject("--max-memory", absl::StrCat("\"", item, "\" leaves nothing; use --exclude"));
+  }
+}
+
+void SetReserve(const std::vector<std::string>& items, v1::PlanOptions* options) {
+  options->clear_reserve_bytes();
+  for (const std::string& item : items) {
+    AddSize("--reserve", item, options->mutable_reserve_bytes());
+  }
 }
 
 void SetOrder(const std::vector<std::string>& items, v1::PlanOptions* options) {
@@ -212,12 +223,6 @@ void AddLimits(CLI::App& app, v1::PlanOptions* options) {
         options->set_step_tokens(CountOrReject("--step-tokens", text, 1));
       },
       "tokens of one step, prompts included (default 256)", "N");
-  AddText(
-      app, "--reserve",
-      [options](const std::string& text) {
-        options->set_reserve_bytes(SizeOrReject("--reserve", text));
-      },
-      "memory left alone on each device (default 64MiB on a CPU, 256MiB on a GPU)", "SIZE");
   static const std::map<std::string, v1::KvType> kKvTypes = {
       {"auto", v1::KV_TYPE_UNSPECIFIED}, {"f32", v1::KV_TYPE_F32}, {"f16", v1::KV_TYPE_F16}};
   AddText(
@@ -262,6 +267,10 @@ void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
           "layers of each worker, both ends included, as in m40=0-19,p106=20-31", "WORKER=A-B");
   AddList(app, options, "--max-memory", SetMaxMemory,
           "use no more than this, on every device or on the one named, as in m40=11.5GiB",
+          "[WORKER=]SIZE");
+  AddList(app, options, "--reserve", SetReserve,
+          "leave this much alone, on every device or on the one named, as in m40=1GiB (default "
+          "64MiB on a CPU, 256MiB on a GPU)",
           "[WORKER=]SIZE");
   AddList(app, options, "--order", SetOrder, "the pipeline's order of workers", "WORKERS");
   AddList(app, options, "--exclude", SetExclude, "workers to leave out", "WORKERS");

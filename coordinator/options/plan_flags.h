@@ -19,7 +19,8 @@ namespace layercake {
 //   --order a,b   --exclude a,b
 //   --replicas N|auto
 //   --context N|auto   --batch N   --step-tokens N
-//   --reserve SIZE   --kv-type auto|f32|f16   --weights auto|f32|bf16|f16|int8|int4
+//   --reserve 512MiB | m40=1GiB,...    for all, or per worker; repeatable
+//   --kv-type auto|f32|f16   --weights auto|f32|bf16|f16|int8|int4
 //
 // Bad values end parsing with a CLI::ValidationError that says what was expected.
 void AddPlanFlags(CLI::App& app, v1::PlanOptions* options);

@@ -4,6 +4,7 @@
 #include <cctype>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 #include <span>
 
@@ -13,6 +14,9 @@
 
 namespace layercake {
 namespace {
+
+using Names = google::protobuf::RepeatedPtrField<std::string>;
+using SizeMap = google::protobuf::Map<std::string, uint64_t>;  // by worker, "" for the others
 
 constexpr int64_t kCpuReserveBytes = int64_t{64} << 20;
 constexpr int64_t kGpuReserveBytes = int64_t{256} << 20;
@@ -43,8 +47,7 @@ bool NaturalLess(const std::string& a, const std::string& b) {
   return a < b;
 }
 
-absl::Status CheckNames(const std::set<std::string>& known,
-                        const google::protobuf::RepeatedPtrField<std::string>& names,
+absl::Status CheckNames(const std::set<std::string>& known, const Names& names,
                         absl::string_view flag) {
   std::set<std::string> seen;
   for (const std::string& name : names) {
@@ -58,6 +61,14 @@ absl::Status CheckNames(const std::set<std::string>& known,
     }
   }
   return absl::OkStatus();
+}
+
+Names NamesIn(const SizeMap& sizes) {
+  Names names;
+  for (const auto& [name, bytes] : sizes) {
+    if (!name.empty()) *names.Add() = name;
+  }
+  return names;
 }
 
 absl::Status CheckOptions(std::span<const PlannerDevice> devices, const v1::PlanOptions& options) {
@@ -75,14 +86,15 @@ absl::Status CheckOptions(std::span<const PlannerDevice> devices, const v1::Plan
           absl::StrCat("--order and --exclude both name ", name, "; drop it from one"));
     }
   }
-  for (const auto& [name, bytes] : options.max_memory_bytes()) {
-    if (!name.empty() && !known.contains(name)) {
-      return absl::InvalidArgumentError(absl::StrCat("--max-memory names \"", name,
-                                                     "\", which is no worker here; there are ",
-                                                     absl::StrJoin(known, ", ")));
-    }
-  }
-  return absl::OkStatus();
+  LC_RETURN_IF_ERROR(CheckNames(known, NamesIn(options.max_memory_bytes()), "--max-memory"));
+  return CheckNames(known, NamesIn(options.reserve_bytes()), "--reserve");
+}
+
+// What `sizes` say of `worker`: its own entry, else that of every worker not named.
+std::optional<uint64_t> SizeFor(const SizeMap& sizes, const std::string& worker) {
+  auto size = sizes.find(worker);
+  if (size == sizes.end()) size = sizes.find("");
+  return size == sizes.end() ? std::nullopt : std::optional(size->second);
 }
 
 UsableDevice MakeUsable(const PlannerDevice& device, const v1::PlanOptions& options) {
@@ -90,10 +102,8 @@ UsableDevice MakeUsable(const PlannerDevice& device, const v1::PlanOptions& opti
   usable.name = device.name;
   usable.speed = SpeedOf(device.device, device.profile);
   uint64_t cap = device.device.cap_bytes();
-  const auto& caps = options.max_memory_bytes();
-  auto asked = caps.find(device.name);
-  if (asked == caps.end()) asked = caps.find("");
-  if (asked != caps.end()) cap = cap == 0 ? asked->second : std::min(cap, asked->second);
+  const std::optional<uint64_t> asked = SizeFor(options.max_memory_bytes(), device.name);
+  if (asked.has_value()) cap = cap == 0 ? *asked : std::min(cap, *asked);
   const uint64_t free = device.device.free_bytes();
   usable.available_bytes = static_cast<int64_t>(cap > 0 ? std::min(cap, free) : free);
   // A worker with a cap of its own reports no more than that as free.
@@ -152,9 +162,8 @@ void ShareHostMemory(std::span<const PlannerDevice* const> sources,
 
 int64_t ReserveOf(const PlannerDevice& source, const UsableDevice& device,
                   const v1::PlanOptions& options) {
-  if (options.has_reserve_bytes()) {
-    return static_cast<int64_t>(
-        std::min<uint64_t>(options.reserve_bytes(), device.available_bytes));
+  if (const std::optional<uint64_t> asked = SizeFor(options.reserve_bytes(), device.name)) {
+    return static_cast<int64_t>(std::min<uint64_t>(*asked, device.available_bytes));
   }
   const bool cuda = source.device.kind() == v1::DEVICE_KIND_CUDA;
   // A small cap is granted to be used: it gives up a tenth at most.

@@ -29,6 +29,19 @@ absl::StatusOr<std::string> NameOf(const Fleet& fleet, const std::string& name) 
   return workers.empty() ? name : std::string(workers[0]);
 }
 
+absl::Status NameWorkers(const Fleet& fleet, const char* flag,
+                         google::protobuf::Map<std::string, uint64_t>& sizes) {
+  google::protobuf::Map<std::string, uint64_t> named;
+  for (const auto& [given, bytes] : sizes) {
+    LC_ASSIGN_OR_RETURN(const std::string name, NameOf(fleet, given));
+    if (named.insert({name, bytes}).second) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat(flag, " names ", name, " twice, by its name and its GPU's UUID; drop one"));
+  }
+  sizes = std::move(named);
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<v1::PlanOptions> WithWorkerNames(const Fleet& fleet,
@@ -42,13 +55,8 @@ absl::StatusOr<v1::PlanOptions> WithWorkerNames(const Fleet& fleet,
   for (v1::PlanOptions::LayerRange& range : *named.mutable_manual()) {
     LC_ASSIGN_OR_RETURN(*range.mutable_worker(), NameOf(fleet, range.worker()));
   }
-  named.clear_max_memory_bytes();
-  for (const auto& [given, bytes] : options.max_memory_bytes()) {
-    LC_ASSIGN_OR_RETURN(const std::string name, NameOf(fleet, given));
-    if (named.mutable_max_memory_bytes()->insert({name, bytes}).second) continue;
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--max-memory caps ", name, " twice, by its name and its GPU's UUID; drop one"));
-  }
+  LC_RETURN_IF_ERROR(NameWorkers(fleet, "--max-memory", *named.mutable_max_memory_bytes()));
+  LC_RETURN_IF_ERROR(NameWorkers(fleet, "--reserve", *named.mutable_reserve_bytes()));
   return named;
 }
 

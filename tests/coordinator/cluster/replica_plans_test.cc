@@ -63,6 +63,7 @@ TEST(ReplicaPlansTest, WishesForAbsentWorkersAreDropped) {
   options.add_exclude("d");
   for (const char* name : {"a", "b"}) options.add_manual()->set_worker(name);
   for (const char* name : {"", "a", "b"}) (*options.mutable_max_memory_bytes())[name] = 1;
+  for (const char* name : {"", "a", "b"}) (*options.mutable_reserve_bytes())[name] = 1;
   const v1::PlanOptions here = OptionsForWorkers(options, {"b", "c"});
   EXPECT_THAT(here.order(), ElementsAre("b", "c"));
   EXPECT_THAT(here.exclude(), ElementsAre("b"));
@@ -71,6 +72,8 @@ TEST(ReplicaPlansTest, WishesForAbsentWorkersAreDropped) {
   EXPECT_EQ(here.manual(0).worker(), "b");
   EXPECT_EQ(here.max_memory_bytes_size(), 2);
   EXPECT_FALSE(here.max_memory_bytes().contains("a"));
+  EXPECT_EQ(here.reserve_bytes_size(), 2);
+  EXPECT_FALSE(here.reserve_bytes().contains("a"));
   EXPECT_EQ(OptionsForWorkers(options, {"a", "b", "c", "d"}).SerializeAsString().size(),
             options.SerializeAsString().size());
 }

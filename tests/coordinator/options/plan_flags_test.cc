@@ -63,16 +63,22 @@ TEST(PlanFlagsTest, MaxMemoryForAllAndByName) {
   EXPECT_EQ(options.max_memory_bytes().at("p106"), 6'000'000'000u);
 }
 
+TEST(PlanFlagsTest, ReserveForAllAndByName) {
+  const v1::PlanOptions options = Parse("--reserve 0 --reserve m40=1GiB,p106=300MB");
+  EXPECT_EQ(options.reserve_bytes().at(""), 0u);
+  EXPECT_EQ(options.reserve_bytes().at("m40"), 1u << 30);
+  EXPECT_EQ(options.reserve_bytes().at("p106"), 300'000'000u);
+}
+
 TEST(PlanFlagsTest, OrderExcludeAndLimits) {
   const v1::PlanOptions options = Parse(
-      "--order b,a --exclude c --context 4096 --batch 8 --step-tokens 128 --reserve 1MiB "
+      "--order b,a --exclude c --context 4096 --batch 8 --step-tokens 128 "
       "--kv-type f16 --replicas 2");
   EXPECT_THAT(options.order(), ElementsAre("b", "a"));
   EXPECT_THAT(options.exclude(), ElementsAre("c"));
   EXPECT_EQ(options.context_tokens(), 4096);
   EXPECT_EQ(options.batch_sequences(), 8);
   EXPECT_EQ(options.step_tokens(), 128);
-  EXPECT_EQ(options.reserve_bytes(), 1u << 20);
   EXPECT_EQ(options.kv_type(), v1::KV_TYPE_F16);
   EXPECT_EQ(options.replicas(), 2);
 }
@@ -99,6 +105,9 @@ TEST(PlanFlagsTest, BadValuesSayWhatWasExpected) {
   EXPECT_THAT(ParseError("--layers a=0-99999999999"), HasSubstr("worker=first-last"));
   EXPECT_THAT(ParseError("--max-memory 4parsecs"), HasSubstr("not a size"));
   EXPECT_THAT(ParseError("--max-memory a=1GiB,a=2GiB"), HasSubstr("twice for a"));
+  EXPECT_THAT(ParseError("--reserve much"), HasSubstr("not a size"));
+  EXPECT_THAT(ParseError("--reserve 1GiB,2GiB"), HasSubstr("twice for all"));
+  EXPECT_THAT(ParseError("--reserve =1GiB"), HasSubstr("no worker before the ="));
   EXPECT_THAT(ParseError("--order a,,b"), HasSubstr("empty item"));
   EXPECT_THAT(ParseError("--context 0"), HasSubstr("at least 1"));
   EXPECT_THAT(ParseError("--replicas 0"), HasSubstr("at least 1"));

@@ -66,7 +66,10 @@ Case RandomCase(std::mt19937& random) {
   if (Draw(random, 0, 3) == 0) {
     (*c.options.mutable_max_memory_bytes())[""] = Draw(random, 300, 2000) * 1024;
   }
-  if (Draw(random, 0, 1) == 0) c.options.set_reserve_bytes(Draw(random, 0, 50) * 1024);
+  for (const char* name : {"", "d0", "d1"}) {
+    if (Draw(random, 0, 2) > 0 || (*name == 'd' && name[1] - '0' >= num_devices)) continue;
+    (*c.options.mutable_reserve_bytes())[name] = Draw(random, 0, 50) * 1024;
+  }
   c.options.set_context_tokens(Draw(random, 1, 256));
   c.options.set_batch_sequences(Draw(random, 1, 8));
   c.options.set_step_tokens(Draw(random, 8, 64));
@@ -91,11 +94,13 @@ int64_t Available(const Case& c, const PlannerDevice& device) {
 
 int64_t Reserve(const Case& c, const PlannerDevice& device) {
   const int64_t available = Available(c, device);
-  if (!c.options.has_reserve_bytes()) {
-    return std::min(available / 10,
-                    int64_t{device.device.kind() == v1::DEVICE_KIND_CPU ? 64 : 256} << 20);
+  for (const std::string& name : {device.name, std::string()}) {
+    const auto asked = c.options.reserve_bytes().find(name);
+    if (asked == c.options.reserve_bytes().end()) continue;
+    return std::min(available, static_cast<int64_t>(asked->second));
   }
-  return std::min(available, static_cast<int64_t>(c.options.reserve_bytes()));
+  return std::min(available / 10,
+                  int64_t{device.device.kind() == v1::DEVICE_KIND_CPU ? 64 : 256} << 20);
 }
 
 // Bytes of a row-major f32 matrix as the format of a checkpoint has it, and as workers hold it: in

@@ -292,6 +292,8 @@ INSTANTIATE_TEST_SUITE_P(
                 "both name a"},
         BadCase{"AllExcluded", [](auto& o) { o.add_exclude("a"), o.add_exclude("b"); },
                 "leaves no worker"},
+        BadCase{"UnknownReserve", [](auto& o) { (*o.mutable_reserve_bytes())["x"] = 1; },
+                "--reserve names \"x\", which is no worker here"},
         BadCase{"UnknownCap", [](auto& o) { (*o.mutable_max_memory_bytes())["x"] = 1; },
                 "--max-memory names \"x\""},
         BadCase{"SplitCount",

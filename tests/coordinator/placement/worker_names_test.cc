@@ -24,12 +24,14 @@ TEST(WorkerNamesTest, UuidsAndTheirBeginningsStandForWorkers) {
   options.add_manual()->set_worker("GPU-3f2b");
   (*options.mutable_max_memory_bytes())["GPU-3f2a"] = 7;
   (*options.mutable_max_memory_bytes())[""] = 9;
+  (*options.mutable_reserve_bytes())["GPU-3f2b"] = 5;
   LC_ASSERT_OK_AND_ASSIGN(const v1::PlanOptions named, WithWorkerNames(TwoCards(), options));
   EXPECT_THAT(named.order(), ElementsAre("p106", "m40"));
   EXPECT_THAT(named.exclude(), ElementsAre("m40"));
   EXPECT_EQ(named.manual(0).worker(), "p106");
   EXPECT_EQ(named.max_memory_bytes().at("m40"), 7u);
   EXPECT_EQ(named.max_memory_bytes().at(""), 9u);
+  EXPECT_EQ(named.reserve_bytes().at("p106"), 5u);
 }
 
 TEST(WorkerNamesTest, AmbiguousBeginningsAndDoubleCapsAreRefused) {
@@ -40,8 +42,9 @@ TEST(WorkerNamesTest, AmbiguousBeginningsAndDoubleCapsAreRefused) {
   options.clear_exclude();
   (*options.mutable_max_memory_bytes())["GPU-3f2a"] = 7;
   (*options.mutable_max_memory_bytes())["m40"] = 8;
-  EXPECT_THAT(WithWorkerNames(TwoCards(), options),
-              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("caps m40 twice")));
+  EXPECT_THAT(
+      WithWorkerNames(TwoCards(), options),
+      StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("--max-memory names m40 twice")));
 }
 
 TEST(WorkerNamesTest, UnknownUuidsAreLeftForThePlannerToName) {

@@ -126,7 +126,7 @@ class CutsTest(harness.ClusterTest):
         draw = random.Random(2)
         prompts = [[draw.randrange(256) for _ in range(20)] for _ in range(12)]
         path = harness.GOLDEN_MODELS / model
-        options = dict(context_tokens=256, reserve_bytes=0, exclude=["w1", "w2"])
+        options = dict(context_tokens=256, reserve_bytes={"": 0}, exclude=["w1", "w2"])
         self.cluster.load(path, **options)
         alone = [list(self.greedy(prompt, 200).token_ids) for prompt in prompts]
         plan = self.cluster.status().plan
