@@ -36,6 +36,12 @@ function(layercake_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()
 
+# What an entry of ctest may take; sanitizers make it slow.
+set(LAYERCAKE_TEST_SECONDS 600)
+if(LAYERCAKE_SANITIZE)
+  set(LAYERCAKE_TEST_SECONDS 3600)
+endif()
+
 # layercake_test(NAME LABEL unit|integration|golden SOURCES a_test.cc ... DEPS target ...)
 # One binary and one ctest entry per room; the binary prints each test by name.
 function(layercake_test name)
@@ -45,7 +51,7 @@ function(layercake_test name)
   target_compile_definitions(${name} PRIVATE
     LAYERCAKE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LAYERCAKE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT 600)
+  set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${LAYERCAKE_TEST_SECONDS})
 endfunction()
 
 # layercake_protos(NAME a.proto ...): messages and gRPC stubs, without our warning flags.

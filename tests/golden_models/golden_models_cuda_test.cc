@@ -15,6 +15,7 @@
 #include "tests/testing/stage_pipeline.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/test_card.h"
+#include "worker/device/cuda_device.h"
 
 namespace layercake {
 namespace {
@@ -35,6 +36,9 @@ class GoldenModelsCudaTest : public ::testing::TestWithParam<std::string> {
     limits_.max_step_tokens = 64;
     limits_.max_context_tokens = kGoldenBlocks * limits_.block_size_tokens;
   }
+
+  // Of the logits' root mean square. Tensor cores take activations to 2^-18 of themselves.
+  double Tolerance() const { return AsCuda(*cuda_).tier().tensor_cores ? 2e-4 : 2e-5; }
 
   std::unique_ptr<StagePipeline> Load(const std::vector<int64_t>& cuts,
                                       const std::vector<Device*>& devices) {
@@ -64,7 +68,7 @@ TEST_P(GoldenModelsCudaTest, GreedyIdsAreTransformers) {
       squares += double{expected[i]} * expected[i];
       difference = std::max(difference, std::abs(double{actual[i]} - expected[i]));
     }
-    EXPECT_LT(difference, 2e-5 * std::sqrt(squares / static_cast<double>(expected.size())));
+    EXPECT_LT(difference, Tolerance() * std::sqrt(squares / static_cast<double>(expected.size())));
   }
 }
 

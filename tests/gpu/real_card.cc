@@ -3,7 +3,7 @@
 namespace layercake {
 
 // The first that CUDA_VISIBLE_DEVICES leaves.
-std::unique_ptr<Device> TestCard() {
+std::unique_ptr<Device> TestCard(int) {
   auto device = Device::CreateCuda(0);
   CHECK(device.ok()) << device.status();
   return *std::move(device);

@@ -87,6 +87,9 @@ LAYERCAKE_DEVICE float __int_as_float(int x) { return LayercakeBits<float>(x); }
 LAYERCAKE_DEVICE float __uint_as_float(unsigned int x) { return LayercakeBits<float>(x); }
 LAYERCAKE_DEVICE int __float_as_int(float x) { return LayercakeBits<int>(x); }
 LAYERCAKE_DEVICE unsigned int __float_as_uint(float x) { return LayercakeBits<unsigned int>(x); }
+LAYERCAKE_DEVICE unsigned int __byte_perm(unsigned int x, unsigned int y, unsigned int selector) {
+  return __nvvm_prmt(x, y, selector);
+}
 
 LAYERCAKE_DEVICE void __syncwarp(unsigned int mask = 0xffffffff) { __nvvm_bar_warp_sync(mask); }
 LAYERCAKE_DEVICE int __syncthreads_or(int predicate) { return __nvvm_bar0_or(predicate); }

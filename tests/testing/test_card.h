@@ -12,8 +12,9 @@
 
 namespace layercake {
 
+// An emulated one is of this compute capability (61 for 6.1), a real one of its own.
 // REQUIRES: no other one is there.
-std::unique_ptr<Device> TestCard();
+std::unique_ptr<Device> TestCard(int compute_capability = 80);
 
 // Emulation is slow: such tests do less there.
 bool CardIsEmulated();

@@ -3,12 +3,17 @@
 namespace layercake {
 namespace {
 
+constexpr absl::string_view kPlain = "f16, bf16 and integer storage, f32 arithmetic";
+constexpr absl::string_view kUnusedCores =
+    "f16, bf16 and integer storage, f32 arithmetic; its tensor cores, which lack bf16, are not "
+    "used";
+constexpr absl::string_view kTensorCores =
+    "f16, bf16 and integer storage, products on tensor cores in pieces of bf16, f32 sums";
+
 constexpr CudaTier kTiers[] = {
-    {52, "5.2", "f16 and bf16 storage, f32 arithmetic"},
-    {61, "6.1", "f16 and bf16 storage, f32 arithmetic"},
-    {70, "7.x", "f16 and bf16 storage, f32 arithmetic; tensor cores are not used yet"},
-    {80, "8.x", "f16 and bf16 storage, f32 arithmetic; tensor cores are not used yet"},
-    {90, "9.0", "f16 and bf16 storage, f32 arithmetic; tensor cores are not used yet"},
+    {52, "5.2", kPlain, false},       {61, "6.1", kPlain, false},
+    {70, "7.x", kUnusedCores, false}, {80, "8.x", kTensorCores, true},
+    {90, "9.0", kTensorCores, true},
 };
 
 }  // namespace

@@ -79,6 +79,9 @@ struct PagedAttentionArgs {
 int PackRowsCuda(const PackRowsArgs& args, CUstream_st* stream);
 int LookUpRowsCuda(const LookUpArgs& args, CUstream_st* stream);
 int MatMulCuda(const MatMulArgs& args, CUstream_st* stream);
+// On tensor cores, from compute capability 8.0 on. REQUIRES: the weights are 16-bit numbers, or
+// integers in groups of at least 16 inputs.
+int MatMulTensorCuda(const MatMulArgs& args, CUstream_st* stream);
 // x += y (where y is not null), then out = x / rms(x) * weight; `out` may be y or x.
 int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, float epsilon,
                    const FloatRows& out, CUstream_st* stream);
@@ -93,6 +96,7 @@ struct CudaKernels {
   decltype(&PackRowsCuda) pack_rows;
   decltype(&LookUpRowsCuda) look_up_rows;
   decltype(&MatMulCuda) matmul;
+  decltype(&MatMulTensorCuda) matmul_tensor;
   decltype(&AddRmsNormCuda) add_rms_norm;
   decltype(&AddCuda) add;
   decltype(&SwiGluCuda) swiglu;

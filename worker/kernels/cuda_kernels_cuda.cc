@@ -7,6 +7,7 @@ const CudaKernels& GetCudaKernels() {
       .pack_rows = &PackRowsCuda,
       .look_up_rows = &LookUpRowsCuda,
       .matmul = &MatMulCuda,
+      .matmul_tensor = &MatMulTensorCuda,
       .add_rms_norm = &AddRmsNormCuda,
       .add = &AddCuda,
       .swiglu = &SwiGluCuda,

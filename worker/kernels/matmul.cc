@@ -23,6 +23,13 @@ int64_t RowsPerPiece(int64_t rows, int64_t inputs, int64_t panels, int threads) 
   return std::min(rows, most);
 }
 
+// See MatMulTensorCuda.
+bool SuitsTensorCores(const PackedMatrix& weights) {
+  constexpr int kMinGroupShift = 4;
+  if (weights.grouped().bits == 0) return weights.dtype() != DType::kF32;
+  return weights.grouped().group_shift >= kMinGroupShift;
+}
+
 }  // namespace
 
 void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
@@ -32,7 +39,9 @@ void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
   CHECK_EQ(x.rows, out.rows);
   CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
   if (device.kind() == DeviceKind::kCuda) {
-    return LaunchOn(device, "a matrix product", &CudaKernels::matmul,
+    const bool on_tensor_cores = AsCuda(device).tier().tensor_cores && SuitsTensorCores(weights);
+    return LaunchOn(device, "a matrix product",
+                    on_tensor_cores ? &CudaKernels::matmul_tensor : &CudaKernels::matmul,
                     MatMulArgs{.x = x.Row(0),
                                .x_stride = x.stride,
                                .rows = x.rows,

@@ -9,12 +9,12 @@ namespace layercake {
 // out = x · weightsᵀ + bias.
 //   x: [rows, inputs] f32.   out: [rows, outputs] f32, apart from `x`.
 //   bias: f32, weights.outputs() of them, padded to whole panels; null for none.
-// Where the weights are integers, w is the number they stand for, and k counts in the matrix's order.
-// On a CPU every element starts at its bias (or 0) and adds x[k] * w[k] by fused multiply-add in
-// f32 for k ascending, whatever `rows` is: bitwise the same on every instruction set. Returns when
-// done. On a CUDA device it is 64 such chains joined in one fixed tree, whatever `rows` is; it runs
-// in the device's stream.
-// REQUIRES: the shapes fit, rows >= 1.
+// Where the weights are integers, w is the number they stand for, and k counts in the matrix's
+// order. On a CPU every element starts at its bias (or 0) and adds x[k] * w[k] by fused
+// multiply-add in f32 for k ascending, whatever `rows` is: bitwise the same on every instruction
+// set. Returns when done. On a CUDA device it is 64 such chains joined in one fixed tree, or on
+// tensor cores 8 runs of inputs in order, x taken to 2^-18 of itself, whatever `rows` is; it runs
+// in the device's stream. REQUIRES: the shapes fit, rows >= 1.
 void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
             const TensorView& out, Device& device);
 

@@ -43,4 +43,49 @@ __device__ __forceinline__ uint16_t FloatToHalfBits(float x) {
   return bits;
 }
 
+// What follows is of compute capability 8.0 and newer; kernels for older cards do not call it.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+
+// Two f32 as bf16, to nearest even, `low` in the lower half.
+__device__ __forceinline__ uint32_t PackBF16(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
+// a - b of two pairs of bf16.
+__device__ __forceinline__ uint32_t SubtractBF16(uint32_t a, uint32_t b) {
+  constexpr uint32_t kMinusOnes = 0xbf80bf80u;
+  uint32_t difference;
+  asm("fma.rn.bf16x2 %0, %1, %2, %3;" : "=r"(difference) : "r"(b), "r"(kMinusOnes), "r"(a));
+  return difference;
+}
+
+// d += a · b on the tensor cores: a warp's bf16 matrices of 16 x 16 and 16 x 8, and their product
+// in f32; lanes hold parts of them as PTX's mma.m16n8k16 has it. For whole warps.
+__device__ __forceinline__ void MultiplyAddBF16(const uint32_t (&a)[4], const uint32_t (&b)[2],
+                                                float (&d)[4]) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+#else
+
+__device__ __forceinline__ uint32_t PackBF16(float, float) {
+  asm volatile("trap;");
+  return 0;
+}
+__device__ __forceinline__ uint32_t SubtractBF16(uint32_t, uint32_t) {
+  asm volatile("trap;");
+  return 0;
+}
+__device__ __forceinline__ void MultiplyAddBF16(const uint32_t (&)[4], const uint32_t (&)[2],
+                                                float (&)[4]) {
+  asm volatile("trap;");
+}
+
+#endif
+
 }  // namespace layercake

@@ -3,7 +3,9 @@
 
 namespace layercake {
 
-std::unique_ptr<Device> TestCard() { return EmulatedDevice(); }
+std::unique_ptr<Device> TestCard(int compute_capability) {
+  return EmulatedDevice({.major = compute_capability / 10, .minor = compute_capability % 10});
+}
 
 bool CardIsEmulated() { return true; }
 

@@ -12,6 +12,7 @@
 #include "tests/testing/random_integers.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/test_card.h"
+#include "worker/device/cuda_device.h"
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/embedding.h"
 #include "worker/kernels/matmul.h"
@@ -25,7 +26,9 @@ constexpr DType kTypes[] = {DType::kF32, DType::kF16, DType::kBF16};
 
 class CudaKernelsTest : public ::testing::Test {
  protected:
-  CudaKernelsTest() : device_(TestCard()) { ShuffleThreads(random_.Bits()); }
+  explicit CudaKernelsTest(int compute_capability = 80) : device_(TestCard(compute_capability)) {
+    ShuffleThreads(random_.Bits());
+  }
 
   TensorView View(const Buffer& buffer, int64_t rows, int64_t cols) {
     return F32View(buffer.As<float>(), rows, cols);
@@ -137,6 +140,24 @@ TEST_F(CudaKernelsTest, EmbeddingsAreRowsOfTheTable) {
   }
 }
 
+// Without tensor cores and with them.
+class CudaProductsTest : public CudaKernelsTest, public ::testing::WithParamInterface<int> {
+ protected:
+  CudaProductsTest() : CudaKernelsTest(GetParam()) {}
+
+  // Of the terms' magnitudes: two pieces of bf16 are a number to 2^-18 of it, inputs and f16
+  // weights.
+  double Tolerance() const { return AsCuda(*device_).tier().tensor_cores ? 0x1p-17 + 1e-6 : 1e-6; }
+};
+
+INSTANTIATE_TEST_SUITE_P(Tiers, CudaProductsTest, ::testing::Values(61, 80),
+                         ::testing::PrintToStringParamName());
+
+// Up to a few tiles of rows, and more now and then.
+int64_t DrawRows(RandomInput& random, int seed) {
+  return 1 + random.Below(seed % 5 == 4 ? 150 : 20);
+}
+
 struct Product {
   int64_t outputs, inputs;
   std::vector<float> weights, bias;
@@ -160,10 +181,10 @@ Product MakeProduct(RandomInput& random, DType dtype, Device& device) {
   return p;
 }
 
-TEST_F(CudaKernelsTest, ProductsAreNearThoseInDouble) {
+TEST_P(CudaProductsTest, ProductsAreNearThoseInDouble) {
   for (int seed = 0; seed < 2 * kSeeds; ++seed) {
     const Product p = MakeProduct(random_, kTypes[seed % 3], *device_);
-    const int64_t rows = 1 + random_.Below(20);
+    const int64_t rows = DrawRows(random_, seed);
     const auto x = random_.Normal(rows * p.inputs);
     const Buffer on_x = Upload(*device_, x);
     const Buffer out = Upload(*device_, std::vector<float>(rows * p.outputs));
@@ -178,19 +199,20 @@ TEST_F(CudaKernelsTest, ProductsAreNearThoseInDouble) {
         sum += term;
         magnitude += std::abs(term);
       }
-      ASSERT_NEAR(values[i], sum, 1e-6 * magnitude) << random_.seed();
+      ASSERT_NEAR(values[i], sum, Tolerance() * magnitude) << random_.seed();
     }
   }
 }
 
-TEST_F(CudaKernelsTest, ARowsProductDoesNotDependOnTheOtherRows) {
+TEST_P(CudaProductsTest, ARowsProductDoesNotDependOnTheOtherRows) {
   for (int seed = 0; seed < kSeeds; ++seed) {
     const Product p = MakeProduct(random_, kTypes[seed % 3], *device_);
-    const auto x = random_.Normal(19 * p.inputs);
+    const int64_t most = seed % 5 == 4 ? 130 : 19;
+    const auto x = random_.Normal(most * p.inputs);
     const Buffer on_x = Upload(*device_, x);
-    const Buffer out = Upload(*device_, std::vector<float>(19 * p.outputs));
+    const Buffer out = Upload(*device_, std::vector<float>(most * p.outputs));
     std::vector<float> expected;
-    for (const int64_t rows : {19, 1, 2, 3, 8}) {
+    for (const int64_t rows : {most, most / 2, int64_t{1}, int64_t{2}, int64_t{3}, int64_t{8}}) {
       MatMul(View(on_x, rows, p.inputs), p.matrix, nullptr, View(out, rows, p.outputs), *device_);
       const auto values = Download(*device_, out, rows * p.outputs);
       if (expected.empty()) expected = values;
@@ -200,18 +222,19 @@ TEST_F(CudaKernelsTest, ARowsProductDoesNotDependOnTheOtherRows) {
   }
 }
 
-TEST_F(CudaKernelsTest, ProductsOfIntegersAreNearThoseInDoubleWhateverTheRows) {
+TEST_P(CudaProductsTest, ProductsOfIntegersAreNearThoseInDoubleWhateverTheRows) {
   for (const Quantization& format : IntegerFormats()) {
     const int64_t outputs = 1 + random_.Below(150), inputs = 1 + random_.Below(400);
     const RandomIntegers integers(random_, outputs, inputs, format,
                                   random_.Below(2) == 0 ? DType::kF16 : DType::kBF16);
     const PackedMatrix matrix = integers.Pack(*device_);
-    const auto x = random_.Normal(11 * inputs);
+    const int64_t most = random_.Below(8) == 0 ? 75 : 11;
+    const auto x = random_.Normal(most * inputs);
     const auto bias = random_.Normal((outputs + 63) / 64 * 64);
     const Buffer on_x = Upload(*device_, x), on_bias = Upload(*device_, bias);
-    const Buffer out = Upload(*device_, std::vector<float>(11 * outputs));
+    const Buffer out = Upload(*device_, std::vector<float>(most * outputs));
     std::vector<float> expected;
-    for (const int64_t rows : {11, 1, 2, 4}) {
+    for (const int64_t rows : {most, int64_t{1}, int64_t{2}, int64_t{4}, int64_t{10}}) {
       MatMul(View(on_x, rows, inputs), matrix, on_bias.As<float>(), View(out, rows, outputs),
              *device_);
       const auto values = Download(*device_, out, rows * outputs);
@@ -219,7 +242,7 @@ TEST_F(CudaKernelsTest, ProductsOfIntegersAreNearThoseInDoubleWhateverTheRows) {
       ASSERT_TRUE(SameBits(values, {expected.begin(), expected.begin() + rows * outputs}))
           << rows << " rows, " << FormatText(format) << ", seed " << random_.seed();
     }
-    for (int64_t i = 0; i < 11 * outputs; ++i) {
+    for (int64_t i = 0; i < most * outputs; ++i) {
       const int64_t r = i / outputs, o = i % outputs;
       double sum = bias[o], magnitude = 1;
       for (int64_t k = 0; k < inputs; ++k) {
@@ -228,7 +251,7 @@ TEST_F(CudaKernelsTest, ProductsOfIntegersAreNearThoseInDoubleWhateverTheRows) {
         sum += term;
         magnitude += std::abs(term);
       }
-      ASSERT_NEAR(expected[i], sum, 1e-6 * magnitude)
+      ASSERT_NEAR(expected[i], sum, Tolerance() * magnitude)
           << FormatText(format) << ", seed " << random_.seed();
     }
   }

@@ -150,6 +150,15 @@ template <typename T>
 T __ldg(const T* from) {
   return *from;
 }
+// Four of the eight bytes of `y` and `x`, as the selector's digits say.
+inline unsigned int __byte_perm(unsigned int x, unsigned int y, unsigned int selector) {
+  const uint64_t bytes = uint64_t{y} << 32 | x;
+  unsigned int picked = 0;
+  for (int i = 0; i < 4; ++i) {
+    picked |= static_cast<unsigned int>(bytes >> ((selector >> (4 * i) & 7) * 8) & 0xff) << (8 * i);
+  }
+  return picked;
+}
 inline float __int_as_float(int bits) { return std::bit_cast<float>(bits); }
 inline int __float_as_int(float x) { return std::bit_cast<int>(x); }
 inline float __uint_as_float(unsigned int bits) { return std::bit_cast<float>(bits); }

@@ -28,4 +28,55 @@ T& SharedAs() {
 inline float HalfBitsToFloat(uint16_t bits) { return ToFloat(Half{bits}); }
 inline uint16_t FloatToHalfBits(float x) { return ToHalf(x).bits; }
 
+inline uint32_t PackBF16(float low, float high) {
+  return ToBFloat16(low).bits | static_cast<uint32_t>(ToBFloat16(high).bits) << 16;
+}
+inline float LowBF16(uint32_t pair) { return std::bit_cast<float>(pair << 16); }
+inline float HighBF16(uint32_t pair) { return std::bit_cast<float>(pair & 0xffff0000u); }
+inline uint32_t SubtractBF16(uint32_t a, uint32_t b) {
+  return PackBF16(LowBF16(a) - LowBF16(b), HighBF16(a) - HighBF16(b));
+}
+
+// Sums in double, rounded once; what a card's tensor cores round in between is not specified.
+inline void MultiplyAddBF16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&d)[4],
+                            const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  struct Payload {
+    const uint32_t* a;
+    const uint32_t* b;
+    float* d;
+  } payload = {a, b, d};
+  simt::WarpCollective(
+      "mma.m16n8k16", 0xffffffff, &payload,
+      [](void* const* payloads, uint32_t) {
+        float left[16][16];
+        float right[16][8];
+        for (int lane = 0; lane < 32; ++lane) {
+          const auto* part = static_cast<const Payload*>(payloads[lane]);
+          const int group = lane / 4;
+          const int k = lane % 4 * 2;
+          for (int i = 0; i < 4; ++i) {
+            float* const to = &left[group + i % 2 * 8][k + i / 2 * 8];
+            to[0] = LowBF16(part->a[i]);
+            to[1] = HighBF16(part->a[i]);
+          }
+          for (int i = 0; i < 2; ++i) {
+            right[k + i * 8][group] = LowBF16(part->b[i]);
+            right[k + i * 8 + 1][group] = HighBF16(part->b[i]);
+          }
+        }
+        for (int lane = 0; lane < 32; ++lane) {
+          float* const sums = static_cast<Payload*>(payloads[lane])->d;
+          for (int i = 0; i < 4; ++i) {
+            double sum = sums[i];
+            for (int k = 0; k < 16; ++k) {
+              sum += double{left[lane / 4 + i / 2 * 8][k]} * right[k][lane % 4 * 2 + i % 2];
+            }
+            sums[i] = static_cast<float>(sum);
+          }
+        }
+        return std::string();
+      },
+      file, line);
+}
+
 }  // namespace layercake
