@@ -79,6 +79,10 @@ std::vector<LayerTensor> LayerTensors(const ModelConfig& config, int64_t layer) 
   add("self_attn.k_proj", {kv, hidden}, config.qkv_bias, "self_attn.q_proj");
   add("self_attn.v_proj", {kv, hidden}, config.qkv_bias, "self_attn.q_proj");
   add("self_attn.o_proj", {hidden, q}, config.output_bias, "self_attn.o_proj");
+  if (config.qk_norm == ModelConfig::QkNorm::kPerHead) {
+    add("self_attn.q_norm", {config.head_dim});
+    add("self_attn.k_norm", {config.head_dim});
+  }
   add("post_attention_layernorm", {hidden});
   add("mlp.gate_proj", {inner, hidden}, config.mlp_bias, "mlp.gate_proj");
   add("mlp.up_proj", {inner, hidden}, config.mlp_bias, "mlp.gate_proj");

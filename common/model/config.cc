@@ -111,8 +111,9 @@ absl::StatusOr<ModelConfig> ParseModelConfig(absl::string_view config_json) {
   if (!bos_ids.empty()) config.bos_id = bos_ids[0];
   LC_RETURN_IF_ERROR(fields.status());
   if (!family->runnable) {
-    config.not_runnable = absl::StrCat("config.json: workers compute llama and qwen2, not ",
-                                       family->model_type, " yet; layercake plan can size it");
+    config.not_runnable =
+        absl::StrCat("config.json: workers compute ", RunnableFamilies(), ", not ",
+                     family->model_type, " yet; layercake plan can size it");
   } else if (const absl::Status status = CheckComputed(fields, config);
              absl::IsUnimplemented(status)) {
     config.not_runnable = std::string(status.message());

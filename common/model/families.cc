@@ -200,8 +200,8 @@ void ReadErnie45Moe(FieldReader& fields, ModelConfig& config) {
 constexpr Family kFamilies[] = {
     {"llama", "LlamaForCausalLM", true, ReadLlama},
     {"qwen2", "Qwen2ForCausalLM", true, ReadQwen2},
-    {"mistral", "MistralForCausalLM", false, ReadLlama},
-    {"qwen3", "Qwen3ForCausalLM", false, ReadQwen3},
+    {"mistral", "MistralForCausalLM", true, ReadLlama},
+    {"qwen3", "Qwen3ForCausalLM", true, ReadQwen3},
     {"chatglm", "ChatGLMModel", false, ReadChatGlm},
     {"glm4", "Glm4ForCausalLM", false, ReadGlm4},
     {"mixtral", "MixtralForCausalLM", false, ReadMixtral},
@@ -220,6 +220,14 @@ std::string KnownFamilies() {
 }
 
 }  // namespace
+
+std::string RunnableFamilies() {
+  std::vector<const char*> types;
+  for (const Family& family : kFamilies) {
+    if (family.runnable) types.push_back(family.model_type);
+  }
+  return absl::StrJoin(types, ", ");
+}
 
 absl::StatusOr<const Family*> FindFamily(FieldReader& fields) {
   const std::string type = fields.String("model_type", "");

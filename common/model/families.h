@@ -2,6 +2,8 @@
 
 // The families of models that config.json may describe. For this room's sources only.
 
+#include <string>
+
 #include "absl/status/statusor.h"
 #include "common/model/config.h"
 #include "common/model/json_object.h"
@@ -15,6 +17,9 @@ struct Family {
   // Sets dimensions and what else tells a layer of this family from others'.
   void (*read)(FieldReader& fields, ModelConfig& config);
 };
+
+// model_type of those that are runnable, as in "llama, qwen2".
+std::string RunnableFamilies();
 
 // The family that model_type, or without it the first of "architectures", names.
 // Errors: DataLoss; Unimplemented (unknown: names it and lists what is known).

@@ -92,14 +92,16 @@ absl::Status ReadRope(FieldReader& fields, ModelConfig& config) {
 
 // Sliding windows are not computed; one that no sequence can outgrow does not matter.
 absl::Status CheckSlidingWindow(FieldReader& fields, const ModelConfig& config) {
-  if (config.architecture != "qwen2" || !fields.Bool("use_sliding_window", false)) {
-    return fields.status();
-  }
+  const bool mistral = config.architecture == "mistral";  // there a window is used if it is given
+  const bool qwen = config.architecture == "qwen2" || config.architecture == "qwen3";
+  if (!mistral && !(qwen && fields.Bool("use_sliding_window", false))) return fields.status();
   const int64_t window = fields.Int("sliding_window", 0, kMaxId, kMaxId);
   if (window >= config.max_context_tokens) return fields.status();
   int64_t windowed = 0;
   if (const json* types = fields.Find("layer_types"); types != nullptr && types->is_array()) {
     for (const json& type : *types) windowed += type == "sliding_attention";
+  } else if (mistral) {
+    windowed = config.num_layers;
   } else {
     windowed =
         std::max<int64_t>(0, config.num_layers - fields.Int("max_window_layers", 0, kMaxId, 28));

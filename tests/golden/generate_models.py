@@ -26,7 +26,9 @@ import tokenizers
 import torch
 import transformers
 from transformers.models.llama import modeling_llama
+from transformers.models.mistral import modeling_mistral
 from transformers.models.qwen2 import modeling_qwen2
+from transformers.models.qwen3 import modeling_qwen3
 
 from model_specs import LENGTHS, SPECS
 from quantize import quantize
@@ -63,9 +65,9 @@ def make_weights(config, extras, rng):
         if bias:
             weights[name + ".bias"] = normal(rng, rows, 0.3)
 
-    def norm(name):
+    def norm(name, size=hidden):
         weights[name + ".weight"] = torch.from_numpy(
-            rng.uniform(0.5, 1.5, hidden).astype(np.float32)
+            rng.uniform(0.5, 1.5, size).astype(np.float32)
         )
 
     weights["model.embed_tokens.weight"] = normal(rng, (vocab, hidden), 0.15)
@@ -80,6 +82,9 @@ def make_weights(config, extras, rng):
         linear(layer + "mlp.down_proj", hidden, inter, 0.7, mlp_bias)
         norm(layer + "input_layernorm")
         norm(layer + "post_attention_layernorm")
+        if config["model_type"] == "qwen3":
+            norm(layer + "self_attn.q_norm", head_dim)
+            norm(layer + "self_attn.k_norm", head_dim)
         if extras.get("inv_freq"):
             weights[layer + "self_attn.rotary_emb.inv_freq"] = 1.0 / (
                 10000.0 ** (torch.arange(0, head_dim, 2).float() / head_dim)
@@ -192,7 +197,7 @@ def rounded_kv_attention(original):
 class RoundedKv:
     """Within it, attention reads K and V rounded to float16."""
 
-    MODULES = (modeling_llama, modeling_qwen2)
+    MODULES = (modeling_llama, modeling_mistral, modeling_qwen2, modeling_qwen3)
 
     def __enter__(self):
         self.originals = [m.eager_attention_forward for m in self.MODULES]

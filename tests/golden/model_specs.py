@@ -107,6 +107,17 @@ def _new_qwen2(**kwargs):
     return {**config, **kwargs}
 
 
+def _new_qwen3(**kwargs):
+    config = _new_qwen2(**kwargs)
+    return {**config, "architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "attention_bias": False}
+
+
+def _old_mistral(**kwargs):
+    config = _old_llama(rope_theta=1000000.0, **kwargs)
+    del config["pretraining_tp"], config["rope_scaling"]
+    return {**config, "architectures": ["MistralForCausalLM"], "model_type": "mistral"}
+
+
 def _gptq(bits, group, sym=True, desc_act=False, **kwargs):
     return {
         "quant_method": "gptq",
@@ -342,6 +353,22 @@ SPECS = {
         config=_new_qwen2(dtype="float16", **_shape(263, 44, 94, 3, 4, 2, 20)),
         dtype="f16",
         ablations=[],
+    ),
+    # Qwen3 form: queries and keys normed by head, explicit head_dim, tied, bf16.
+    "qwen3-tied": dict(
+        config=_new_qwen3(
+            dtype="bfloat16", **{**_shape(263, 52, 118, 4, 6, 2, 16), "tie_word_embeddings": True}
+        ),
+        dtype="bf16",
+        ablations=[{"rms_norm_eps": 0.5}],
+    ),
+    # Mistral form from v0.2 on: no window, grouped queries, untied, bf16, transformers 4 form.
+    "mistral-gqa": dict(
+        config=_old_mistral(
+            torch_dtype="bfloat16", sliding_window=None, **_shape(263, 40, 106, 3, 4, 2)
+        ),
+        dtype="bf16",
+        ablations=[{"sliding_window": 16}],
     ),
     # GPTQ as most published models have it: symmetric, groups in order.
     "qwen2-gptq-int4": dict(

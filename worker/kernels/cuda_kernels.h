@@ -85,6 +85,9 @@ int MatMulTensorCuda(const MatMulArgs& args, CUstream_st* stream);
 // x += y (where y is not null), then out = x / rms(x) * weight; `out` may be y or x.
 int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, float epsilon,
                    const FloatRows& out, CUstream_st* stream);
+// Every `head_dim` columns of a row by themselves, in place.
+int RmsNormHeadsCuda(const FloatRows& x, int64_t head_dim, const float* weight, float epsilon,
+                     CUstream_st* stream);
 int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream);
 int SwiGluCuda(const FloatRows& gate, const FloatRows& up, CUstream_st* stream);
 int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream);
@@ -98,6 +101,7 @@ struct CudaKernels {
   decltype(&MatMulCuda) matmul;
   decltype(&MatMulTensorCuda) matmul_tensor;
   decltype(&AddRmsNormCuda) add_rms_norm;
+  decltype(&RmsNormHeadsCuda) rms_norm_heads;
   decltype(&AddCuda) add;
   decltype(&SwiGluCuda) swiglu;
   decltype(&RopeCuda) rope;

@@ -9,6 +9,7 @@ const CudaKernels& GetCudaKernels() {
       .matmul = &MatMulCuda,
       .matmul_tensor = &MatMulTensorCuda,
       .add_rms_norm = &AddRmsNormCuda,
+      .rms_norm_heads = &RmsNormHeadsCuda,
       .add = &AddCuda,
       .swiglu = &SwiGluCuda,
       .rope = &RopeCuda,

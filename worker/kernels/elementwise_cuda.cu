@@ -8,13 +8,15 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpLanes;
 
-// A block a row. Squares are summed by thread, then over each warp, then over the warps.
+// A block a row, or so many neighbouring columns of one. Squares are summed by thread, then over
+// each warp, then over the warps.
 __global__ void __launch_bounds__(kThreads)
     AddRmsNormKernel(FloatRows x, const float* y, int64_t y_stride, const float* weight,
                      float epsilon, FloatRows out) {
-  float* const x_row = x.data + blockIdx.x * x.stride;
+  const int64_t first = blockIdx.y * x.cols;
+  float* const x_row = x.data + blockIdx.x * x.stride + first;
   const float* const y_row = y == nullptr ? nullptr : y + blockIdx.x * y_stride;
-  float* const out_row = out.data + blockIdx.x * out.stride;
+  float* const out_row = out.data + blockIdx.x * out.stride + first;
   float* const sums = &SharedAs<float>();
   const int thread = static_cast<int>(threadIdx.x);
   float squares = 0;
@@ -79,6 +81,16 @@ int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, 
   return Launch("add_rms_norm", AddRmsNormKernel, static_cast<unsigned>(x.rows), kThreads,
                 kWarps * sizeof(float), stream, x, y == nullptr ? nullptr : y->data,
                 y == nullptr ? int64_t{0} : y->stride, weight, epsilon, out);
+}
+
+int RmsNormHeadsCuda(const FloatRows& x, int64_t head_dim, const float* weight, float epsilon,
+                     CUstream_st* stream) {
+  FloatRows head = x;
+  head.cols = head_dim;
+  return Launch("rms_norm_heads", AddRmsNormKernel,
+                dim3(static_cast<unsigned>(x.rows), static_cast<unsigned>(x.cols / head_dim)),
+                kThreads, kWarps * sizeof(float), stream, head, static_cast<const float*>(nullptr),
+                int64_t{0}, weight, epsilon, head);
 }
 
 int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream) {

@@ -91,6 +91,11 @@ struct Decoder::State {
   void Norm(const TensorView& x, const Buffer& weight, const TensorView& out) const {
     RmsNorm(x, weight.As<float>(), static_cast<float>(config.rms_norm_epsilon), out, device);
   }
+  void NormHeads(const TensorView& x, const Buffer& weight) const {
+    if (weight.data() == nullptr) return;
+    RmsNormHeads(x, config.head_dim, weight.As<float>(),
+                 static_cast<float>(config.rms_norm_epsilon), device);
+  }
   void Multiply(const TensorView& x, const Linear& linear, const TensorView& out) const {
     MatMul(x, linear.matrix, linear.bias.As<float>(), out, device);
   }
@@ -136,6 +141,8 @@ void Decoder::State::Attend(const LayerWeights& layer, const StepView& step, con
   const TensorView qkv = View(workspace.qkv, rows, q_cols + 2 * kv_cols);
   const TensorView attention = View(workspace.attention, rows, q_cols);
   Multiply(normed, layer.qkv, qkv);
+  NormHeads(qkv.Columns(0, q_cols), layer.q_norm);
+  NormHeads(qkv.Columns(q_cols, kv_cols), layer.k_norm);
   ApplyRope(qkv.Columns(0, q_cols + kv_cols), View(workspace.angles, rows, config.head_dim),
             device);
   StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols), step, kv, device);

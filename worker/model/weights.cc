@@ -116,6 +116,11 @@ class Loader {
     LC_ASSIGN_OR_RETURN(
         layer.qkv, LinearOf(index, "self_attn.", {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}},
                             hidden, config_.qkv_bias));
+    if (config_.qk_norm == ModelConfig::QkNorm::kPerHead) {
+      const int64_t dim = config_.head_dim;
+      LC_ASSIGN_OR_RETURN(layer.q_norm, Vector(prefix + "self_attn.q_norm.weight", dim, dim));
+      LC_ASSIGN_OR_RETURN(layer.k_norm, Vector(prefix + "self_attn.k_norm.weight", dim, dim));
+    }
     LC_ASSIGN_OR_RETURN(
         layer.output, LinearOf(index, "self_attn.", {{"o_proj", hidden}}, q, config_.output_bias));
     LC_ASSIGN_OR_RETURN(layer.mlp_norm, Norm(prefix + "post_attention_layernorm"));

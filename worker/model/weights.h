@@ -22,6 +22,7 @@ struct Linear {
 struct LayerWeights {
   Buffer attention_norm;  // [hidden_dim] f32
   Linear qkv;             // [(num_heads + 2 num_kv_heads) * head_dim, hidden_dim]
+  Buffer q_norm, k_norm;  // [head_dim] f32, for every head; empty where the model has none
   Linear output;          // [hidden_dim, num_heads * head_dim]
   Buffer mlp_norm;        // [hidden_dim] f32
   Linear gate_up;         // [2 intermediate_dim, hidden_dim], gates first

@@ -215,14 +215,14 @@ TEST(GoldenModelsTest, EveryOneOpensAndIsWhole) {
 }
 
 TEST_F(CheckpointTest, WhatNoWorkerRunsOpensButIsNotValid) {
-  directory_.Write("config.json", absl::StrReplaceAll(kConfig, {{"llama", "mistral"}}));
+  directory_.Write("config.json", absl::StrReplaceAll(kConfig, {{"llama", "glm4"}}));
   LC_ASSERT_OK_AND_ASSIGN(const auto checkpoint, OpenWith(Tensors()));
   EXPECT_THAT(checkpoint->Validate(),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("not mistral yet")));
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("not glm4 yet")));
 }
 
 TEST_F(CheckpointTest, TensorsOfAnyDTypeAreCountedWhereTheyBelong) {
-  directory_.Write("config.json", absl::StrReplaceAll(kConfig, {{"llama", "mistral"}}));
+  directory_.Write("config.json", absl::StrReplaceAll(kConfig, {{"llama", "glm4"}}));
   TestTensors tensors = Tensors("F16");
   tensors["model.layers.0.mlp.gate_proj.qweight"] = {"I64", {3}};
   tensors["model.layers.1.mtp.weight"] = {"F16", {1000}};

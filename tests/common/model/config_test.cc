@@ -125,6 +125,13 @@ TEST(ParseModelConfigTest, ASlidingWindowThatNeverBindsIsNoHindrance) {
   }
 }
 
+TEST(ParseModelConfigTest, AWindowOfMistralIsOneWhereItIsGiven) {
+  for (const char* extra : {"", R"("sliding_window": null)", R"("sliding_window": 4096)"}) {
+    LC_ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(Config(extra, "mistral")));
+    EXPECT_OK(CheckRunnable(config)) << extra;
+  }
+}
+
 TEST(ParseModelConfigTest, WhatIsNotKnownIsNamed) {
   const struct {
     std::string config;
@@ -156,7 +163,7 @@ TEST(CheckRunnableTest, WhatCanOnlyBePlannedIsNamed) {
     std::string config;
     const char* words;
   } kCases[] = {
-      {Config("", "mistral"), "not mistral yet"},
+      {Config("", "glm4"), "workers compute llama, qwen2, mistral, qwen3, not glm4 yet"},
       {Config(R"("hidden_act": "gelu")"), "\"gelu\""},
       {Config(R"("quantization_config": {"quant_method": "gptq", "bits": 3})"), "gptq of 3 bits"},
       {Config(R"("quantization_config": {"quant_method": "gptq", "group_size": 96})"),
@@ -176,6 +183,7 @@ TEST(CheckRunnableTest, WhatCanOnlyBePlannedIsNamed) {
       {Config(R"("use_sliding_window": true, "sliding_window": 16, "max_window_layers": 1)",
               "qwen2"),
        "2 of 3 layers use a window of 16"},
+      {Config(R"("sliding_window": 16)", "mistral"), "3 of 3 layers use a window of 16"},
   };
   for (const auto& planned : kCases) {
     LC_ASSERT_OK_AND_ASSIGN(const ModelConfig config, ParseModelConfig(planned.config));

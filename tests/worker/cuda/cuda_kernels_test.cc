@@ -77,6 +77,28 @@ TEST_F(CudaKernelsTest, RmsNormAloneAndAfterAdding) {
   }
 }
 
+TEST_F(CudaKernelsTest, RmsNormOfHeadsIsThatOfEach) {
+  for (int seed = 0; seed < kSeeds; ++seed) {
+    const int64_t rows = 1 + random_.Below(4), dim = 1 + random_.Below(300);
+    const int64_t cols = dim * (1 + random_.Below(5)), stride = cols + random_.Below(9);
+    const auto x = random_.Normal(rows * stride), weight = random_.Normal(dim);
+    const Buffer on_x = Upload(*device_, x), on_weight = Upload(*device_, weight);
+    RmsNormHeads(View(on_x, rows, stride).Columns(0, cols), dim, on_weight.As<float>(), 1e-5f,
+                 *device_);
+    const auto normed = Download(*device_, on_x, rows * stride);
+    for (int64_t i = 0; i < rows * stride; ++i) {
+      const int64_t col = i % stride, first = i - col % dim;
+      double squares = 0;
+      for (int64_t k = first; k < first + dim && col < cols; ++k) squares += double{x[k]} * x[k];
+      const double expected =
+          col < cols
+              ? x[i] / std::sqrt(squares / static_cast<double>(dim) + 1e-5) * weight[col % dim]
+              : x[i];
+      ASSERT_NEAR(normed[i], expected, 1e-5) << random_.seed();
+    }
+  }
+}
+
 TEST_F(CudaKernelsTest, SwiGluAndAddOnColumnsOfWiderRows) {
   for (int seed = 0; seed < kSeeds; ++seed) {
     const int64_t rows = 1 + random_.Below(3), cols = 1 + random_.Below(600);
