@@ -52,28 +52,25 @@ class Bench {
     std::printf("%-44s %9.1f us  %7.1f GB/s\n", "copy of 1 GiB", seconds * 1e6, copy_rate_ / 1e9);
   }
 
-  // Over matrices enough that none is in the cache when its turn comes.
   void Product(int64_t outputs, int64_t inputs, DType dtype, int64_t rows) {
     const std::vector<float> source = Random(kPanelOutputs * inputs);
-    std::vector<PackedMatrix> matrices;
-    for (int64_t bytes = 0; bytes < kStreamBytes; bytes += matrices.back().bytes()) {
-      matrices.push_back(OrDie(PackedMatrix::Create(outputs, inputs, dtype, device_, "benchmark")));
+    Multiply(DTypeName(dtype), outputs, inputs, rows, [&] {
+      PackedMatrix matrix =
+          OrDie(PackedMatrix::Create(outputs, inputs, dtype, device_, "benchmark"));
       for (int64_t o = 0; o + kPanelOutputs <= outputs; o += kPanelOutputs) {
-        matrices.back().PackRows(o, kPanelOutputs, source.data(), DType::kF32, device_);
+        matrix.PackRows(o, kPanelOutputs, source.data(), DType::kF32, device_);
       }
-    }
-    const Buffer x = Upload(Random(rows * inputs)), y = Take(device_, rows * outputs * 4);
-    const double seconds = Time([&] {
-                             for (const PackedMatrix& matrix : matrices) {
-                               MatMul(F32View(x.As<float>(), rows, inputs), matrix, nullptr,
-                                      F32View(y.As<float>(), rows, outputs), device_);
-                             }
-                           }) /
-                           static_cast<double>(matrices.size());
-    const std::string name = absl::StrCat("product ", DTypeName(dtype), " ", outputs, " x ", inputs,
-                                          ", ", rows, rows == 1 ? " row" : " rows");
-    Report(name, seconds, static_cast<double>(matrices[0].bytes()),
-           2.0 * static_cast<double>(rows * outputs * inputs));
+      return matrix;
+    });
+  }
+
+  // Of integers as workers make them; which, does not matter.
+  void IntegerProduct(int64_t outputs, int64_t inputs, int64_t bits, int64_t rows) {
+    const Quantization groups = {.bits = bits, .group_inputs = 128, .zeros = bits == 4};
+    Multiply(absl::StrCat("int", bits), outputs, inputs, rows, [&] {
+      return OrDie(PackedMatrix::CreateQuantized(outputs, inputs, groups, DType::kF16, device_,
+                                                 "benchmark"));
+    });
   }
 
   // One new token of each of `sequences`, with the heads of an 8B llama.
@@ -116,6 +113,27 @@ class Bench {
   }
 
  private:
+  // Over matrices enough that none is in the cache when its turn comes.
+  void Multiply(absl::string_view format, int64_t outputs, int64_t inputs, int64_t rows,
+                const std::function<PackedMatrix()>& make) {
+    std::vector<PackedMatrix> matrices;
+    for (int64_t bytes = 0; bytes < kStreamBytes; bytes += matrices.back().bytes()) {
+      matrices.push_back(make());
+    }
+    const Buffer x = Upload(Random(rows * inputs)), y = Take(device_, rows * outputs * 4);
+    const double seconds = Time([&] {
+                             for (const PackedMatrix& matrix : matrices) {
+                               MatMul(F32View(x.As<float>(), rows, inputs), matrix, nullptr,
+                                      F32View(y.As<float>(), rows, outputs), device_);
+                             }
+                           }) /
+                           static_cast<double>(matrices.size());
+    const std::string name = absl::StrCat("product ", format, " ", outputs, " x ", inputs, ", ",
+                                          rows, rows == 1 ? " row" : " rows");
+    Report(name, seconds, static_cast<double>(matrices[0].bytes()),
+           2.0 * static_cast<double>(rows * outputs * inputs));
+  }
+
   // Seconds of one `run`, after one that does not count.
   double Time(const std::function<void()>& run) {
     using Clock = std::chrono::steady_clock;
@@ -178,7 +196,16 @@ int Main(int argc, char** argv) {
       bench.Product(outputs, inputs, dtype, 1);
     }
   }
-  for (const int64_t rows : {4, 16, 64, 256}) bench.Product(14336, 4096, DType::kBF16, rows);
+  for (const int64_t bits : {8, 4}) {
+    for (const auto& [outputs, inputs] : {std::pair{4096, 4096}, {14336, 4096}, {4096, 14336}}) {
+      bench.IntegerProduct(outputs, inputs, bits, 1);
+    }
+  }
+  for (const int64_t rows : {4, 16, 64, 256, 1024}) {
+    bench.Product(14336, 4096, DType::kBF16, rows);
+    bench.Product(14336, 4096, DType::kF16, rows);
+    bench.IntegerProduct(14336, 4096, 4, rows);
+  }
   for (const int64_t context : {1024, 4096, 32768}) bench.Decode(context, 1, DType::kF16);
   bench.Decode(1024, 16, DType::kF16);
   return 0;
