@@ -1,6 +1,7 @@
 // What the planner predicts of a stage, against the stage: bytes, and seconds of steps.
 //
-//   prediction_bench MODEL_DIR [--threads N] [--kv f32|f16] [--profile measure|cached]
+//   prediction_bench MODEL_DIR [--threads N] [--kv f32|f16] [--weights f32|bf16|f16|int8|int4]
+//                    [--profile measure|cached]
 //
 // Profiles this device as a worker does, loads stages of the checkpoint as a worker does (all
 // layers; the first half; the second), and runs decode steps of several batches and contexts and
@@ -11,12 +12,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
 #include "common/model/checkpoint.h"
+#include "common/model/weight_type.h"
 #include "coordinator/placement/cost_model.h"
 #include "worker/device/device.h"
 #include "worker/engine/stage_executor.h"
@@ -150,11 +153,19 @@ class StageBench {
 
 int Main(int argc, char** argv) {
   CLI::App app("Compares predicted with real bytes and times of stages");
+  static const std::map<std::string, v1::WeightType> kWeightTypes = {
+      {"f32", v1::WEIGHT_TYPE_F32},
+      {"bf16", v1::WEIGHT_TYPE_BF16},
+      {"f16", v1::WEIGHT_TYPE_F16},
+      {"int8", v1::WEIGHT_TYPE_INT8},
+      {"int4", v1::WEIGHT_TYPE_INT4}};
   std::string directory, kv_type = "f16", mode = "measure";
+  v1::WeightType weights = v1::WEIGHT_TYPE_UNSPECIFIED;
   int threads = 1;
   app.add_option("MODEL_DIR", directory)->required();
   app.add_option("--threads", threads);
   app.add_option("--kv", kv_type)->check(CLI::IsMember({"f32", "f16"}));
+  app.add_option("--weights", weights)->transform(CLI::Transformer(kWeightTypes));
   app.add_option("--profile", mode);
   CLI11_PARSE(app, argc, argv);
   const auto device = OrDie(Device::CreateCpu(threads));
@@ -164,6 +175,11 @@ int Main(int argc, char** argv) {
   kind.set_kind(v1::DEVICE_KIND_CPU);
   const DeviceSpeed speed = SpeedOf(kind, profile);
   const auto checkpoint = OrDie(Checkpoint::Open(directory));
+  if (weights != v1::WEIGHT_TYPE_UNSPECIFIED) {
+    const absl::Status makeable = CheckMakeable(checkpoint->config(), weights);
+    CHECK(makeable.ok()) << makeable;
+    checkpoint->HoldWeightsAs(weights);
+  }
   const int64_t layers = checkpoint->config().num_layers;
   const DType kv_dtype = kv_type == "f32" ? DType::kF32 : DType::kF16;
   std::vector<double> errors;
