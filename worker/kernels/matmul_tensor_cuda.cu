@@ -14,10 +14,11 @@ constexpr int kStep = 16;
 // What the tensor cores take at once: 16 outputs by 8 rows.
 constexpr int kOutputTiles = kPanelOutputs / 16;
 constexpr int kRowTile = 8;
-// Of the outputs, the four of a tile's eight rows, and the inputs that lanes hold.
-constexpr int kLaneGroups = kWarpLanes / 4;  // by outputs of weights, and rows of inputs
-constexpr int kLaneInputs = kStep / 4;       // neighbours of a step, lane % 4 says which
-// Of rows up to so many a block sums all runs.
+// A lane holds the weights of some outputs and the inputs of one row of a tile, both of which
+// lane / 4 says, for the neighbouring inputs of a step that lane % 4 says.
+constexpr int kLaneGroups = kWarpLanes / 4;
+constexpr int kLaneInputs = kStep / 4;
+// Up to so many rows are few.
 constexpr int64_t kFewRows = 64;
 
 // An input is the sum of this many bf16 pieces, to 2^-18 of itself.
