@@ -67,7 +67,7 @@ class CutsTest(harness.ClusterTest):
                     self.assertEqual(list(completion.token_ids), ids)
 
     def test_every_cut_gives_the_same_ids_and_the_same_logprobs(self):
-        for model in ("llama-gqa", "qwen2-tied", "llama-mqa-tied", "qwen2-gptq-int4",
+        for model in ("llama-gqa", "qwen2-tied", "qwen3-tied", "llama-mqa-tied", "qwen2-gptq-int4",
                       "llama-held-int4"):
             prompts = [p for p in expected(model)["prompts"] if p["greedy_ids"]]
             reference = None
