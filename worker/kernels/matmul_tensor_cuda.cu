@@ -21,7 +21,7 @@ constexpr int kLaneInputs = kStep / 4;
 // Up to so many rows are few.
 constexpr int64_t kFewRows = 64;
 
-// An input is the sum of this many bf16 pieces, to 2^-18 of itself.
+// An input is the sum of this many bf16 pieces, to 2^-17 of itself.
 constexpr int kInputPieces = 2;
 
 // A lane's part of a tile of weights: pairs of inputs, {0 1, 0 1, 2 3, 2 3} of its four, for two
@@ -293,7 +293,7 @@ __device__ void SumSegment(int segment, const InputRows& x, Tiles& weights, int 
           float(&sum)[4] = Tiles::kGrouped ? of_group.at[r][tile] : sums.at[r][tile];
 #pragma unroll
           for (int p = 0; p < Tiles::kPieces; ++p) {
-            // The least of pieces times the least is beyond what they hold together.
+            // The least of pieces times the least, 2^-16 of a product at most, is left out.
 #pragma unroll
             for (int q = 0; p + q < kInputPieces; ++q) {
               MultiplyAddBF16(fragments[p].pairs, inputs[r][q].pairs, sum);

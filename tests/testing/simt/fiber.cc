@@ -14,7 +14,7 @@ constexpr size_t kStackBytes = kAddressSanitizer ? 256 << 10 : 64 << 10;
 
 }  // namespace
 
-Fiber::Fiber() : sanitizer_fiber_(CreateThreadFiber()) {
+Fiber::Fiber() {
   void* data = mmap(nullptr, kGuardBytes + kStackBytes, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   PCHECK(data != MAP_FAILED);
@@ -22,10 +22,7 @@ Fiber::Fiber() : sanitizer_fiber_(CreateThreadFiber()) {
   stack_ = static_cast<char*>(data) + kGuardBytes;
 }
 
-Fiber::~Fiber() {
-  DestroyThreadFiber(sanitizer_fiber_);
-  munmap(stack_ - kGuardBytes, kGuardBytes + kStackBytes);
-}
+Fiber::~Fiber() { munmap(stack_ - kGuardBytes, kGuardBytes + kStackBytes); }
 
 void Fiber::Run(void* self) {
   auto* fiber = static_cast<Fiber*>(self);
@@ -53,16 +50,13 @@ void Fiber::Resume() {
 void Fiber::Yield() { Leave(/*for_good=*/false); }
 
 void Fiber::Enter() {
-  sanitizer_caller_ = CurrentThreadFiber();
   StartSwitch(&caller_fake_stack_, stack_, kStackBytes);
-  SwitchThreadFiber(sanitizer_fiber_);
   SwitchStack(&caller_, position_);
   FinishSwitch(caller_fake_stack_, nullptr, nullptr);
 }
 
 void Fiber::Leave(bool for_good) {
   StartSwitch(for_good ? nullptr : &fake_stack_, caller_stack_, caller_stack_bytes_);
-  SwitchThreadFiber(sanitizer_caller_);
   SwitchStack(&position_, caller_);
   FinishSwitch(fake_stack_, &caller_stack_, &caller_stack_bytes_);
 }

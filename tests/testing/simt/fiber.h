@@ -6,8 +6,8 @@
 
 namespace layercake::simt {
 
-// One stack and where it stands. Used by the thread that made it only. Known to AddressSanitizer
-// and ThreadSanitizer, so that code on fibers can be checked by either.
+// One stack and where it stands. Used by the thread that made it only. Known to AddressSanitizer;
+// to ThreadSanitizer all fibers of a thread are that thread.
 class Fiber {
  public:
   Fiber();
@@ -36,9 +36,7 @@ class Fiber {
   void* argument_ = nullptr;
   bool ended_ = true;
 
-  // What the sanitizers want to be told.
-  void* sanitizer_fiber_ = nullptr;
-  void* sanitizer_caller_ = nullptr;
+  // What AddressSanitizer wants to be told.
   void* fake_stack_ = nullptr;
   void* caller_fake_stack_ = nullptr;
   const void* caller_stack_ = nullptr;

@@ -1,6 +1,6 @@
 #pragma once
 
-// The sanitizers' interfaces for fibers; nothing where a build has no such sanitizer.
+// AddressSanitizer's interface for fibers; nothing in a build without it.
 
 #include <cstddef>
 
@@ -31,22 +31,5 @@ inline constexpr bool kAddressSanitizer = false;
 inline void StartSwitch(void**, const void*, size_t) {}
 inline void FinishSwitch(void*, const void**, size_t*) {}
 inline void ForgetStack(const void*, size_t) {}
-}  // namespace layercake::simt
-#endif
-
-#if defined(__SANITIZE_THREAD__) || LAYERCAKE_HAS_FEATURE(thread_sanitizer)
-#include <sanitizer/tsan_interface.h>
-namespace layercake::simt {
-inline void* CreateThreadFiber() { return __tsan_create_fiber(0); }
-inline void DestroyThreadFiber(void* fiber) { __tsan_destroy_fiber(fiber); }
-inline void* CurrentThreadFiber() { return __tsan_get_current_fiber(); }
-inline void SwitchThreadFiber(void* fiber) { __tsan_switch_to_fiber(fiber, 0); }
-}  // namespace layercake::simt
-#else
-namespace layercake::simt {
-inline void* CreateThreadFiber() { return nullptr; }
-inline void DestroyThreadFiber(void*) {}
-inline void* CurrentThreadFiber() { return nullptr; }
-inline void SwitchThreadFiber(void*) {}
 }  // namespace layercake::simt
 #endif
