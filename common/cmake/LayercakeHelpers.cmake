@@ -10,7 +10,7 @@ target_include_directories(layercake_flags INTERFACE ${PROJECT_SOURCE_DIR})
 target_compile_options(layercake_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wpedantic;-Wno-missing-field-initializers;-ffp-contract=off>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${LAYERCAKE_WERROR}>>:-Werror>
-  $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers;--fmad=false>
+  $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=-Wall,-Wextra,-Wno-missing-field-initializers;--fmad=false;--expt-relaxed-constexpr>
   $<$<AND:$<COMPILE_LANGUAGE:CUDA>,$<BOOL:${LAYERCAKE_WERROR}>>:-Werror=all-warnings;-Xcompiler=-Werror>)
 if(LAYERCAKE_SANITIZE)
   # GCC's own checks cry wolf on code it has instrumented.

@@ -61,7 +61,7 @@ struct LayerTensor {
   std::string module;  // "model.layers.0.mlp.up_proj"
   std::vector<int64_t> shape;
   bool bias = false;
-  absl::string_view fused;  // the module whose quantization it shares; empty: it is no matrix
+  std::string fused;  // the module whose quantization it shares; empty: it is no matrix
 };
 
 std::vector<LayerTensor> LayerTensors(const ModelConfig& config, int64_t layer) {
@@ -70,9 +70,9 @@ std::vector<LayerTensor> LayerTensors(const ModelConfig& config, int64_t layer) 
   const int64_t kv = config.num_kv_heads * config.head_dim;
   std::vector<LayerTensor> tensors;
   const auto add = [&](absl::string_view name, std::vector<int64_t> shape, bool bias = false,
-                       absl::string_view fused = "") {
-    tensors.push_back(
-        {absl::StrCat("model.layers.", layer, ".", name), std::move(shape), bias, fused});
+                       std::string fused = "") {
+    tensors.push_back({absl::StrCat("model.layers.", layer, ".", name), std::move(shape), bias,
+                       std::move(fused)});
   };
   add("input_layernorm", {hidden});
   add("self_attn.q_proj", {q, hidden}, config.qkv_bias, "self_attn.q_proj");
@@ -84,6 +84,20 @@ std::vector<LayerTensor> LayerTensors(const ModelConfig& config, int64_t layer) 
     add("self_attn.k_norm", {config.head_dim});
   }
   add("post_attention_layernorm", {hidden});
+  if (HasExperts(config, layer)) {
+    const MixtureOfExperts& experts = *config.experts;
+    add(absl::StrCat(experts.module, "gate"), {experts.num_experts, hidden});
+    for (int64_t i = 0; i < experts.num_experts; ++i) {
+      const std::string expert = absl::StrCat(experts.module, "experts.", i, ".");
+      const std::string first = absl::StrCat(experts.module, "experts.0.");
+      add(expert + experts.gate_proj, {experts.expert_dim, hidden}, false,
+          first + experts.gate_proj);
+      add(expert + experts.up_proj, {experts.expert_dim, hidden}, false, first + experts.gate_proj);
+      add(expert + experts.down_proj, {hidden, experts.expert_dim}, false,
+          first + experts.down_proj);
+    }
+    return tensors;
+  }
   add("mlp.gate_proj", {inner, hidden}, config.mlp_bias, "mlp.gate_proj");
   add("mlp.up_proj", {inner, hidden}, config.mlp_bias, "mlp.gate_proj");
   add("mlp.down_proj", {hidden, inner}, config.mlp_bias, "mlp.down_proj");
@@ -343,7 +357,7 @@ absl::Status Checkpoint::Validate() const {
 
 bool Checkpoint::HasQuantized(int64_t layer, absl::string_view module) const {
   return !module.empty() && config_.quantization && config_.quantization->method != kOurGroups &&
-         IsQuantized(config_, layer, {.module = module});
+         IsQuantized(config_, layer, {.module = std::string(module)});
 }
 
 void Checkpoint::DropPages(absl::string_view data) const {

@@ -38,7 +38,14 @@ struct MixtureOfExperts {
   int64_t expert_dim = 0;  // intermediate width of one
   int64_t shared_dim = 0;  // of the shared experts together, which every token passes; 0: none
   bool routing_bias = false;
+  bool renormalized = true;    // a token's experts weigh 1 together, however sure the router is
   std::vector<bool> in_layer;  // [num_layers]: which layers have experts; the others are dense
+  // What checkpoints call them within a layer: <module>gate is the router, and
+  // <module>experts.<number>.<name> one's matrices.
+  const char* module = "mlp.";
+  const char* gate_proj = "gate_proj";
+  const char* up_proj = "up_proj";
+  const char* down_proj = "down_proj";
 };
 
 // DeepSeek's attention: keys and values are one compressed vector per token, for all heads.
@@ -55,7 +62,8 @@ struct LatentAttention {
 // not.
 struct Quantization {
   std::string method;  // "gptq", "awq", "compressed-tensors", "fp8"; "groups": by our worker
-  std::string layout;  // how its tensors are laid out, where a method has several: "gptq_v2", "gemm"
+  std::string
+      layout;  // how its tensors are laid out, where a method has several: "gptq_v2", "gemm"
   int64_t bits = 4;
   int64_t group_inputs = 128;  // inputs that share a scale; 0: all of a row
   int64_t group_outputs = 1;   // outputs that share it

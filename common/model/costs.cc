@@ -79,24 +79,6 @@ std::vector<int64_t> AttentionWidths(const ModelConfig& config) {
           latent.rope_dim};
 }
 
-// f32 numbers per token of the feed-forward part: both halves of the gated product, and for experts
-// routing scores and each chosen expert's halves and output, which are added in a fixed order.
-int64_t FeedForwardBytes(const ModelConfig& config, const LayerRange& range, int64_t tokens) {
-  int64_t bytes = config.experts ? 0 : F32Bytes(tokens, 2 * config.intermediate_dim);
-  for (int64_t i = 0; config.experts && i < range.num_layers; ++i) {
-    if (!HasExperts(config, range.first_layer + i)) {
-      bytes = std::max(bytes, F32Bytes(tokens, 2 * config.intermediate_dim));
-      continue;
-    }
-    const MixtureOfExperts& experts = *config.experts;
-    const int64_t rows = tokens * experts.experts_per_token;
-    bytes = std::max(
-        bytes, F32Bytes(tokens, experts.num_experts) + F32Bytes(rows, 2 * experts.expert_dim) +
-                   F32Bytes(rows, config.hidden_dim) + F32Bytes(tokens, 2 * experts.shared_dim));
-  }
-  return bytes;
-}
-
 }  // namespace
 
 int64_t PackedMatrixBytes(int64_t outputs, int64_t inputs, DType dtype) {
@@ -126,8 +108,9 @@ int64_t LayerWeightBytes(const ModelConfig& config, int64_t layer) {
 
 int64_t LayerExpertBytes(const ModelConfig& config, int64_t layer) {
   int64_t bytes = 0;
-  for (const MatrixShape& matrix : ShapeOfLayer(config, layer).expert) {
-    bytes += MatrixBytes(config, layer, matrix) * config.experts->num_experts;
+  for (MatrixShape matrix : ShapeOfLayer(config, layer).expert) {
+    matrix.outputs = RoundUp(matrix.outputs, kPanelOutputs) * config.experts->num_experts;
+    bytes += MatrixBytes(config, layer, matrix);
   }
   return bytes;
 }
@@ -175,8 +158,31 @@ int64_t StepTableBytes(const StageLimits& limits) {
   constexpr int64_t kTileWords = 4;
   const int64_t blocks =
       DivideUp(limits.max_context_tokens, std::max<int64_t>(1, limits.block_size_tokens));
-  return Allocation(kWordBytes * (kTileWords * limits.max_step_tokens +
-                                  limits.max_batch_sequences * blocks));
+  return Allocation(kWordBytes *
+                    (kTileWords * limits.max_step_tokens + limits.max_batch_sequences * blocks));
+}
+
+int64_t RoutesBytes(const ModelConfig& config, int64_t tokens) {
+  if (!config.experts) return 0;
+  constexpr int64_t kGroupBytes = 12;
+  const int64_t rows = tokens * config.experts->experts_per_token;
+  return Allocation(kGroupBytes * std::min(rows, config.experts->num_experts)) +
+         4 * F32Bytes(rows, 1);
+}
+
+int64_t FeedForwardBytes(const ModelConfig& config, const LayerRange& range, int64_t tokens) {
+  const int64_t dense = F32Bytes(tokens, 2 * config.intermediate_dim);
+  if (!config.experts) return dense;
+  const MixtureOfExperts& experts = *config.experts;
+  const int64_t rows = tokens * experts.experts_per_token;
+  const int64_t routed = F32Bytes(rows, 2 * experts.expert_dim) +
+                         F32Bytes(rows, config.hidden_dim) + F32Bytes(tokens, experts.num_experts) +
+                         RoutesBytes(config, tokens) + F32Bytes(tokens, 2 * experts.shared_dim);
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < range.num_layers; ++i) {
+    bytes = std::max(bytes, HasExperts(config, range.first_layer + i) ? routed : dense);
+  }
+  return bytes;
 }
 
 int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
@@ -195,10 +201,13 @@ int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
 }
 
 double LayerFlops(const ModelConfig& config, int64_t layer) {
-  const LayerShape shape = ShapeOfLayer(config, layer);
-  const double experts =
-      config.experts ? static_cast<double>(config.experts->experts_per_token) : 0;
-  return 2 * (Weights(shape.matrices) + experts * Weights(shape.expert));
+  return 2 * Weights(ShapeOfLayer(config, layer).matrices) + LayerExpertFlops(config, layer);
+}
+
+double LayerExpertFlops(const ModelConfig& config, int64_t layer) {
+  if (!HasExperts(config, layer)) return 0;
+  return 2 * static_cast<double>(config.experts->experts_per_token) *
+         Weights(ShapeOfLayer(config, layer).expert);
 }
 
 double HeadFlops(const ModelConfig& config) {

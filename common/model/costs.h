@@ -55,6 +55,14 @@ int64_t LayerBlockBytes(const ModelConfig& config, const StageLimits& limits);
 // A step's slices as kernels read them: see worker/kernels/step_table.h.
 int64_t StepTableBytes(const StageLimits& limits);
 
+// Which experts a step of `tokens` tokens goes to: see worker/kernels/experts.h. 0 without experts.
+int64_t RoutesBytes(const ModelConfig& config, int64_t tokens);
+
+// f32 numbers of the feed-forward part of the layers, the largest's: both halves of the gated
+// product; with experts a row for each that a token goes to, halves and outputs, routing scores and
+// RoutesBytes.
+int64_t FeedForwardBytes(const ModelConfig& config, const LayerRange& range, int64_t tokens);
+
 // The slices' table, activations, attention scratch and, with the head, logits of one step.
 int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
                        const StageLimits& limits);
@@ -62,6 +70,7 @@ int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
 // Multiply-adds times two for one token through one layer (attention over the context not
 // counted, experts as many as one token takes) and through the head.
 double LayerFlops(const ModelConfig& config, int64_t layer);
+double LayerExpertFlops(const ModelConfig& config, int64_t layer);  // the experts' part of it
 double HeadFlops(const ModelConfig& config);
 
 // Weights of the whole model as its authors count them, a tied table once; and of those, what one

@@ -123,12 +123,17 @@ void ReadMixtral(FieldReader& fields, ModelConfig& config) {
   ReadDimensions(fields, config, {});
   config.experts =
       ReadExperts(fields, config, "num_local_experts", "num_experts_per_tok", "intermediate_size");
+  config.experts->module = "block_sparse_moe.";
+  config.experts->gate_proj = "w1";
+  config.experts->up_proj = "w3";
+  config.experts->down_proj = "w2";
 }
 
 void ReadQwen3Moe(FieldReader& fields, ModelConfig& config) {
   ReadQwen3(fields, config);
   MixtureOfExperts experts =
       ReadExperts(fields, config, "num_experts", "num_experts_per_tok", "moe_intermediate_size");
+  experts.renormalized = fields.Bool("norm_topk_prob", false);
   const int64_t step = fields.Int("decoder_sparse_step", 1, kMaxLayers, 1);
   for (int64_t layer = 0; layer < config.num_layers; ++layer) {
     experts.in_layer[static_cast<size_t>(layer)] = (layer + 1) % step == 0;
@@ -204,8 +209,8 @@ constexpr Family kFamilies[] = {
     {"qwen3", "Qwen3ForCausalLM", true, ReadQwen3},
     {"chatglm", "ChatGLMModel", false, ReadChatGlm},
     {"glm4", "Glm4ForCausalLM", false, ReadGlm4},
-    {"mixtral", "MixtralForCausalLM", false, ReadMixtral},
-    {"qwen3_moe", "Qwen3MoeForCausalLM", false, ReadQwen3Moe},
+    {"mixtral", "MixtralForCausalLM", true, ReadMixtral},
+    {"qwen3_moe", "Qwen3MoeForCausalLM", true, ReadQwen3Moe},
     {"deepseek_v3", "DeepseekV3ForCausalLM", false, ReadDeepseekV3},
     {"kimi_k2", "DeepseekV3ForCausalLM", false, ReadDeepseekV3},
     {"minimax_m2", "MiniMaxM2ForCausalLM", false, ReadMiniMaxM2},

@@ -1,6 +1,7 @@
 #include "common/model/layer_shape.h"
 
 #include <algorithm>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "common/model/module_pattern.h"
@@ -48,7 +49,7 @@ void AddAttention(const ModelConfig& config, LayerShape& shape) {
 void AddExperts(const ModelConfig& config, LayerShape& shape) {
   const MixtureOfExperts& experts = *config.experts;
   const int64_t hidden = config.hidden_dim;
-  shape.matrices.push_back({.module = "mlp.gate",
+  shape.matrices.push_back({.module = absl::StrCat(experts.module, "gate"),
                             .outputs = experts.num_experts,
                             .inputs = hidden,
                             .quantizable = false});
@@ -57,8 +58,9 @@ void AddExperts(const ModelConfig& config, LayerShape& shape) {
     shape.matrices.push_back({"mlp.shared_experts.gate_proj", 2 * experts.shared_dim, hidden});
     shape.matrices.push_back({"mlp.shared_experts.down_proj", hidden, experts.shared_dim});
   }
-  shape.expert.push_back({"mlp.experts.0.gate_proj", 2 * experts.expert_dim, hidden});
-  shape.expert.push_back({"mlp.experts.0.down_proj", hidden, experts.expert_dim});
+  const std::string first = absl::StrCat(experts.module, "experts.0.");
+  shape.expert.push_back({first + experts.gate_proj, 2 * experts.expert_dim, hidden});
+  shape.expert.push_back({first + experts.down_proj, hidden, experts.expert_dim});
 }
 
 }  // namespace

@@ -3,9 +3,9 @@
 // What a layer is made of: the one list that bytes, operations and parameters are summed over.
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "common/model/config.h"
 
 namespace layercake {
@@ -14,7 +14,7 @@ namespace layercake {
 struct MatrixShape {
   // Within the layer, the first tensor fused in it: "self_attn.q_proj". Experts' have "0" for the
   // expert's number.
-  absl::string_view module;
+  std::string module;
   int64_t outputs = 0;
   int64_t inputs = 0;
   bool bias = false;
@@ -23,7 +23,8 @@ struct MatrixShape {
 
 struct LayerShape {
   std::vector<MatrixShape> matrices;  // that every token passes
-  std::vector<MatrixShape> expert;    // of one expert; empty in a dense layer
+  std::vector<MatrixShape> expert;    // of one expert; empty in a dense layer. Held as one matrix
+                                      // for all, each one's outputs padded to whole panels
   std::vector<int64_t> vectors;       // lengths of norms and routing biases, held as f32
 };
 

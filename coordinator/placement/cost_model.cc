@@ -16,11 +16,17 @@ constexpr double kUnmeasuredKvRows = 48;
 int64_t DivideUp(int64_t dividend, int64_t divisor) { return (dividend + divisor - 1) / divisor; }
 
 // Of one token through one layer, as the profile counts them: two norms and two sums; queries, keys
-// and values; both halves of the gated product.
+// and values; both halves of the gated product, and of experts each one's, and its way there and
+// back.
 double ActivationValues(const ModelConfig& model) {
+  const int64_t feed_forward =
+      model.experts
+          ? model.experts->num_experts + model.experts->experts_per_token *
+                                             (2 * model.experts->expert_dim + 2 * model.hidden_dim)
+          : 2 * model.intermediate_dim;
   return static_cast<double>(4 * model.hidden_dim +
                              (model.num_heads + 2 * model.num_kv_heads) * model.head_dim +
-                             2 * model.intermediate_dim);
+                             feed_forward);
 }
 
 double BytesPerInteger(const ModelConfig& model) {
@@ -54,6 +60,7 @@ CostModel::CostModel(const ModelConfig& model, const StageLimits& limits)
         .weight_bytes = before.weight_bytes + LayerWeightBytes(model, layer),
         .expert_bytes = before.expert_bytes + LayerExpertBytes(model, layer),
         .flops = before.flops + layercake::LayerFlops(model, layer),
+        .expert_flops = before.expert_flops + LayerExpertFlops(model, layer),
         .expert_layers = before.expert_layers + (HasExperts(model, layer) ? 1 : 0)};
     const int kind = HasExperts(model, layer) ? 2 : 1;
     for (const bool head : {false, true}) {
@@ -75,10 +82,15 @@ int64_t CostModel::WeightBytes(int first, int count) const {
 double CostModel::StreamedBytes(int first, int count, int64_t num_tokens) const {
   const Sums& from = before_[first];
   const Sums& to = before_[first + count];
-  const double layers = static_cast<double>(to.weight_bytes - from.weight_bytes);
-  const double experts = static_cast<double>(to.expert_bytes - from.expert_bytes);
+  const double others = static_cast<double>(to.weight_bytes - from.weight_bytes -
+                                            (to.expert_bytes - from.expert_bytes));
   const double head = static_cast<double>(HasHead(first, count) ? head_weight_bytes_ : 0);
-  return layers - experts * (1 - ExpertShareRead(model_, num_tokens)) + head;
+  return others + StreamedExpertBytes(first, count, num_tokens) + head;
+}
+
+double CostModel::StreamedExpertBytes(int first, int count, int64_t num_tokens) const {
+  return static_cast<double>(before_[first + count].expert_bytes - before_[first].expert_bytes) *
+         ExpertShareRead(model_, num_tokens);
 }
 
 double CostModel::LayerFlops(int first, int count) const {
@@ -122,6 +134,7 @@ CostModel::Load CostModel::LoadOf(const DeviceSpeed& speed,
 
 double CostModel::ProductSeconds(const DeviceSpeed& speed, bool integers, double bytes,
                                  double flops, double working_set_bytes) const {
+  if (bytes == 0) return 0;
   const StreamTable& table =
       integers ? speed.integers_of(model_.quantization->bits) : speed.weights_of(model_.dtype);
   if (table.empty()) {
@@ -145,22 +158,26 @@ double CostModel::LoadSeconds(const DeviceSpeed& speed, int first, int count,
                               const Load& load) const {
   const double layers = count;
   const double head_bytes = HasHead(first, count) ? static_cast<double>(head_weight_bytes_) : 0;
-  const double layer_bytes =
-      StreamedBytes(first, count, static_cast<int64_t>(load.tokens)) - head_bytes;
+  const int64_t tokens = static_cast<int64_t>(load.tokens);
+  const double layer_bytes = StreamedBytes(first, count, tokens) - head_bytes;
+  const double expert_bytes = StreamedExpertBytes(first, count, tokens);
+  const double expert_flops = before_[first + count].expert_flops - before_[first].expert_flops;
+  const bool integers = model_.quantization.has_value();
   const double kv_token_bytes = static_cast<double>(BlockBytes(first, count)) /
                                 static_cast<double>(limits_.block_size_tokens);
   // What passes through the caches from one step to the next.
   const double working_set = layer_bytes + head_bytes + load.kv_tokens_held * kv_token_bytes;
   double seconds =
-      ProductSeconds(speed, model_.quantization.has_value(), layer_bytes,
-                     load.tokens * LayerFlops(first, count), working_set) +
+      ProductSeconds(speed, integers, layer_bytes - expert_bytes,
+                     load.tokens * (LayerFlops(first, count) - expert_flops), working_set) +
+      ProductSeconds(speed, integers, expert_bytes, load.tokens * expert_flops, working_set) +
       AttentionSeconds(speed, load.kv_tokens_read * kv_token_bytes, load.kv_rows, working_set) +
       layers * (speed.layer_seconds +
                 load.tokens * layer_activation_values_ * speed.seconds_per_activation_value);
   if (head_bytes > 0 && load.sampled > 0) {
-    const bool integers = model_.quantization && model_.quantization->head;
+    const bool head_integers = model_.quantization && model_.quantization->head;
     seconds +=
-        ProductSeconds(speed, integers, head_bytes, load.sampled * head_flops_, working_set) +
+        ProductSeconds(speed, head_integers, head_bytes, load.sampled * head_flops_, working_set) +
         load.sampled * static_cast<double>(model_.vocab_size) * speed.seconds_per_logit;
   }
   return seconds;

@@ -42,8 +42,9 @@ class CostModel {
   // Resident: all that the stage holds.
   int64_t WeightBytes(int first, int count) const;
   // Read by one step of `num_tokens` tokens: no embedding table, and of a layer's experts those
-  // that so many tokens are expected to choose.
+  // that so many tokens are expected to choose. StreamedExpertBytes: these alone.
   double StreamedBytes(int first, int count, int64_t num_tokens) const;
+  double StreamedExpertBytes(int first, int count, int64_t num_tokens) const;
   // Of one token through the layers (attention over the context not counted); of one row of logits.
   double LayerFlops(int first, int count) const;
   double HeadFlops(int first, int count) const;
@@ -77,6 +78,7 @@ class CostModel {
     int64_t weight_bytes = 0;
     int64_t expert_bytes = 0;
     double flops = 0;
+    double expert_flops = 0;
     int expert_layers = 0;
   };
   bool HasHead(int first, int count) const { return first + count == num_layers(); }

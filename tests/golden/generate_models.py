@@ -27,8 +27,10 @@ import torch
 import transformers
 from transformers.models.llama import modeling_llama
 from transformers.models.mistral import modeling_mistral
+from transformers.models.mixtral import modeling_mixtral
 from transformers.models.qwen2 import modeling_qwen2
 from transformers.models.qwen3 import modeling_qwen3
+from transformers.models.qwen3_moe import modeling_qwen3_moe
 
 from model_specs import LENGTHS, SPECS
 from quantize import quantize
@@ -47,6 +49,27 @@ MIN_DISTINCT = 16
 
 def normal(rng, shape, std):
     return torch.from_numpy((rng.standard_normal(shape) * std).astype(np.float32))
+
+
+def experts_of(config, layer):
+    """The experts of a layer, and what a checkpoint calls them; None: it is dense."""
+    if config["model_type"] == "mixtral":
+        number, module = config["num_local_experts"], "block_sparse_moe."
+        width, names = config["intermediate_size"], ("w1", "w3", "w2")
+    elif config["model_type"] == "qwen3_moe":
+        if layer in config["mlp_only_layers"] or (layer + 1) % config["decoder_sparse_step"]:
+            return None
+        number, module = config["num_experts"], "mlp."
+        width, names = config["moe_intermediate_size"], ("gate_proj", "up_proj", "down_proj")
+    else:
+        return None
+    return {
+        "number": number,
+        "router": module + "gate",
+        "modules": [f"{module}experts.{e}." for e in range(number)],
+        "names": names,
+        "width": width,
+    }
 
 
 def make_weights(config, extras, rng):
@@ -77,12 +100,18 @@ def make_weights(config, extras, rng):
         linear(layer + "self_attn.k_proj", kv_heads * head_dim, hidden, 1.6, qwen or attention_bias)
         linear(layer + "self_attn.v_proj", kv_heads * head_dim, hidden, 1.0, qwen or attention_bias)
         linear(layer + "self_attn.o_proj", hidden, heads * head_dim, 0.7, attention_bias)
-        linear(layer + "mlp.gate_proj", inter, hidden, 1.2, mlp_bias)
-        linear(layer + "mlp.up_proj", inter, hidden, 1.0, mlp_bias)
-        linear(layer + "mlp.down_proj", hidden, inter, 0.7, mlp_bias)
+        experts = experts_of(config, i)
+        if experts:
+            linear(layer + experts["router"], experts["number"], hidden, 2.0)
+        for mlp in experts["modules"] if experts else ["mlp."]:
+            gate, up, down = experts["names"] if experts else ("gate_proj", "up_proj", "down_proj")
+            width = experts["width"] if experts else inter
+            linear(layer + mlp + gate, width, hidden, 1.2, mlp_bias)
+            linear(layer + mlp + up, width, hidden, 1.0, mlp_bias)
+            linear(layer + mlp + down, hidden, width, 0.7, mlp_bias)
         norm(layer + "input_layernorm")
         norm(layer + "post_attention_layernorm")
-        if config["model_type"] == "qwen3":
+        if config["model_type"].startswith("qwen3"):
             norm(layer + "self_attn.q_norm", head_dim)
             norm(layer + "self_attn.k_norm", head_dim)
         if extras.get("inv_freq"):
@@ -161,7 +190,11 @@ def write_byte_tokenizer(directory):
 
 def load(directory):
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        directory, dtype=torch.float32, attn_implementation="eager", local_files_only=True
+        directory,
+        dtype=torch.float32,
+        attn_implementation="eager",
+        experts_implementation="eager",  # the default takes no odd widths
+        local_files_only=True,
     )
     return model.eval()
 
@@ -197,7 +230,14 @@ def rounded_kv_attention(original):
 class RoundedKv:
     """Within it, attention reads K and V rounded to float16."""
 
-    MODULES = (modeling_llama, modeling_mistral, modeling_qwen2, modeling_qwen3)
+    MODULES = (
+        modeling_llama,
+        modeling_mistral,
+        modeling_mixtral,
+        modeling_qwen2,
+        modeling_qwen3,
+        modeling_qwen3_moe,
+    )
 
     def __enter__(self):
         self.originals = [m.eager_attention_forward for m in self.MODULES]
@@ -210,17 +250,17 @@ class RoundedKv:
 
 
 class RoundedInputs:
-    """Within it, the inputs of all linear layers are rounded to bfloat16."""
+    """Within it, the inputs of all linear layers, routers and experts are rounded to bfloat16."""
 
     def __init__(self, model):
         self.model = model
 
     def __enter__(self):
-        hook = lambda _, inputs: (inputs[0].bfloat16().float(),)
+        hook = lambda _, inputs: (inputs[0].bfloat16().float(), *inputs[1:])
         self.handles = [
             m.register_forward_pre_hook(hook)
             for m in self.model.modules()
-            if isinstance(m, torch.nn.Linear)
+            if isinstance(m, torch.nn.Linear) or type(m).__name__.endswith(("Experts", "Router"))
         ]
 
     def __exit__(self, *_):

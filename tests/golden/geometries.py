@@ -23,6 +23,20 @@ _LLAMA = {
     "rms_norm_eps": 1e-05,
     "rope_theta": 500000.0,
 }
+_QWEN3_MOE = {
+    "architectures": ["Qwen3MoeForCausalLM"],
+    "model_type": "qwen3_moe",
+    "attention_bias": False,
+    "bos_token_id": 151643,
+    "decoder_sparse_step": 1,
+    "eos_token_id": 151645,
+    "hidden_act": "silu",
+    "mlp_only_layers": [],
+    "norm_topk_prob": True,
+    "rms_norm_eps": 1e-06,
+    "rope_theta": 1000000.0,
+    "tie_word_embeddings": False,
+}
 _LLAMA3 = {**_LLAMA, "bos_token_id": 128000, "eos_token_id": 128001, "vocab_size": 128256}
 
 CONFIGS = {
@@ -72,6 +86,34 @@ CONFIGS = {
         "num_key_value_heads": 8,
         "tie_word_embeddings": False,
     },
+    "qwen3-30b-a3b": {
+        **_QWEN3_MOE,
+        "head_dim": 128,
+        "hidden_size": 2048,
+        "intermediate_size": 6144,
+        "max_position_embeddings": 40960,
+        "moe_intermediate_size": 768,
+        "num_attention_heads": 32,
+        "num_experts": 128,
+        "num_experts_per_tok": 8,
+        "num_hidden_layers": 48,
+        "num_key_value_heads": 4,
+        "vocab_size": 151936,
+    },
+    "tiny-moe-bench": {
+        **_QWEN3_MOE,
+        "head_dim": 64,
+        "hidden_size": 768,
+        "intermediate_size": 2048,
+        "max_position_embeddings": 4096,
+        "moe_intermediate_size": 384,
+        "num_attention_heads": 12,
+        "num_experts": 32,
+        "num_experts_per_tok": 4,
+        "num_hidden_layers": 12,
+        "num_key_value_heads": 2,
+        "vocab_size": 16384,
+    },
     "tiny-bench": {
         **_LLAMA,
         "bos_token_id": 1,
@@ -104,9 +146,18 @@ def tensor_shapes(config):
                 yield f"{layer}self_attn.{name}.bias", (rows,)
         yield layer + "self_attn.o_proj.weight", (hidden, q)
         yield layer + "post_attention_layernorm.weight", (hidden,)
-        yield layer + "mlp.gate_proj.weight", (inter, hidden)
-        yield layer + "mlp.up_proj.weight", (inter, hidden)
-        yield layer + "mlp.down_proj.weight", (hidden, inter)
+        if config["model_type"] == "qwen3_moe":
+            for norm in ("q_norm", "k_norm"):
+                yield f"{layer}self_attn.{norm}.weight", (head_dim,)
+            yield layer + "mlp.gate.weight", (config["num_experts"], hidden)
+            mlps = [f"mlp.experts.{e}." for e in range(config["num_experts"])]
+            inter = config["moe_intermediate_size"]
+        else:
+            mlps = ["mlp."]
+        for mlp in mlps:
+            yield f"{layer}{mlp}gate_proj.weight", (inter, hidden)
+            yield f"{layer}{mlp}up_proj.weight", (inter, hidden)
+            yield f"{layer}{mlp}down_proj.weight", (hidden, inter)
     yield "model.norm.weight", (hidden,)
     if not config["tie_word_embeddings"]:
         yield "lm_head.weight", (config["vocab_size"], hidden)

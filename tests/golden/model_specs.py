@@ -118,6 +118,21 @@ def _old_mistral(**kwargs):
     return {**config, "architectures": ["MistralForCausalLM"], "model_type": "mistral"}
 
 
+def _old_mixtral(**kwargs):
+    config = _old_mistral(sliding_window=None, router_aux_loss_coef=0.02, **kwargs)
+    return {**config, "architectures": ["MixtralForCausalLM"], "model_type": "mixtral"}
+
+
+def _new_qwen3_moe(**kwargs):
+    config = _new_qwen3(**{"decoder_sparse_step": 1, "mlp_only_layers": [], **kwargs})
+    return {
+        **config,
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "model_type": "qwen3_moe",
+        "router_aux_loss_coef": 0.001,
+    }
+
+
 def _gptq(bits, group, sym=True, desc_act=False, **kwargs):
     return {
         "quant_method": "gptq",
@@ -369,6 +384,45 @@ SPECS = {
         ),
         dtype="bf16",
         ablations=[{"sliding_window": 16}],
+    ),
+    # Mixtral form: experts of a width that fills no panel, named w1 to w3; transformers 4 form.
+    "mixtral": dict(
+        config=_old_mixtral(
+            torch_dtype="bfloat16",
+            num_local_experts=6,
+            num_experts_per_tok=2,
+            **_shape(263, 40, 70, 3, 4, 2),
+        ),
+        dtype="bf16",
+        ablations=[{"num_experts_per_tok": 1}],
+    ),
+    # Qwen3 30B-A3B form, the first layer dense; experts' weights made to add up to 1.
+    "qwen3-moe": dict(
+        config=_new_qwen3_moe(
+            dtype="float16",
+            num_experts=9,
+            num_experts_per_tok=4,
+            moe_intermediate_size=36,
+            norm_topk_prob=True,
+            **{**_shape(263, 44, 94, 4, 4, 2, 16), "mlp_only_layers": [0]},
+        ),
+        dtype="f16",
+        ablations=[{"norm_topk_prob": False}, {"num_experts_per_tok": 3}],
+    ),
+    # Quantized experts, in every other layer; weights as the router's softmax has them.
+    "qwen3-moe-gptq-int4": dict(
+        config=_new_qwen3_moe(
+            dtype="float16",
+            num_experts=5,
+            num_experts_per_tok=2,
+            moe_intermediate_size=32,
+            norm_topk_prob=False,
+            quantization_config=_gptq(4, 32),
+            **{**_shape(257, 64, 96, 2, 4, 2, 16), "decoder_sparse_step": 2},
+        ),
+        dtype="f16",
+        quantize=dict(method="gptq", bits=4, group=32, zeros=False),
+        ablations=[],
     ),
     # GPTQ as most published models have it: symmetric, groups in order.
     "qwen2-gptq-int4": dict(

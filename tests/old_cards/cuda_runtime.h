@@ -120,6 +120,8 @@ LAYERCAKE_SHUFFLE(__shfl_down_sync, __nvvm_shfl_sync_down_i32, 31)
 LAYERCAKE_SHUFFLE(__shfl_up_sync, __nvvm_shfl_sync_up_i32, 0)
 #undef LAYERCAKE_SHUFFLE
 
+LAYERCAKE_DEVICE int __popc(unsigned int bits) { return __builtin_popcount(bits); }
+
 LAYERCAKE_DEVICE int atomicAdd(int* to, int value) { return __nvvm_atom_add_gen_i(to, value); }
 LAYERCAKE_DEVICE float atomicAdd(float* to, float value) {
   return __nvvm_atom_add_gen_f(to, value);

@@ -90,6 +90,13 @@ int RmsNormHeadsCuda(const FloatRows& x, int64_t head_dim, const float* weight, 
                      CUstream_st* stream);
 int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream);
 int SwiGluCuda(const FloatRows& gate, const FloatRows& up, CUstream_st* stream);
+// See experts.h; `scores` stay as they are.
+int RouteCuda(const FloatRows& scores, bool renormalized, const ExpertRoutes& routes,
+              CUstream_st* stream);
+int GatherRowsCuda(const FloatRows& x, const ExpertRoutes& routes, const FloatRows& out,
+                   CUstream_st* stream);
+int CombineRowsCuda(const FloatRows& x, const ExpertRoutes& routes, const FloatRows& out,
+                    CUstream_st* stream);
 int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream);
 int StoreKvCuda(const StoreKvArgs& args, CUstream_st* stream);
 int PagedAttentionCuda(const PagedAttentionArgs& args, CUstream_st* stream);
@@ -104,6 +111,9 @@ struct CudaKernels {
   decltype(&RmsNormHeadsCuda) rms_norm_heads;
   decltype(&AddCuda) add;
   decltype(&SwiGluCuda) swiglu;
+  decltype(&RouteCuda) route;
+  decltype(&GatherRowsCuda) gather_rows;
+  decltype(&CombineRowsCuda) combine_rows;
   decltype(&RopeCuda) rope;
   decltype(&StoreKvCuda) store_kv;
   decltype(&PagedAttentionCuda) attention;

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "common/model/costs.h"
 #include "common/model/dtype.h"
 
 namespace layercake {
@@ -21,6 +22,29 @@ struct GroupedWeights {
   const int32_t* order = nullptr;  // [inputs]: the k-th row is of input order[k]; null: of input k
 };
 
+// Neighbouring rows that one expert takes; none where both ends are 0.
+struct ExpertRows {
+  int32_t expert = 0;
+  int32_t begin = 0;
+  int32_t end = 0;
+};
+
+// Where a step's tokens go; see experts.h. Tokens have experts_per_token rows each, which are
+// sorted by expert.
+struct ExpertRoutes {
+  int64_t num_tokens = 0;
+  int64_t num_experts = 0;
+  int64_t experts_per_token = 0;
+  ExpertRows* groups = nullptr;  // [num_groups()], by expert; those without rows last
+  int32_t* experts = nullptr;    // [num_tokens][experts_per_token], the likeliest first
+  float* weights = nullptr;      // of each
+  int32_t* places = nullptr;     // the row of each
+  int32_t* tokens = nullptr;     // [rows()]: the token of each row
+
+  constexpr int64_t rows() const { return num_tokens * experts_per_token; }
+  constexpr int64_t num_groups() const { return rows() < num_experts ? rows() : num_experts; }
+};
+
 // out[r][o] = bias[o] + sum over k of x[r][k] * weights(o, k). See matmul.h.
 struct MatMulArgs {
   const float* x = nullptr;
@@ -34,6 +58,24 @@ struct MatMulArgs {
   const float* bias = nullptr;  // [outputs padded to whole panels], or null
   float* out = nullptr;
   int64_t out_stride = 0;
+  int64_t first_panel = 0;  // of the weights that are multiplied
+  // Where experts are: each has its outputs' panels after those before it, and multiplies its own
+  // rows of x and out. `rows` is then how many one has, roughly.
+  const ExpertRows* groups = nullptr;
+  int64_t num_groups = 1;
 };
+
+// The product of one of `all`'s groups.
+constexpr MatMulArgs OfGroup(const MatMulArgs& all, int64_t group) {
+  if (all.groups == nullptr) return all;
+  const ExpertRows& rows = all.groups[group];
+  MatMulArgs one = all;
+  one.x += rows.begin * all.x_stride;
+  one.out += rows.begin * all.out_stride;
+  one.rows = rows.end - rows.begin;
+  one.first_panel = rows.expert * ((all.outputs + kPanelOutputs - 1) / kPanelOutputs);
+  one.groups = nullptr;
+  return one;
+}
 
 }  // namespace layercake

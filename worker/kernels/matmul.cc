@@ -30,50 +30,83 @@ bool SuitsTensorCores(const PackedMatrix& weights) {
   return weights.grouped().group_shift >= kMinGroupShift;
 }
 
+int64_t DivideUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
+
+MatMulArgs ArgsOf(const TensorView& x, const PackedMatrix& weights, const TensorView& out) {
+  CHECK_EQ(x.cols, weights.inputs());
+  CHECK_EQ(x.rows, out.rows);
+  CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
+  return {.x = x.Row(0),
+          .x_stride = x.stride,
+          .rows = x.rows,
+          .weights = weights.panels(),
+          .dtype = weights.dtype(),
+          .grouped = weights.grouped(),
+          .inputs = weights.inputs(),
+          .outputs = out.cols,
+          .out = out.Row(0),
+          .out_stride = out.stride};
+}
+
+void MultiplyOnCuda(const MatMulArgs& args, const PackedMatrix& weights, Device& device) {
+  const bool on_tensor_cores = AsCuda(device).tier().tensor_cores && SuitsTensorCores(weights);
+  LaunchOn(device, "a matrix product",
+           on_tensor_cores ? &CudaKernels::matmul_tensor : &CudaKernels::matmul, args);
+}
+
+// Rows from `row` on, `count` of them.
+MatMulArgs SomeRows(const MatMulArgs& args, int64_t row, int64_t count) {
+  MatMulArgs some = args;
+  some.x += row * args.x_stride;
+  some.out += row * args.out_stride;
+  some.rows = count;
+  return some;
+}
+
 }  // namespace
 
 void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
             const TensorView& out, Device& device) {
-  CHECK_EQ(x.cols, weights.inputs());
   CHECK_EQ(out.cols, weights.outputs());
-  CHECK_EQ(x.rows, out.rows);
-  CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
-  if (device.kind() == DeviceKind::kCuda) {
-    const bool on_tensor_cores = AsCuda(device).tier().tensor_cores && SuitsTensorCores(weights);
-    return LaunchOn(device, "a matrix product",
-                    on_tensor_cores ? &CudaKernels::matmul_tensor : &CudaKernels::matmul,
-                    MatMulArgs{.x = x.Row(0),
-                               .x_stride = x.stride,
-                               .rows = x.rows,
-                               .weights = weights.panels(),
-                               .dtype = weights.dtype(),
-                               .grouped = weights.grouped(),
-                               .inputs = weights.inputs(),
-                               .outputs = weights.outputs(),
-                               .bias = bias,
-                               .out = out.Row(0),
-                               .out_stride = out.stride});
-  }
+  MatMulArgs args = ArgsOf(x, weights, out);
+  args.bias = bias;
+  if (device.kind() == DeviceKind::kCuda) return MultiplyOnCuda(args, weights, device);
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   const int64_t panels = weights.num_panels();
   const int64_t rows_per_piece = RowsPerPiece(x.rows, x.cols, panels, device.num_threads());
-  const int64_t row_pieces = (x.rows + rows_per_piece - 1) / rows_per_piece;
+  const int64_t row_pieces = DivideUp(x.rows, rows_per_piece);
   device.pool().ParallelFor(panels * row_pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t piece = begin; piece < end; ++piece) {
       const int64_t row = piece / panels * rows_per_piece;
       const int64_t panel = piece % panels;
-      kernels.matmul({.x = x.Row(row),
-                      .x_stride = x.stride,
-                      .rows = std::min(rows_per_piece, x.rows - row),
-                      .weights = weights.panels(),
-                      .dtype = weights.dtype(),
-                      .grouped = weights.grouped(),
-                      .inputs = weights.inputs(),
-                      .outputs = weights.outputs(),
-                      .bias = bias,
-                      .out = out.Row(row),
-                      .out_stride = out.stride},
-                     panel, panel + 1);
+      kernels.matmul(SomeRows(args, row, std::min(rows_per_piece, x.rows - row)), panel, panel + 1);
+    }
+  });
+}
+
+void MatMulExperts(const TensorView& x, const PackedMatrix& weights, const ExpertRoutes& routes,
+                   const TensorView& out, Device& device) {
+  const int64_t panels = DivideUp(out.cols, kPanelOutputs);
+  CHECK_EQ(weights.outputs(), routes.num_experts * panels * kPanelOutputs);
+  CHECK_EQ(x.rows, routes.rows());
+  MatMulArgs args = ArgsOf(x, weights, out);
+  args.groups = routes.groups;
+  args.num_groups = routes.num_groups();
+  if (device.kind() == DeviceKind::kCuda) {
+    // Twice the mean: tokens are not spread evenly.
+    args.rows = std::min(routes.num_tokens, DivideUp(2 * x.rows, args.num_groups));
+    return MultiplyOnCuda(args, weights, device);
+  }
+  const CpuKernels& kernels = GetCpuKernels(device.isa());
+  device.pool().ParallelFor(args.num_groups * panels, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t piece = begin; piece < end; ++piece) {
+      const MatMulArgs group = OfGroup(args, piece / panels);
+      const int64_t panel = piece % panels;
+      const int64_t rows_per_piece = RowsPerPiece(group.rows, group.inputs, panels, /*threads=*/1);
+      for (int64_t row = 0; row < group.rows; row += rows_per_piece) {
+        kernels.matmul(SomeRows(group, row, std::min(rows_per_piece, group.rows - row)), panel,
+                       panel + 1);
+      }
     }
   });
 }

@@ -19,4 +19,10 @@ namespace layercake {
 void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
             const TensorView& out, Device& device);
 
+// The same of every row by the matrix of the expert that `routes` gives it to.
+//   x: [routes.rows(), inputs] f32.   out: [routes.rows(), outputs] f32, apart from `x`.
+//   weights: of num_experts matrices, one's outputs after another's, each padded to whole panels.
+void MatMulExperts(const TensorView& x, const PackedMatrix& weights, const ExpertRoutes& routes,
+                   const TensorView& out, Device& device);
+
 }  // namespace layercake

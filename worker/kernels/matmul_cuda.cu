@@ -25,7 +25,7 @@ struct DenseWeights {
 
   __device__ DenseWeights(const MatMulArgs& args, int64_t first_output, int place)
       : weights(static_cast<const T*>(args.weights) +
-                first_output / kPanelOutputs * kPanelOutputs * args.inputs +
+                (args.first_panel + first_output / kPanelOutputs) * kPanelOutputs * args.inputs +
                 first_output % kPanelOutputs + place * kOutputs) {}
   __device__ static int OutputOf(int place, int o) { return place * kOutputs + o; }
   __device__ void Load(int64_t k, Loaded& loaded) const {
@@ -50,7 +50,7 @@ struct IntegerWeights {
 
   __device__ IntegerWeights(const MatMulArgs& args, int64_t first_output, int place)
       : format(args.grouped),
-        panel(first_output / kPanelOutputs),
+        panel(args.first_panel + first_output / kPanelOutputs),
         place(place),
         weights(static_cast<const uint8_t*>(args.weights) + panel * args.inputs * kRowBytes +
                 place * kBytes) {}
@@ -105,15 +105,15 @@ struct IntegerWeights {
   float offset[kOutputs];
 };
 
+// kRows rows of a block's outputs.
 template <class Weights, int kRows>
-__global__ void __launch_bounds__(kThreads) MatMulKernel(MatMulArgs args) {
+__device__ __forceinline__ void MultiplyRows(const MatMulArgs& args, int64_t first_row) {
   constexpr int kOutputs = Weights::kOutputs;        // of a thread
   constexpr int kBlockOutputs = kGroups * kOutputs;  // of a block: 32 or 64
   constexpr int kUnroll = Weights::kUnroll;
   const int thread = static_cast<int>(threadIdx.x);
   const int chain = thread / kGroups;
   const int64_t first_output = int64_t{blockIdx.x} * kBlockOutputs;
-  const int64_t first_row = int64_t{blockIdx.y} * kRows;
   const int64_t rows = args.rows - first_row < kRows ? args.rows - first_row : kRows;
   Weights weights(args, first_output, thread % kGroups);
   const int32_t* const order = args.grouped.order;
@@ -172,10 +172,21 @@ __global__ void __launch_bounds__(kThreads) MatMulKernel(MatMulArgs args) {
 }
 
 template <class Weights, int kRows>
+__global__ void __launch_bounds__(kThreads) MatMulKernel(MatMulArgs all) {
+  const MatMulArgs args = OfGroup(all, blockIdx.z);
+  const int64_t step = int64_t{gridDim.y} * kRows;
+  for (int64_t row = int64_t{blockIdx.y} * kRows; row < args.rows; row += step) {
+    MultiplyRows<Weights, kRows>(args, row);
+    if (row + step < args.rows) __syncthreads();
+  }
+}
+
+template <class Weights, int kRows>
 int Run(const MatMulArgs& args, CUstream_st* stream) {
   constexpr int kBlockOutputs = kGroups * Weights::kOutputs;
   return Launch("matmul", MatMulKernel<Weights, kRows>,
-                dim3(CeilDivide(args.outputs, kBlockOutputs), CeilDivide(args.rows, kRows)),
+                dim3(CeilDivide(args.outputs, kBlockOutputs), CeilDivide(args.rows, kRows),
+                     static_cast<unsigned>(args.num_groups)),
                 kThreads, sizeof(float) * kWarps * kRows * kBlockOutputs, stream, args);
 }
 

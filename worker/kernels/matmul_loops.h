@@ -59,7 +59,8 @@ struct MatMulLoops {
     // All inputs are one run.
     static int64_t RunEnd(const MatMulArgs& args, int64_t) { return args.inputs; }
     static Dense At(const MatMulArgs& args, int64_t panel, int64_t k) {
-      return {static_cast<const W*>(args.weights) + (panel * args.inputs + k) * kPanel};
+      return {static_cast<const W*>(args.weights) +
+              ((args.first_panel + panel) * args.inputs + k) * kPanel};
     }
   };
 
@@ -121,8 +122,9 @@ struct MatMulLoops {
       return end < args.inputs ? end : args.inputs;
     }
     static Grouped At(const MatMulArgs& args, int64_t panel, int64_t k) {
-      return {static_cast<const uint8_t*>(args.weights) + (panel * args.inputs + k) * kRowBytes,
-              &args.grouped, panel * args.grouped.groups + (k >> args.grouped.group_shift)};
+      const int64_t of_all = args.first_panel + panel;
+      return {static_cast<const uint8_t*>(args.weights) + (of_all * args.inputs + k) * kRowBytes,
+              &args.grouped, of_all * args.grouped.groups + (k >> args.grouped.group_shift)};
     }
   };
 

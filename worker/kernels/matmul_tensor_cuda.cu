@@ -64,7 +64,8 @@ struct DenseTiles {
   };
 
   __device__ DenseTiles(const MatMulArgs& args, int64_t panel, int group)
-      : weights(static_cast<const T*>(args.weights) + panel * kPanelOutputs * args.inputs +
+      : weights(static_cast<const T*>(args.weights) +
+                (args.first_panel + panel) * kPanelOutputs * args.inputs +
                 group * Vector<T>::kCount) {}
   __device__ static int OutputOf(int group, int tile, int half) {
     return group * Vector<T>::kCount + 2 * tile + half;
@@ -101,10 +102,10 @@ struct IntegerTiles {
 
   __device__ IntegerTiles(const MatMulArgs& args, int64_t panel, int group)
       : format(args.grouped),
-        panel(panel),
+        panel(args.first_panel + panel),
         group(group),
-        weights(static_cast<const uint8_t*>(args.weights) + panel * args.inputs * kRowBytes +
-                group * kWords * 4) {}
+        weights(static_cast<const uint8_t*>(args.weights) +
+                (args.first_panel + panel) * args.inputs * kRowBytes + group * kWords * 4) {}
   // Of 4 bits, a byte holds outputs half a panel apart.
   __device__ static int OutputOf(int group, int tile, int half) {
     return kBits == 8 ? group * 8 + 2 * tile + half : group * 4 + tile + half * kPanelOutputs / 2;
@@ -317,14 +318,13 @@ struct SegmentSums {
 };
 
 template <class Tiles, int kTiles>
-__global__ void __launch_bounds__(kFewThreads) FewRowsKernel(MatMulArgs args) {
+__device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t first_row) {
   constexpr int kRows = SegmentSums<kTiles>::kRows;
   constexpr int kAtOnce = SegmentSums<kTiles>::kAtOnce;
   auto& shared = SharedAs<SegmentSums<kTiles>>();
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarpLanes;
   const int segment = thread / kWarpLanes;
-  const int64_t first_row = int64_t{blockIdx.x} * kRows;
   const int64_t panel = blockIdx.y;
   Tiles weights(args, panel, lane / 4);
   Sums<kTiles> sums = {};
@@ -359,17 +359,26 @@ __global__ void __launch_bounds__(kFewThreads) FewRowsKernel(MatMulArgs args) {
   }
 }
 
+template <class Tiles, int kTiles>
+__global__ void __launch_bounds__(kFewThreads) FewRowsKernel(MatMulArgs all) {
+  const MatMulArgs args = OfGroup(all, blockIdx.z);
+  const int64_t step = int64_t{gridDim.x} * SegmentSums<kTiles>::kRows;
+  for (int64_t row = int64_t{blockIdx.x} * SegmentSums<kTiles>::kRows; row < args.rows;
+       row += step) {
+    MultiplyFewRows<Tiles, kTiles>(args, row);
+    if (row + step < args.rows) __syncthreads();
+  }
+}
+
 // Many rows: a block's warps are two panels by two runs of rows, which share what they read in the
 // first-level cache.
 constexpr int kManyWarps = 4;
 
+// One warp's.
 template <class Tiles, int kTiles>
-__global__ void __launch_bounds__(kManyWarps* kWarpLanes) ManyRowsKernel(MatMulArgs args) {
+__device__ __forceinline__ void MultiplyManyRows(const MatMulArgs& args, int64_t panel,
+                                                 int64_t first_row) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
-  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
-  const int64_t first_row = (int64_t{blockIdx.x} * 2 + warp / 2) * kTiles * kRowTile;
-  const int64_t panel = int64_t{blockIdx.y} * 2 + warp % 2;
-  if (first_row >= args.rows || panel * kPanelOutputs >= args.outputs) return;
   Tiles weights(args, panel, lane / 4);
   const InputRows x(args, first_row);
   Sums<kTiles> totals = {};
@@ -389,19 +398,34 @@ __global__ void __launch_bounds__(kManyWarps* kWarpLanes) ManyRowsKernel(MatMulA
 }
 
 template <class Tiles, int kTiles>
+__global__ void __launch_bounds__(kManyWarps* kWarpLanes) ManyRowsKernel(MatMulArgs all) {
+  const MatMulArgs args = OfGroup(all, blockIdx.z);
+  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
+  const int64_t panel = int64_t{blockIdx.y} * 2 + warp % 2;
+  if (panel * kPanelOutputs >= args.outputs) return;
+  constexpr int64_t kRows = kTiles * kRowTile;
+  for (int64_t run = int64_t{blockIdx.x} * 2 + warp / 2; run * kRows < args.rows;
+       run += int64_t{gridDim.x} * 2) {
+    MultiplyManyRows<Tiles, kTiles>(args, panel, run * kRows);
+  }
+}
+
+template <class Tiles, int kTiles>
 int RunFewRows(const MatMulArgs& args, CUstream_st* stream) {
   return Launch(
       "matmul_few_rows", FewRowsKernel<Tiles, kTiles>,
-      dim3(CeilDivide(args.rows, kTiles * kRowTile), CeilDivide(args.outputs, kPanelOutputs)),
+      dim3(CeilDivide(args.rows, kTiles * kRowTile), CeilDivide(args.outputs, kPanelOutputs),
+           static_cast<unsigned>(args.num_groups)),
       kFewThreads, sizeof(SegmentSums<kTiles>), stream, args);
 }
 
 template <class Tiles, int kTiles>
 int RunManyRows(const MatMulArgs& args, CUstream_st* stream) {
-  return Launch("matmul_many_rows", ManyRowsKernel<Tiles, kTiles>,
-                dim3(CeilDivide(args.rows, 2 * kTiles * kRowTile),
-                     CeilDivide(args.outputs, 2 * kPanelOutputs)),
-                kManyWarps * kWarpLanes, 0, stream, args);
+  return Launch(
+      "matmul_many_rows", ManyRowsKernel<Tiles, kTiles>,
+      dim3(CeilDivide(args.rows, 2 * kTiles * kRowTile),
+           CeilDivide(args.outputs, 2 * kPanelOutputs), static_cast<unsigned>(args.num_groups)),
+      kManyWarps * kWarpLanes, 0, stream, args);
 }
 
 // kManyTiles: tiles of rows whose sums a lane has registers for.

@@ -7,9 +7,11 @@
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
+#include "common/model/layer_shape.h"
 #include "worker/kernels/attention.h"
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/embedding.h"
+#include "worker/kernels/experts.h"
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/rope.h"
 #include "worker/kernels/step_table.h"
@@ -26,7 +28,7 @@ struct Workspace {
   Buffer normed;  // also what a block adds to `hidden`
   Buffer qkv;
   Buffer attention;
-  Buffer gate_up;
+  Buffer feed_forward;  // FeedForwardBytes of it
   Buffer angles;
   Buffer head_input;
   Buffer logits;
@@ -52,7 +54,10 @@ absl::StatusOr<Workspace> TakeWorkspace(const ModelConfig& config, const LayerRa
   LC_RETURN_IF_ERROR(Take(device, tokens, config.hidden_dim, w.normed, w.bytes));
   LC_RETURN_IF_ERROR(Take(device, tokens, qkv, w.qkv, w.bytes));
   LC_RETURN_IF_ERROR(Take(device, tokens, heads, w.attention, w.bytes));
-  LC_RETURN_IF_ERROR(Take(device, tokens, 2 * config.intermediate_dim, w.gate_up, w.bytes));
+  if (const int64_t bytes = FeedForwardBytes(config, range, tokens); bytes > 0) {
+    LC_ASSIGN_OR_RETURN(w.feed_forward, device.Allocate(bytes, "the workspace"));
+    w.bytes += w.feed_forward.bytes();
+  }
   LC_RETURN_IF_ERROR(Take(device, tokens, config.head_dim, w.angles, w.bytes));
   if (range.has_head) {
     const int64_t rows = limits.max_batch_sequences;
@@ -104,6 +109,7 @@ struct Decoder::State {
   // Both take hidden's norm in `normed`, and leave there what is to be added to hidden.
   void Attend(const LayerWeights& layer, const StepView& step, const KvLayer& kv, int64_t rows);
   void FeedForward(const LayerWeights& layer, int64_t rows);
+  void Experts(const LayerWeights& layer, int64_t rows);
   // Adds what is in `normed` to hidden, and leaves hidden's norm there.
   void AddAndNorm(const Buffer& weight, int64_t rows);
 
@@ -152,12 +158,37 @@ void Decoder::State::Attend(const LayerWeights& layer, const StepView& step, con
 }
 
 void Decoder::State::FeedForward(const LayerWeights& layer, int64_t rows) {
+  if (layer.router.outputs() > 0) return Experts(layer, rows);
   const int64_t inner = config.intermediate_dim;
   const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
-  const TensorView gate_up = View(workspace.gate_up, rows, 2 * inner);
+  const TensorView gate_up = View(workspace.feed_forward, rows, 2 * inner);
   Multiply(normed, layer.gate_up, gate_up);
   SwiGluInPlace(gate_up.Columns(0, inner), gate_up.Columns(inner, inner), device);
   Multiply(gate_up.Columns(0, inner), layer.down, normed);
+}
+
+void Decoder::State::Experts(const LayerWeights& layer, int64_t rows) {
+  const MixtureOfExperts& experts = *config.experts;
+  const int64_t inner = experts.expert_dim, routed = rows * experts.experts_per_token;
+  char* at = workspace.feed_forward.As<char>();
+  const auto take = [&](int64_t count, int64_t cols) {
+    const TensorView view = F32View(reinterpret_cast<float*>(at), count, cols);
+    at += (count * cols * static_cast<int64_t>(sizeof(float)) + kAllocationBytes - 1) /
+          kAllocationBytes * kAllocationBytes;
+    return view;
+  };
+  const TensorView gate_up = take(routed, 2 * inner);
+  const TensorView of_tokens = take(routed, config.hidden_dim);
+  const TensorView scores = take(rows, experts.num_experts);
+  const ExpertRoutes routes = RoutesIn(at, experts, rows);
+  const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
+  MatMul(normed, layer.router, nullptr, scores, device);
+  Route(scores, experts.renormalized, routes, device);
+  GatherRows(normed, routes, of_tokens, device);
+  MatMulExperts(of_tokens, layer.gate_up.matrix, routes, gate_up, device);
+  SwiGluInPlace(gate_up.Columns(0, inner), gate_up.Columns(inner, inner), device);
+  MatMulExperts(gate_up.Columns(0, inner), layer.down.matrix, routes, of_tokens, device);
+  CombineRows(of_tokens, routes, normed, device);
 }
 
 void Decoder::State::AddAndNorm(const Buffer& weight, int64_t rows) {
@@ -210,8 +241,9 @@ absl::Status Decoder::Forward(std::span<const SliceView> slices, std::span<const
   LC_RETURN_IF_ERROR(state_->FillAngles(slices, rows));
   LC_ASSIGN_OR_RETURN(StepView step, state_->workspace.table.Set(slices, state_->device));
   // What attention needs for itself it finds where the feed-forward block's results will go.
-  step.scratch = state_->workspace.gate_up.As<float>();
-  step.scratch_floats = state_->workspace.gate_up.bytes() / static_cast<int64_t>(sizeof(float));
+  step.scratch = state_->workspace.feed_forward.As<float>();
+  step.scratch_floats =
+      state_->workspace.feed_forward.bytes() / static_cast<int64_t>(sizeof(float));
   const std::vector<LayerWeights>& layers = state_->weights.layers;
   const TensorView all = hidden(rows);
   const TensorView normed = state_->View(state_->workspace.normed, rows, all.cols);

@@ -32,7 +32,8 @@ class Decoder {
   // rest is rounded to it), and takes the workspace: after it nothing is allocated. weight_bytes()
   // and workspace_bytes() are what StageWeightBytes() and WorkspaceBytes() say. Errors: DataLoss (a
   // tensor missing or of another shape); InvalidArgument (range or limits make no sense);
-  // ResourceExhausted (device memory); Unimplemented (heads too wide for the device); Cancelled (`progress` said so).
+  // ResourceExhausted (device memory); Unimplemented (heads too wide for the device); Cancelled
+  // (`progress` said so).
   static absl::StatusOr<std::unique_ptr<Decoder>> Load(const Checkpoint& checkpoint,
                                                        const LayerRange& range,
                                                        const StageLimits& limits, Device& device,
@@ -55,8 +56,8 @@ class Decoder {
   absl::Status Forward(std::span<const SliceView> slices, std::span<const KvLayer> kv);
 
   // Final norm and output head of the given rows of hidden(), which stays as it is.
-  // Returns [rows.size(), vocab_size] f32 in workspace, in the device's memory: valid until the next call, may be
-  // overwritten (Sample does). REQUIRES: the range has the head; rows.size() <=
+  // Returns [rows.size(), vocab_size] f32 in workspace, in the device's memory: valid until the
+  // next call, may be overwritten (Sample does). REQUIRES: the range has the head; rows.size() <=
   // limits.max_batch_sequences: ask for more rows in several calls.
   // Errors: Internal (device failure).
   absl::StatusOr<TensorView> Logits(std::span<const int32_t> rows);

@@ -187,19 +187,24 @@ class Stored : public QuantizedRows {
 
 class Fused : public QuantizedRows {
  public:
-  Fused(std::vector<std::unique_ptr<QuantizedRows>> parts, std::vector<int64_t> outputs)
-      : parts_(std::move(parts)), outputs_(std::move(outputs)) {}
+  explicit Fused(std::vector<FusedPart> parts) : parts_(std::move(parts)) {}
 
   absl::Status Read(int64_t output, std::span<uint8_t> integers, std::span<uint16_t> scales,
                     std::span<uint8_t> zeros) const override {
-    size_t part = 0;
-    while (output >= outputs_[part]) output -= outputs_[part++];
-    return parts_[part]->Read(output, integers, scales, zeros);
+    const auto after = std::ranges::upper_bound(parts_, output, {}, &FusedPart::begin);
+    if (after != parts_.begin()) {
+      const FusedPart& part = *std::prev(after);
+      const int64_t row = output - part.begin;
+      if (row < part.count) return part.rows->Read(row, integers, scales, zeros);
+    }
+    std::ranges::fill(integers, uint8_t{0});
+    std::ranges::fill(scales, uint16_t{0});
+    std::ranges::fill(zeros, uint8_t{0});
+    return absl::OkStatus();
   }
 
  private:
-  const std::vector<std::unique_ptr<QuantizedRows>> parts_;
-  const std::vector<int64_t> outputs_;
+  const std::vector<FusedPart> parts_;
 };
 
 // Inputs in the order of their groups. `groups`: i32 per input.
@@ -277,9 +282,8 @@ absl::StatusOr<StoredMatrix> ReadStoredMatrix(const Checkpoint& checkpoint,
   return matrix;
 }
 
-std::unique_ptr<QuantizedRows> FusedRows(std::vector<std::unique_ptr<QuantizedRows>> parts,
-                                         std::vector<int64_t> outputs) {
-  return std::make_unique<Fused>(std::move(parts), std::move(outputs));
+std::unique_ptr<QuantizedRows> FusedRows(std::vector<FusedPart> parts) {
+  return std::make_unique<Fused>(std::move(parts));
 }
 
 }  // namespace layercake

@@ -38,8 +38,14 @@ absl::StatusOr<StoredMatrix> ReadStoredMatrix(const Checkpoint& checkpoint,
                                               const std::string& module, int64_t outputs,
                                               int64_t inputs);
 
-// The parts' rows one after another. `outputs`: of each part.
-std::unique_ptr<QuantizedRows> FusedRows(std::vector<std::unique_ptr<QuantizedRows>> parts,
-                                         std::vector<int64_t> outputs);
+// A part of a fused matrix: outputs [begin, begin + count).
+struct FusedPart {
+  std::unique_ptr<QuantizedRows> rows;
+  int64_t begin = 0;
+  int64_t count = 0;
+};
+
+// Parts in the order of their outputs; what lies between two is 0.
+std::unique_ptr<QuantizedRows> FusedRows(std::vector<FusedPart> parts);
 
 }  // namespace layercake

@@ -1,9 +1,7 @@
 #include "worker/model/weights.h"
 
 #include <algorithm>
-#include <initializer_list>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,9 +20,24 @@ namespace {
 constexpr int64_t kConversionBytes = 4 << 20;
 
 struct Part {  // one tensor of a fused matrix
-  absl::string_view name;
+  std::string name;
   int64_t outputs;
+  int64_t begin = 0;  // where they are
 };
+
+int64_t RoundUpToPanels(int64_t outputs) {
+  return (outputs + kPanelOutputs - 1) / kPanelOutputs * kPanelOutputs;
+}
+
+// One after another.
+std::vector<Part> Parts(std::vector<Part> parts) {
+  int64_t begin = 0;
+  for (Part& part : parts) {
+    part.begin = begin;
+    begin += part.outputs;
+  }
+  return parts;
+}
 
 class Loader {
  public:
@@ -62,23 +75,19 @@ class Loader {
     return buffer;
   }
 
-  // The parts' rows one after another: <prefix><part>.weight, or what holds it quantized.
-  absl::StatusOr<PackedMatrix> Matrix(absl::string_view prefix, std::initializer_list<Part> parts,
-                                      int64_t inputs, bool as_integers) {
-    if (as_integers) return IntegerMatrix(prefix, parts, inputs);
-    int64_t outputs = 0;
-    for (const Part& part : parts) outputs += part.outputs;
+  // The parts' rows where they belong: <prefix><part>.weight, or what holds it quantized.
+  absl::StatusOr<PackedMatrix> Matrix(absl::string_view prefix, const std::vector<Part>& parts,
+                                      int64_t outputs, int64_t inputs, bool as_integers) {
+    if (as_integers) return IntegerMatrix(prefix, parts, outputs, inputs);
     LC_ASSIGN_OR_RETURN(PackedMatrix matrix,
                         PackedMatrix::Create(outputs, inputs, config_.dtype, device_,
                                              absl::StrCat("the weights of ", prefix)));
-    int64_t first = 0;
     for (const Part& part : parts) {
       LC_ASSIGN_OR_RETURN(
           const TensorEntry tensor,
           checkpoint_.Tensor(absl::StrCat(prefix, part.name, ".weight"), {part.outputs, inputs}));
-      matrix.PackRows(first, part.outputs, tensor.data.data(), tensor.dtype, device_);
+      matrix.PackRows(part.begin, part.outputs, tensor.data.data(), tensor.dtype, device_);
       checkpoint_.DropPages(tensor.data);
-      first += part.outputs;
     }
     LC_RETURN_IF_ERROR(Report(matrix.bytes()));
     return matrix;
@@ -86,24 +95,56 @@ class Loader {
 
   // Of the layer `index`; `prefix` is what the parts' names begin with in it.
   absl::StatusOr<Linear> LinearOf(int64_t index, absl::string_view in_layer,
-                                  std::initializer_list<Part> parts, int64_t inputs,
-                                  bool has_bias) {
-    const std::string first = absl::StrCat(in_layer, parts.begin()->name);
+                                  const std::vector<Part>& parts, int64_t inputs, bool has_bias) {
     const std::string prefix = absl::StrCat("model.layers.", index, ".", in_layer);
+    const int64_t outputs = parts.back().begin + parts.back().outputs;
     Linear linear;
-    LC_ASSIGN_OR_RETURN(linear.matrix, Matrix(prefix, parts, inputs,
-                                              IsQuantized(config_, index, {.module = first})));
+    LC_ASSIGN_OR_RETURN(
+        linear.matrix,
+        Matrix(prefix, parts, outputs, inputs,
+               IsQuantized(config_, index, {.module = absl::StrCat(in_layer, parts[0].name)})));
     if (!has_bias) return linear;
     const int64_t padded = linear.matrix.num_panels() * kPanelOutputs;
     LC_ASSIGN_OR_RETURN(linear.bias, device_.Allocate(padded * sizeof(float),
                                                       absl::StrCat("the biases of ", prefix)));
-    float* to = linear.bias.As<float>();
     for (const Part& part : parts) {
-      LC_RETURN_IF_ERROR(CopyVector(absl::StrCat(prefix, part.name, ".bias"), part.outputs, to));
-      to += part.outputs;
+      LC_RETURN_IF_ERROR(CopyVector(absl::StrCat(prefix, part.name, ".bias"), part.outputs,
+                                    linear.bias.As<float>() + part.begin));
     }
     LC_RETURN_IF_ERROR(Report(linear.bias.bytes()));
     return linear;
+  }
+
+  // The same matrix of every expert, each padded to whole panels.
+  absl::StatusOr<PackedMatrix> OfExperts(int64_t index, const std::vector<const char*>& names,
+                                         int64_t outputs_each, int64_t inputs) {
+    const MixtureOfExperts& experts = *config_.experts;
+    const std::string in_layer = absl::StrCat(experts.module, "experts.");
+    const int64_t padded = RoundUpToPanels(outputs_each * static_cast<int64_t>(names.size()));
+    std::vector<Part> parts;
+    for (int64_t expert = 0; expert < experts.num_experts; ++expert) {
+      int64_t begin = expert * padded;
+      for (const char* name : names) {
+        parts.push_back({absl::StrCat(expert, ".", name), outputs_each, begin});
+        begin += outputs_each;
+      }
+    }
+    return Matrix(absl::StrCat("model.layers.", index, ".", in_layer), parts,
+                  experts.num_experts * padded, inputs,
+                  IsQuantized(config_, index, {.module = in_layer + parts[0].name}));
+  }
+
+  absl::Status Experts(int64_t index, LayerWeights& layer) {
+    const MixtureOfExperts& experts = *config_.experts;
+    const int64_t hidden = config_.hidden_dim, inner = experts.expert_dim;
+    LC_ASSIGN_OR_RETURN(layer.router,
+                        Matrix(absl::StrCat("model.layers.", index, ".", experts.module),
+                               Parts({{"gate", experts.num_experts}}), experts.num_experts, hidden,
+                               /*as_integers=*/false));
+    LC_ASSIGN_OR_RETURN(layer.gate_up.matrix,
+                        OfExperts(index, {experts.gate_proj, experts.up_proj}, inner, hidden));
+    LC_ASSIGN_OR_RETURN(layer.down.matrix, OfExperts(index, {experts.down_proj}, hidden, inner));
+    return absl::OkStatus();
   }
 
   absl::StatusOr<LayerWeights> Layer(int64_t index) {
@@ -113,31 +154,35 @@ class Loader {
     const int64_t kv = config_.num_kv_heads * config_.head_dim;
     LayerWeights layer;
     LC_ASSIGN_OR_RETURN(layer.attention_norm, Norm(prefix + "input_layernorm"));
-    LC_ASSIGN_OR_RETURN(
-        layer.qkv, LinearOf(index, "self_attn.", {{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}},
-                            hidden, config_.qkv_bias));
+    LC_ASSIGN_OR_RETURN(layer.qkv, LinearOf(index, "self_attn.",
+                                            Parts({{"q_proj", q}, {"k_proj", kv}, {"v_proj", kv}}),
+                                            hidden, config_.qkv_bias));
     if (config_.qk_norm == ModelConfig::QkNorm::kPerHead) {
       const int64_t dim = config_.head_dim;
       LC_ASSIGN_OR_RETURN(layer.q_norm, Vector(prefix + "self_attn.q_norm.weight", dim, dim));
       LC_ASSIGN_OR_RETURN(layer.k_norm, Vector(prefix + "self_attn.k_norm.weight", dim, dim));
     }
-    LC_ASSIGN_OR_RETURN(
-        layer.output, LinearOf(index, "self_attn.", {{"o_proj", hidden}}, q, config_.output_bias));
+    LC_ASSIGN_OR_RETURN(layer.output, LinearOf(index, "self_attn.", Parts({{"o_proj", hidden}}), q,
+                                               config_.output_bias));
     LC_ASSIGN_OR_RETURN(layer.mlp_norm, Norm(prefix + "post_attention_layernorm"));
+    if (HasExperts(config_, index)) {
+      LC_RETURN_IF_ERROR(Experts(index, layer));
+      return layer;
+    }
     LC_ASSIGN_OR_RETURN(layer.gate_up,
-                        LinearOf(index, "mlp.", {{"gate_proj", inner}, {"up_proj", inner}}, hidden,
-                                 config_.mlp_bias));
-    LC_ASSIGN_OR_RETURN(layer.down,
-                        LinearOf(index, "mlp.", {{"down_proj", hidden}}, inner, config_.mlp_bias));
+                        LinearOf(index, "mlp.", Parts({{"gate_proj", inner}, {"up_proj", inner}}),
+                                 hidden, config_.mlp_bias));
+    LC_ASSIGN_OR_RETURN(layer.down, LinearOf(index, "mlp.", Parts({{"down_proj", hidden}}), inner,
+                                             config_.mlp_bias));
     return layer;
   }
 
  private:
   absl::StatusOr<PackedMatrix> IntegerMatrix(absl::string_view prefix,
-                                             std::initializer_list<Part> parts, int64_t inputs) {
+                                             const std::vector<Part>& parts, int64_t outputs,
+                                             int64_t inputs) {
     const Quantization& format = *config_.quantization;
     std::vector<StoredMatrix> stored;
-    std::vector<int64_t> outputs;
     for (const Part& part : parts) {
       const std::string module = absl::StrCat(prefix, part.name);
       if (format.method == kOurGroups) {
@@ -150,7 +195,6 @@ class Loader {
                             ReadStoredMatrix(checkpoint_, module, part.outputs, inputs));
         stored.push_back(std::move(matrix));
       }
-      outputs.push_back(part.outputs);
       if (stored.back().order != stored[0].order ||
           stored.back().scale_dtype != stored[0].scale_dtype) {
         return absl::UnimplementedError(absl::StrCat(
@@ -158,14 +202,14 @@ class Loader {
             "with another type of scales, than what is computed together with it"));
       }
     }
-    LC_ASSIGN_OR_RETURN(
-        PackedMatrix matrix,
-        PackedMatrix::CreateQuantized(std::accumulate(outputs.begin(), outputs.end(), int64_t{0}),
-                                      inputs, format, stored[0].scale_dtype, device_,
-                                      absl::StrCat("the weights of ", prefix)));
-    std::vector<std::unique_ptr<QuantizedRows>> rows;
-    for (StoredMatrix& part : stored) rows.push_back(std::move(part.rows));
-    const auto fused = FusedRows(std::move(rows), std::move(outputs));
+    LC_ASSIGN_OR_RETURN(PackedMatrix matrix, PackedMatrix::CreateQuantized(
+                                                 outputs, inputs, format, stored[0].scale_dtype,
+                                                 device_, absl::StrCat("the weights of ", prefix)));
+    std::vector<FusedPart> rows;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      rows.push_back({std::move(stored[i].rows), parts[i].begin, parts[i].outputs});
+    }
+    const auto fused = FusedRows(std::move(rows));
     LC_RETURN_IF_ERROR(matrix.PackQuantized(*fused, stored[0].order, device_));
     for (const StoredMatrix& part : stored) {
       for (const absl::string_view data : part.data) checkpoint_.DropPages(data);
@@ -235,8 +279,9 @@ absl::StatusOr<StageWeights> LoadStageWeights(const Checkpoint& checkpoint, cons
     const bool as_integers = config.quantization && config.quantization->head;
     const absl::string_view head =
         config.tied_embeddings && !as_integers ? "model.embed_tokens" : "lm_head";
-    LC_ASSIGN_OR_RETURN(weights.head, loader.Matrix("", {{head, config.vocab_size}},
-                                                    config.hidden_dim, as_integers));
+    LC_ASSIGN_OR_RETURN(weights.head,
+                        loader.Matrix("", Parts({{std::string(head), config.vocab_size}}),
+                                      config.vocab_size, config.hidden_dim, as_integers));
   }
   weights.bytes = loader.loaded_bytes();
   CHECK_EQ(weights.bytes, loader.total_bytes()) << "costs.h does not count what is loaded";

@@ -25,8 +25,11 @@ struct LayerWeights {
   Buffer q_norm, k_norm;  // [head_dim] f32, for every head; empty where the model has none
   Linear output;          // [hidden_dim, num_heads * head_dim]
   Buffer mlp_norm;        // [hidden_dim] f32
-  Linear gate_up;         // [2 intermediate_dim, hidden_dim], gates first
-  Linear down;            // [hidden_dim, intermediate_dim]
+  // In a layer of experts both are of all of them, as MatMulExperts takes it; widths are
+  // expert_dim.
+  Linear gate_up;       // [2 intermediate_dim, hidden_dim], gates first
+  Linear down;          // [hidden_dim, intermediate_dim]
+  PackedMatrix router;  // [num_experts, hidden_dim]; empty in a dense layer
 };
 
 struct StageWeights {

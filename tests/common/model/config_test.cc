@@ -163,7 +163,8 @@ TEST(CheckRunnableTest, WhatCanOnlyBePlannedIsNamed) {
     std::string config;
     const char* words;
   } kCases[] = {
-      {Config("", "glm4"), "workers compute llama, qwen2, mistral, qwen3, not glm4 yet"},
+      {Config("", "glm4"),
+       "workers compute llama, qwen2, mistral, qwen3, mixtral, qwen3_moe, not glm4 yet"},
       {Config(R"("hidden_act": "gelu")"), "\"gelu\""},
       {Config(R"("quantization_config": {"quant_method": "gptq", "bits": 3})"), "gptq of 3 bits"},
       {Config(R"("quantization_config": {"quant_method": "gptq", "group_size": 96})"),
@@ -176,6 +177,10 @@ TEST(CheckRunnableTest, WhatCanOnlyBePlannedIsNamed) {
       {Config(R"("quantization_config": {"quant_method": "fp8",
                  "weight_block_size": [128, 128]})"),
        "fp8 is computed by no worker yet"},
+      {Config(R"("quantization_config": {"quant_method": "gptq", "desc_act": true},
+                 "num_local_experts": 4, "num_experts_per_tok": 2)",
+              "mixtral"),
+       "experts in the order of activations (desc_act)"},
       {Config(R"("rope_scaling": {"type": "longrope", "factor": 2})"), "\"longrope\""},
       {Config(R"("rope_parameters": {"full_attention": {"rope_theta": 1e4}})"), "full_attention"},
       {Config(R"("rope_scaling": {"type": "yarn", "factor": 2, "truncate": false})"), "truncate"},

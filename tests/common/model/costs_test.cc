@@ -165,8 +165,15 @@ TEST(CostsTest, WorkspaceTakesTheLargestLayerOfTheStage) {
   limits.max_step_tokens = 16;
   const int64_t dense = WorkspaceBytes(config, {0, 1, false, false}, limits);
   const int64_t experts = WorkspaceBytes(config, {1, 1, false, false}, limits);
-  EXPECT_EQ(experts - dense, 16 * 4 * (10 + 3 * (144 + 96) + 288 - 400));
+  EXPECT_EQ(experts - dense, 16 * 4 * (10 + 3 * (144 + 96) + 288 - 400) + RoutesBytes(config, 16));
   EXPECT_EQ(WorkspaceBytes(config, {0, 2, false, false}, limits), std::max(dense, experts));
+}
+
+TEST(CostsTest, RoutesAreRowsWithTheirExpertAndWeightAndGroupsOfThem) {
+  ModelConfig config = ExpertsConfig();
+  EXPECT_EQ(RoutesBytes(config, 16), 128 + 4 * 192);
+  EXPECT_EQ(RoutesBytes(config, 1), 64 + 4 * 64);  // in units of 64 bytes
+  EXPECT_EQ(RoutesBytes(SmallConfig(), 16), 0);
 }
 
 TEST(CostsTest, FlopsCountEveryWeightTwice) {

@@ -68,7 +68,7 @@ class CutsTest(harness.ClusterTest):
 
     def test_every_cut_gives_the_same_ids_and_the_same_logprobs(self):
         for model in ("llama-gqa", "qwen2-tied", "qwen3-tied", "llama-mqa-tied", "qwen2-gptq-int4",
-                      "llama-held-int4"):
+                      "llama-held-int4", "qwen3-moe", "qwen3-moe-gptq-int4"):
             prompts = [p for p in expected(model)["prompts"] if p["greedy_ids"]]
             reference = None
             for stages in range(1, min(3, num_layers(model)) + 1):

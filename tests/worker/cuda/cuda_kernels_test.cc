@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/testing/expert_routing.h"
 #include "tests/testing/kernel_testing.h"
 #include "tests/testing/random_integers.h"
 #include "tests/testing/status_matchers.h"
@@ -280,6 +281,14 @@ TEST_P(CudaProductsTest, ProductsOfIntegersAreNearThoseInDoubleWhateverTheRows) 
           << FormatText(format) << ", seed " << random_.seed();
     }
   }
+}
+
+TEST_F(CudaKernelsTest, TokensGoWhereTheirScoresAreHighestAndComeBack) {
+  CheckRouting(random_, *device_);
+}
+
+TEST_P(CudaProductsTest, EveryRowIsMultipliedByItsExpertsMatrix) {
+  CheckExpertProducts(random_, Tolerance(DType::kF16), *device_);
 }
 
 TEST_F(CudaKernelsTest, PackingMakesTheLayoutOfTheCpu) {

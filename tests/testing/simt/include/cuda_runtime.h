@@ -144,6 +144,8 @@ template <typename T>
 T atomicCAS(T* to, std::type_identity_t<T> expected, std::type_identity_t<T> value) {
   return *to == expected ? std::exchange(*to, value) : *to;
 }
+inline int __popc(unsigned int bits) { return std::popcount(bits); }
+
 inline void __threadfence() {}
 
 template <typename T>
