@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -37,10 +38,18 @@ T OrDie(absl::StatusOr<T> value) {
   return *std::move(value);
 }
 
-// The other stages: activations of zeros at once, and nobody who waits for them.
+// The other stages: activations at once, unlike ones, as routers would see them; and nobody who
+// waits for them.
 class NoNeighbour final : public ActivationSource, public ActivationSink {
  public:
-  absl::Status Receive(uint64_t, const TensorView&) override { return absl::OkStatus(); }
+  absl::Status Receive(uint64_t step_id, const TensorView& to) override {
+    std::minstd_rand random(static_cast<uint32_t>(step_id));
+    std::uniform_real_distribution<float> activation(-1, 1);
+    for (int64_t row = 0; row < to.rows; ++row) {
+      std::generate_n(to.Row(row), to.cols, [&] { return activation(random); });
+    }
+    return absl::OkStatus();
+  }
   void Close(const absl::Status&) override {}
   absl::Status Send(uint64_t, const TensorView&) override { return absl::OkStatus(); }
   absl::Status Finish() override { return absl::OkStatus(); }
