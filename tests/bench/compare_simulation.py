@@ -3,13 +3,15 @@
 
     compare_simulation.py MODEL_DIR --workers 1,1 --load "--concurrency 8 --requests 32" [--load ...]
 
---workers lists threads, one number per CPU worker. Each load is the flags that both commands take; the
+--workers lists threads, one number per CPU worker; --quota the cores each may use on average (0.5), by the
+kernel's control groups, which takes root. Each load is the flags that both commands take; the
 plan simulated is the one in force. Prints a table of both and their ratio; exit code 1 if a throughput
 or a median wait is off by more than --tolerance.
 """
 
 import argparse
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -27,11 +29,35 @@ FIGURES = [
 JUDGED = {"generation, tokens/s", "first token, p50 ms", "between tokens, p50 ms"}
 
 
+class Quota:
+    """A control group whose processes together get so many cores, whichever version the kernel has."""
+
+    PERIOD_US = 20_000
+
+    def __init__(self, name, cores):
+        quota = int(cores * self.PERIOD_US)
+        first = Path("/sys/fs/cgroup/cpu")
+        self.path = (first if first.exists() else Path("/sys/fs/cgroup")) / name
+        self.path.mkdir(exist_ok=True)
+        if first.exists():
+            (self.path / "cpu.cfs_period_us").write_text(str(self.PERIOD_US))
+            (self.path / "cpu.cfs_quota_us").write_text(str(quota))
+        else:
+            (self.path / "cpu.max").write_text(f"{quota} {self.PERIOD_US}")
+
+    def enter(self):
+        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+
+    def remove(self):
+        self.path.rmdir()
+
+
 class Cluster:
     def __init__(self, args, directory):
         self.bin = args.bin
         port_file = Path(directory) / "port"
         self.children = []
+        self.quotas = [Quota(f"layercake-{os.getpid()}-{i}", q) for i, q in enumerate(args.quota)]
         self.start("layercake-coordinator", "--listen", "127.0.0.1:0", "--port-file", port_file,
                    "--model", args.model.resolve(), "--min-workers", len(args.workers),
                    *shlex.split(args.plan_flags))
@@ -40,13 +66,15 @@ class Cluster:
         self.address = f"127.0.0.1:{port_file.read_text().strip()}"
         for i, threads in enumerate(args.workers):
             self.start("layercake-worker", "--coordinator", self.address, "--name", f"cpu-{i}",
-                       "--listen", "127.0.0.1:0", "--threads", threads)
+                       "--listen", "127.0.0.1:0", "--threads", threads,
+                       enter=self.quotas[i].enter if self.quotas else None)
         while self.layercake("status")["state"] != "SERVING_STATE_READY":
             self.check()
 
-    def start(self, program, *flags):
+    def start(self, program, *flags, enter=None):
         self.children.append(subprocess.Popen(
-            [self.bin / program, *map(str, flags), "--exit-with-parent"], stderr=subprocess.DEVNULL))
+            [self.bin / program, *map(str, flags), "--exit-with-parent"], stderr=subprocess.DEVNULL,
+            preexec_fn=enter))
 
     def check(self):
         if any(child.poll() is not None for child in self.children):
@@ -64,6 +92,8 @@ class Cluster:
             child.terminate()
         for child in self.children:
             child.wait()
+        for quota in self.quotas:
+            quota.remove()
 
 
 def main():
@@ -71,10 +101,13 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("--bin", type=Path, default=Path("build/release/bin"))
     parser.add_argument("--workers", type=lambda text: text.split(","), default=["1", "1"])
+    parser.add_argument("--quota", type=lambda text: [float(q) for q in text.split(",")], default=[])
     parser.add_argument("--plan-flags", default="", help="of the coordinator, e.g. '--context 2048'")
     parser.add_argument("--load", action="append", required=True)
     parser.add_argument("--tolerance", type=float, default=0.1)
     args = parser.parse_args()
+    if args.quota and len(args.quota) != len(args.workers):
+        parser.error("--quota wants one number per worker")
     good = True
     with tempfile.TemporaryDirectory() as directory:
         cluster = Cluster(args, directory)
