@@ -165,8 +165,11 @@ double CostModel::LoadSeconds(const DeviceSpeed& speed, int first, int count,
   const bool integers = model_.quantization.has_value();
   const double kv_token_bytes = static_cast<double>(BlockBytes(first, count)) /
                                 static_cast<double>(limits_.block_size_tokens);
-  // What passes through the caches from one step to the next.
-  const double working_set = layer_bytes + head_bytes + load.kv_tokens_held * kv_token_bytes;
+  // What passes through the caches from one step to the next: of experts all, as other tokens
+  // choose others.
+  const double weight_bytes =
+      static_cast<double>(before_[first + count].weight_bytes - before_[first].weight_bytes);
+  const double working_set = weight_bytes + head_bytes + load.kv_tokens_held * kv_token_bytes;
   double seconds =
       ProductSeconds(speed, integers, layer_bytes - expert_bytes,
                      load.tokens * (LayerFlops(first, count) - expert_flops), working_set) +
