@@ -2,6 +2,7 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <fstream>
 #include <vector>
 
@@ -47,13 +48,20 @@ double Quota() {
 
 }  // namespace
 
-std::string CpuAllowance() {
+CpuAllowance CpuAllowance::Current() {
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
   const int cores = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
-  const double quota = Quota();
+  return {.cores = cores, .quota = Quota()};
+}
+
+std::string CpuAllowance::Text() const {
   return absl::StrCat(cores, " cores",
                       quota > 0 ? absl::StrFormat(", at most %.3g of one", quota) : "");
+}
+
+double CpuAllowance::ShareOf(int threads) const {
+  return quota > 0 ? std::min(1.0, quota / threads) : 1;
 }
 
 }  // namespace layercake

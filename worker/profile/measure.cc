@@ -1,6 +1,9 @@
 #include "worker/profile/measure.h"
 
+#include <algorithm>
+
 #include "common/base/status_macros.h"
+#include "worker/profile/cpu_allowance.h"
 
 namespace layercake {
 namespace {
@@ -31,7 +34,11 @@ absl::StatusOr<v1::DeviceProfile> MeasureProfile(Device& device, const MeasureLi
   LC_RETURN_IF_ERROR(MeasureLayer(device, limits, &profile));
   LC_RETURN_IF_ERROR(MeasureSampler(limits, &profile));
   LC_RETURN_IF_ERROR(device.status());
-  LC_ASSIGN_OR_RETURN(const double share, MeasureShare(device, limits));
+  LC_ASSIGN_OR_RETURN(double share, MeasureShare(device, limits));
+  // A quota allows bursts, which a moment's measuring takes for more than it grants.
+  if (device.kind() == DeviceKind::kCpu) {
+    share = std::min(share, CpuAllowance::Current().ShareOf(device.num_threads()));
+  }
   if (share < kWholeShare) Scale(share, profile);
   return profile;
 }

@@ -6,6 +6,7 @@
 #include "common/base/clock.h"
 #include "tests/testing/safetensors_writer.h"
 #include "tests/testing/status_matchers.h"
+#include "worker/profile/cpu_allowance.h"
 
 namespace layercake {
 namespace {
@@ -51,6 +52,13 @@ TEST_F(ProfileTest, MeasuresOnceThenRemembers) {
   LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile other,
                           GetProfile("cached", *two, kQuick, CachePath()));
   EXPECT_NE(other.bandwidth_bytes_per_second(), measured.bandwidth_bytes_per_second());
+}
+
+TEST(CpuAllowanceTest, AQuotaIsDividedOverTheThreads) {
+  EXPECT_EQ((CpuAllowance{.cores = 4}).ShareOf(8), 1);
+  EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).ShareOf(3), 0.5);
+  EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).ShareOf(1), 1);
+  EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).Text(), "4 cores, at most 1.5 of one");
 }
 
 TEST_F(ProfileTest, ABrokenCacheIsMeasuredOver) {
