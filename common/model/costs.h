@@ -25,7 +25,8 @@ struct StageLimits {
   int64_t max_batch_sequences = 16;
   int64_t max_context_tokens = 0;
   int64_t block_size_tokens = 16;
-  DType kv_dtype = DType::kF32;  // kF32 or kF16
+  DType kv_dtype = DType::kF32;          // kF32 or kF16
+  DType activation_dtype = DType::kF32;  // on the way to the next stage
 };
 
 struct LayerRange {

@@ -71,6 +71,7 @@ v1::PlanOptions OptionsForOneMore(v1::PlanOptions options, const v1::Plan& in_fo
   options.set_context_tokens(in_force.max_context_tokens());
   options.set_block_size_tokens(in_force.block_size_tokens());
   options.set_kv_type(in_force.kv_type());
+  options.set_activation_type(in_force.activation_type());
   options.set_weight_type(in_force.weight_type());
   return options;
 }

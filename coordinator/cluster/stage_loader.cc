@@ -29,6 +29,7 @@ v1::LoadStageRequest MakeRequest(const LoadJob& job, int stage) {
   request.set_max_step_tokens(job.plan.max_step_tokens());
   request.set_max_context_tokens(job.plan.max_context_tokens());
   request.set_kv_type(job.plan.kv_type());
+  request.set_activation_type(job.plan.activation_type());
   request.set_weight_type(job.plan.weight_type());
   if (stage + 1 < job.plan.stages_size()) request.set_next_address(job.addresses[stage + 1]);
   return request;

@@ -237,6 +237,25 @@ void AddLimits(CLI::App& app, v1::PlanOptions* options) {
       "precision of the KV cache (default auto: f32 for f32 checkpoints, else f16)", "TYPE");
 }
 
+void AddActivations(CLI::App& app, v1::PlanOptions* options) {
+  static const std::map<std::string, v1::ActivationType> kTypes = {
+      {"f32", v1::ACTIVATION_TYPE_F32},
+      {"bf16", v1::ACTIVATION_TYPE_BF16},
+      {"f16", v1::ACTIVATION_TYPE_F16}};
+  AddText(
+      app, "--activations",
+      [options](const std::string& text) {
+        const auto found = kTypes.find(text);
+        if (found == kTypes.end()) {
+          Reject("--activations", absl::StrCat("\"", text, "\" is none of f32, bf16, f16"));
+        }
+        options->set_activation_type(found->second);
+      },
+      "numbers that stages send each other over gRPC (default f32: answers do not depend on the "
+      "cut); 16 bits take half the time on a slow network",
+      "TYPE");
+}
+
 void AddWeights(CLI::App& app, v1::PlanOptions* options) {
   static const std::map<std::string, v1::WeightType> kWeightTypes = {
       {"auto", v1::WEIGHT_TYPE_AUTO}, {"f32", v1::WEIGHT_TYPE_F32},
@@ -276,6 +295,7 @@ void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
   AddList(app, options, "--exclude", SetExclude, "workers to leave out", "WORKERS");
   AddReplicas(app, options);
   AddLimits(app, options);
+  AddActivations(app, options);
   AddWeights(app, options);
 }
 

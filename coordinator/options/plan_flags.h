@@ -20,7 +20,7 @@ namespace layercake {
 //   --replicas N|auto
 //   --context N|auto   --batch N   --step-tokens N
 //   --reserve 512MiB | m40=1GiB,...    for all, or per worker; repeatable
-//   --kv-type auto|f32|f16   --weights auto|f32|bf16|f16|int8|int4
+//   --kv-type auto|f32|f16   --weights auto|f32|bf16|f16|int8|int4   --activations f32|bf16|f16
 //
 // Bad values end parsing with a CLI::ValidationError that says what was expected.
 void AddPlanFlags(CLI::App& app, v1::PlanOptions* options);

@@ -210,7 +210,7 @@ double CostModel::PrefillSeconds(const DeviceSpeed& speed, int first, int count)
 }
 
 int64_t CostModel::ActivationBytes(int64_t tokens) const {
-  return tokens * model_.hidden_dim * DTypeBytes(DType::kF32);
+  return tokens * model_.hidden_dim * DTypeBytes(limits_.activation_dtype);
 }
 
 std::string CostModel::InWords() const {

@@ -52,7 +52,7 @@ class CostModel {
   // Of one KV block over all the stage's layers.
   int64_t BlockBytes(int first, int count) const;
 
-  // Of `tokens` tokens, as one stage hands them to the next: [tokens, hidden_dim] f32.
+  // Of `tokens` tokens, as one stage hands them to the next: [tokens, hidden_dim].
   int64_t ActivationBytes(int64_t tokens) const;
 
   // Blocks of one sequence of the whole context; and of one of the length that times are predicted

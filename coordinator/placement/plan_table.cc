@@ -6,6 +6,7 @@
 #include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 #include "common/base/text_table.h"
+#include "common/model/activation_type.h"
 #include "coordinator/placement/memory_bars.h"
 #include "coordinator/placement/weight_types.h"
 
@@ -45,8 +46,9 @@ std::string Link(const v1::Plan& plan, int from, const PlanStyle& style) {
   std::string text =
       absl::StrCat(stage.worker(), style.utf8 ? " → " : " -> ", plan.stages(from + 1).worker());
   if (stage.link_seconds() > 0) {
+    const auto dtype = ActivationDType(plan.activation_type());
     absl::StrAppend(&text, " ", Milliseconds(stage.link_seconds()), " for ",
-                    Bytes(stage.activation_bytes()));
+                    Bytes(stage.activation_bytes()), " of ", dtype.ok() ? DTypeName(*dtype) : "?");
   }
   if (!stage.link().empty()) absl::StrAppend(&text, " over ", DescribeLink(stage));
   return text;
@@ -134,7 +136,8 @@ std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style) {
        {Links(plan, style), Capacity(plan), Predicted(plan), Optimality(plan)}) {
     if (!sentence.empty()) out += WrapText("  ", sentence, columns);
   }
-  if (plan.weight_proposals_size() > 0) absl::StrAppend(&out, "\n  Weights could be held as\n", Weights(plan, columns));
+  if (plan.weight_proposals_size() > 0)
+    absl::StrAppend(&out, "\n  Weights could be held as\n", Weights(plan, columns));
   return out;
 }
 

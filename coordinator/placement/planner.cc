@@ -8,6 +8,7 @@
 #include "common/base/bytes.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
+#include "common/model/activation_type.h"
 #include "coordinator/placement/arrange.h"
 #include "coordinator/placement/explain.h"
 #include "coordinator/placement/predict.h"
@@ -111,6 +112,7 @@ void DescribeLimits(const PlanningProblem& problem, v1::Plan& plan) {
   plan.set_max_context_tokens(static_cast<int32_t>(limits.max_context_tokens));
   plan.set_max_batch_sequences(static_cast<int32_t>(limits.max_batch_sequences));
   plan.set_max_step_tokens(static_cast<int32_t>(limits.max_step_tokens));
+  plan.set_activation_type(ActivationTypeOf(limits.activation_dtype));
   plan.set_kv_type(limits.kv_dtype == DType::kF32 ? v1::KV_TYPE_F32 : v1::KV_TYPE_F16);
   plan.set_largest_context_tokens(static_cast<int32_t>(LargestContext(problem)));
 }

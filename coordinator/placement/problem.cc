@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/model/activation_type.h"
 #include "coordinator/placement/memory.h"
 
 namespace layercake {
@@ -64,7 +65,7 @@ absl::Status CheckManual(const v1::PlanOptions& options) {
   if (manual && options.order_size() > 0) {
     return absl::InvalidArgumentError("--layers says the order already; drop --order");
   }
-  return absl::OkStatus();
+  return ActivationDType(options.activation_type()).status();
 }
 
 StageLimits LimitsFor(const ModelConfig& model, const v1::PlanOptions& options) {
@@ -81,6 +82,7 @@ StageLimits LimitsFor(const ModelConfig& model, const v1::PlanOptions& options) 
   const bool f32 = options.kv_type() == v1::KV_TYPE_F32 ||
                    (options.kv_type() == v1::KV_TYPE_UNSPECIFIED && model.dtype == DType::kF32);
   limits.kv_dtype = f32 ? DType::kF32 : DType::kF16;
+  limits.activation_dtype = ActivationDType(options.activation_type()).value_or(DType::kF32);
   return limits;
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/model/activation_type.h"
 #include "coordinator/placement/cost_model.h"
 #include "coordinator/placement/links.h"
 #include "coordinator/schedule/plan_options.h"
@@ -17,7 +18,8 @@ StageLimits LimitsOf(const v1::Plan& plan) {
           .max_batch_sequences = plan.max_batch_sequences(),
           .max_context_tokens = plan.max_context_tokens(),
           .block_size_tokens = plan.block_size_tokens(),
-          .kv_dtype = plan.kv_type() == v1::KV_TYPE_F32 ? DType::kF32 : DType::kF16};
+          .kv_dtype = plan.kv_type() == v1::KV_TYPE_F32 ? DType::kF32 : DType::kF16,
+          .activation_dtype = ActivationDType(plan.activation_type()).value_or(DType::kF32)};
 }
 
 absl::Status CheckPlan(const v1::Plan& plan, const ModelConfig& model) {
@@ -26,6 +28,7 @@ absl::Status CheckPlan(const v1::Plan& plan, const ModelConfig& model) {
       plan.max_step_tokens() < plan.max_batch_sequences()) {
     return absl::InvalidArgumentError("the plan has no stages or no room; it cannot be simulated");
   }
+  LC_RETURN_IF_ERROR(ActivationDType(plan.activation_type()).status());
   int64_t next = 0;
   for (const v1::StagePlan& stage : plan.stages()) {
     if (stage.first_layer() == 0) next = 0;

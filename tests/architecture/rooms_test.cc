@@ -53,7 +53,7 @@ const std::map<std::string, std::set<std::string>>& Arrows() {
       {"worker/engine",
        {"common/base", "common/model", "worker/device", "worker/kernels", "worker/model",
         "worker/transport"}},
-      {"worker/transport", {"common/base", "common/rpc", "worker/device"}},
+      {"worker/transport", {"common/base", "common/rpc", "worker/device", "worker/kernels"}},
       {"worker/profile",
        {"common/base", "common/model", "common/rpc", "worker/device", "worker/engine",
         "worker/kernels"}},

@@ -43,10 +43,10 @@ class LinkBroker {
     Offer(const Offer&) = delete;
     Offer& operator=(const Offer&) = delete;
 
-    // Waits for the outcome. Errors: FailedPrecondition (the operator wants NCCL only, and why it
-    // cannot be); Unavailable (whether the other end uses the link is not known). REQUIRES: called
-    // once at most.
-    absl::StatusOr<OutgoingLink> Take();
+    // Waits for the outcome. `activations`: of the numbers that a link over gRPC carries. Errors:
+    // FailedPrecondition (the operator wants NCCL only, and why it cannot be); Unavailable (whether
+    // the other end uses the link is not known). REQUIRES: called once at most.
+    absl::StatusOr<OutgoingLink> Take(DType activations);
 
    private:
     LinkBroker& broker_;

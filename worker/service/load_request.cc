@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/model/activation_type.h"
 
 namespace layercake {
 
@@ -40,11 +41,13 @@ absl::StatusOr<StageShape> ReadLoadRequest(const v1::LoadStageRequest& request,
   }
   const bool f32 = request.kv_type() == v1::KV_TYPE_F32 ||
                    (request.kv_type() == v1::KV_TYPE_UNSPECIFIED && config.dtype == DType::kF32);
+  LC_ASSIGN_OR_RETURN(const DType activation_dtype, ActivationDType(request.activation_type()));
   shape.limits = {.max_step_tokens = request.max_step_tokens(),
                   .max_batch_sequences = request.max_batch_sequences(),
                   .max_context_tokens = request.max_context_tokens(),
                   .block_size_tokens = request.block_size_tokens(),
-                  .kv_dtype = f32 ? DType::kF32 : DType::kF16};
+                  .kv_dtype = f32 ? DType::kF32 : DType::kF16,
+                  .activation_dtype = activation_dtype};
   shape.num_blocks = request.num_blocks();
   return shape;
 }

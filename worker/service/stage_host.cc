@@ -28,7 +28,8 @@ bool SameShape(const StageShape& a, const StageShape& b) {
          a.limits.max_batch_sequences == b.limits.max_batch_sequences &&
          a.limits.max_context_tokens == b.limits.max_context_tokens &&
          a.limits.block_size_tokens == b.limits.block_size_tokens &&
-         a.limits.kv_dtype == b.limits.kv_dtype && a.num_blocks == b.num_blocks;
+         a.limits.kv_dtype == b.limits.kv_dtype &&
+         a.limits.activation_dtype == b.limits.activation_dtype && a.num_blocks == b.num_blocks;
 }
 
 }  // namespace
@@ -96,9 +97,11 @@ absl::StatusOr<LoadedStage> StageHost::Load(const v1::LoadStageRequest& request,
   loaded->stage = std::move(stage);
   loaded->stage->StartEpoch(request.epoch());
   const LayerRange& range = loaded->stage->shape().range;
-  if (!range.has_embedding) loaded->source = std::make_shared<ActivationQueue>(device_);
+  const DType activations = loaded->stage->shape().limits.activation_dtype;
+  if (!range.has_embedding)
+    loaded->source = std::make_shared<ActivationQueue>(activations, device_);
   if (!range.has_head) {
-    LC_ASSIGN_OR_RETURN(loaded->out, offer->Take());
+    LC_ASSIGN_OR_RETURN(loaded->out, offer->Take(activations));
   }
   const LoadedStage result = loaded->Describe();
   LOG(INFO) << "epoch " << request.epoch() << ": loaded " << DescribeStage(loaded->stage->shape())

@@ -1,9 +1,11 @@
 #include "worker/transport/activation_queue.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "worker/kernels/convert.h"
 
 namespace layercake {
 
@@ -39,13 +41,22 @@ absl::Status ActivationQueue::Receive(uint64_t step_id, const TensorView& to) {
     return absl::DataLossError(absl::StrCat("activations of step ", next.step_id,
                                             " came where those of step ", step_id, " were due"));
   }
-  const int64_t bytes = to.rows * to.cols * DTypeBytes(to.dtype);
+  const int64_t count = to.rows * to.cols;
+  const int64_t bytes = count * DTypeBytes(dtype_);
   if (static_cast<int64_t>(next.hidden.size()) != bytes) {
     return absl::DataLossError(absl::StrCat("what came as the activations of step ", step_id,
                                             " has ", next.hidden.size(), " bytes; ", to.rows,
                                             " tokens of ", to.cols, " values make ", bytes));
   }
-  return device_.CopyFromHost(to, next.hidden.data(), bytes);
+  const int64_t own_bytes = count * DTypeBytes(to.dtype);
+  if (dtype_ == to.dtype) return device_.CopyFromHost(to, next.hidden.data(), own_bytes);
+  if (device_.kind() == DeviceKind::kCpu) {
+    ConvertNumbers(next.hidden.data(), dtype_, count, to.data, to.dtype);
+    return absl::OkStatus();
+  }
+  std::vector<float> numbers(count);
+  ConvertNumbers(next.hidden.data(), dtype_, count, numbers.data(), to.dtype);
+  return device_.CopyFromHost(to, numbers.data(), own_bytes);
 }
 
 void ActivationQueue::Close(const absl::Status& why) {

@@ -20,10 +20,10 @@ class ActivationQueue : public ActivationSource {
   // More than this waiting means a peer that does not keep to the protocol.
   static constexpr size_t kMaxWaiting = 256;
 
-  // `device` must outlive the queue.
-  explicit ActivationQueue(Device& device) : device_(device) {}
+  // `dtype`: of the numbers that are pushed. `device` must outlive the queue.
+  ActivationQueue(DType dtype, Device& device) : dtype_(dtype), device_(device) {}
 
-  // Adds the activations of step `step_id`: [num_tokens, hidden_dim] f32, little-endian.
+  // Adds the activations of step `step_id`: [num_tokens, hidden_dim], little-endian.
   // Errors: ResourceExhausted (kMaxWaiting); what Close said.
   absl::Status Push(uint64_t step_id, std::string hidden) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -39,6 +39,7 @@ class ActivationQueue : public ActivationSource {
     std::string hidden;
   };
 
+  const DType dtype_;
   Device& device_;
   Mutex mutex_;
   CondVar changed_;

@@ -6,11 +6,13 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
+#include "worker/kernels/convert.h"
 
 namespace layercake {
 
-GrpcActivationSink::GrpcActivationSink(const std::string& address, uint64_t epoch, Device& device)
-    : address_(address), epoch_(epoch), device_(device) {
+GrpcActivationSink::GrpcActivationSink(const std::string& address, uint64_t epoch, DType dtype,
+                                       Device& device)
+    : address_(address), epoch_(epoch), dtype_(dtype), device_(device) {
   const auto channel = CreateChannel(address);
   channel->GetState(/*try_to_connect=*/true);
   stub_ = v1::Stage::NewStub(channel);
@@ -26,13 +28,26 @@ absl::Status GrpcActivationSink::Send(uint64_t step_id, const TensorView& from) 
   if (writer_ == nullptr) writer_ = stub_->Activate(&context_, &response_);
   message_.set_epoch(epoch_);
   message_.set_step_id(step_id);
-  std::string& hidden = *message_.mutable_hidden();
-  hidden.resize(from.rows * from.cols * DTypeBytes(from.dtype));
-  LC_RETURN_IF_ERROR(
-      device_.CopyToHost(hidden.data(), from, static_cast<int64_t>(hidden.size())));
+  LC_RETURN_IF_ERROR(Fill(from));
   if (writer_->Write(message_)) return absl::OkStatus();
   (void)End(step_id);
   return ended_;
+}
+
+absl::Status GrpcActivationSink::Fill(const TensorView& from) {
+  const int64_t count = from.rows * from.cols;
+  const int64_t bytes = count * DTypeBytes(from.dtype);
+  std::string& hidden = *message_.mutable_hidden();
+  hidden.resize(count * DTypeBytes(dtype_));
+  if (dtype_ == from.dtype) return device_.CopyToHost(hidden.data(), from, bytes);
+  const void* numbers = from.data;
+  if (device_.kind() != DeviceKind::kCpu) {
+    staged_.resize(count);
+    LC_RETURN_IF_ERROR(device_.CopyToHost(staged_.data(), from, bytes));
+    numbers = staged_.data();
+  }
+  ConvertNumbers(numbers, from.dtype, count, hidden.data(), dtype_);
+  return absl::OkStatus();
 }
 
 absl::Status GrpcActivationSink::Finish() {

@@ -89,6 +89,12 @@ TEST(PlanFlagsTest, WeightsByName) {
   EXPECT_THAT(ParseError("--weights q4"), HasSubstr("none of auto, f32, bf16"));
 }
 
+TEST(PlanFlagsTest, ActivationsByName) {
+  EXPECT_EQ(Parse("").activation_type(), v1::ACTIVATION_TYPE_UNSPECIFIED);
+  EXPECT_EQ(Parse("--activations bf16").activation_type(), v1::ACTIVATION_TYPE_BF16);
+  EXPECT_THAT(ParseError("--activations int8"), HasSubstr("none of f32, bf16, f16"));
+}
+
 TEST(PlanFlagsTest, AutoIsZero) {
   EXPECT_EQ(Parse("--context auto").context_tokens(), 0);
   EXPECT_EQ(Parse("--replicas auto").replicas(), 0);

@@ -106,7 +106,7 @@ TEST(PlanTableTest, SaysOverWhatALoadedPlanHandsOnAndWhy) {
   v1::Plan plan = TwoStages();
   EXPECT_THAT(FormatPlanTable(plan), Not(HasSubstr(" over ")));
   plan.mutable_stages(0)->set_link("nccl");
-  EXPECT_THAT(FormatPlanTable(plan, {.width = 120}), HasSubstr("for 128 KiB over nccl."));
+  EXPECT_THAT(FormatPlanTable(plan, {.width = 120}), HasSubstr("for 128 KiB of f32 over nccl."));
   plan.mutable_stages(0)->set_link("grpc");
   plan.mutable_stages(0)->set_link_reason("m40: no NCCL");
   plan.mutable_stages(0)->set_link_seconds(0);
@@ -120,8 +120,7 @@ TEST(PlanTableTest, ListsWhatEachFormOfWeightsWouldNeed) {
   proposal->set_weight_type(v1::WEIGHT_TYPE_BF16);
   proposal->set_weight_bytes(15 * kGiB);
   proposal->set_verdict("does not fit: short by 1 GiB");
-  EXPECT_THAT(FormatPlanTable(plan),
-              HasSubstr("  bf16: 15.0 GiB; does not fit: short by 1 GiB"));
+  EXPECT_THAT(FormatPlanTable(plan), HasSubstr("  bf16: 15.0 GiB; does not fit: short by 1 GiB"));
 }
 
 }  // namespace

@@ -82,6 +82,27 @@ class CutsTest(harness.ClusterTest):
                         reference = reference or logprobs
                         self.assertEqual(logprobs, reference, "not bit for bit")
 
+    def test_activations_of_16_bits_change_no_greedy_id(self):
+        model = "llama-gqa"
+        (cut,) = cuts(num_layers(model), num_layers(model))
+        logprobs = {}
+        for kind in ("F32", "BF16", "F16"):
+            self.cluster.load(harness.GOLDEN_MODELS / model, manual=cut,
+                              policy=types_pb2.PlanOptions.POLICY_MANUAL,
+                              activation_type=f"ACTIVATION_TYPE_{kind}")
+            plan = self.cluster.status().plan
+            self.assertEqual(types_pb2.ActivationType.Name(plan.activation_type),
+                             f"ACTIVATION_TYPE_{kind}")
+            answers = []
+            for prompt in expected(model)["prompts"]:
+                answers.append(self.greedy(prompt["ids"]))
+                self.assertEqual(list(answers[-1].token_ids), prompt["greedy_ids"], kind)
+            logprobs[kind] = [l.chosen.logprob for a in answers for l in a.logprobs]
+        for kind, most in (("BF16", 0.1), ("F16", 0.01)):
+            off = [abs(a - b) for a, b in zip(logprobs[kind], logprobs["F32"])]
+            self.assertLess(max(off), most)
+            self.assertGreater(max(off), 0, "nothing was rounded")
+
     def test_prompt_logprobs_are_those_of_transformers(self):
         model = "llama-gqa"
         self.cluster.load(harness.GOLDEN_MODELS / model)

@@ -37,7 +37,7 @@ class Pipeline {
       EXPECT_OK(stage);
       (*stage)->StartEpoch(kEpoch);
       stages_.push_back(*std::move(stage));
-      if (!last) queues_.push_back(std::make_unique<ActivationQueue>(device));
+      if (!last) queues_.push_back(std::make_unique<ActivationQueue>(DType::kF32, device));
       if (!last) sinks_.push_back(std::make_unique<InProcessSink>(*queues_.back()));
       first = end;
     }
@@ -247,7 +247,7 @@ TEST_F(StageExecutorTest, NumbersThatAreNoneEndTheirOwnSliceOnly) {
   LC_ASSERT_OK_AND_ASSIGN(const auto stage,
                           StageExecutor::Load(*checkpoint_, shape, *device_, *Clock::Real(), GoOn));
   stage->StartEpoch(kEpoch);
-  ActivationQueue queue(*device_);
+  ActivationQueue queue(DType::kF32, *device_);
   const auto hidden_dim = static_cast<size_t>(checkpoint_->config().hidden_dim);
   const auto push = [&](uint64_t step_id, float first) {
     std::vector<float> hidden(2 * hidden_dim, 0.5f);
@@ -287,7 +287,7 @@ TEST_F(StageExecutorTest, ABrokenLinkIsTheStepsError) {
   LC_ASSERT_OK_AND_ASSIGN(const auto stage,
                           StageExecutor::Load(*checkpoint_, shape, *device_, *Clock::Real(), GoOn));
   stage->StartEpoch(kEpoch);
-  ActivationQueue queue(*device_);
+  ActivationQueue queue(DType::kF32, *device_);
   queue.EndOfStream(absl::UnavailableError("10.0.0.1:5 is gone"));
   StepRequest step = PromptStep(3);
   step.epoch = kEpoch;

@@ -4,12 +4,14 @@
 #include <vector>
 
 #include "tests/testing/status_matchers.h"
+#include "worker/kernels/convert.h"
 
 namespace layercake {
 namespace {
 
 using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::ElementsAreArray;
 using ::testing::HasSubstr;
 
 std::string Bytes(const std::vector<float>& values) {
@@ -26,7 +28,7 @@ class ActivationQueueTest : public ::testing::Test {
 };
 
 TEST_F(ActivationQueueTest, ActivationsComeInOrder) {
-  ActivationQueue queue(*device_);
+  ActivationQueue queue(DType::kF32, *device_);
   ASSERT_OK(queue.Push(1, Bytes({1, 2})));
   ASSERT_OK(queue.Push(2, Bytes({3, 4})));
   ASSERT_OK(queue.Receive(1, view_));
@@ -35,8 +37,23 @@ TEST_F(ActivationQueueTest, ActivationsComeInOrder) {
   EXPECT_THAT(values_, ElementsAre(3, 4));
 }
 
+TEST_F(ActivationQueueTest, SixteenBitsBecomeNumbers) {
+  for (const DType dtype : {DType::kBF16, DType::kF16}) {
+    ActivationQueue queue(dtype, *device_);
+    const std::vector<float> values = {-1.5f, 1024};
+    std::string sent(values.size() * DTypeBytes(dtype), '\0');
+    ConvertNumbers(values.data(), DType::kF32, std::ssize(values), sent.data(), dtype);
+    ASSERT_OK(queue.Push(1, sent));
+    ASSERT_OK(queue.Receive(1, view_));
+    EXPECT_THAT(values_, ElementsAreArray(values));
+    ASSERT_OK(queue.Push(2, Bytes({1, 2})));
+    EXPECT_THAT(queue.Receive(2, view_),
+                StatusIs(absl::StatusCode::kDataLoss, HasSubstr("8 bytes; 1 tokens of 2")));
+  }
+}
+
 TEST_F(ActivationQueueTest, ReceiveWaitsForAPush) {
-  ActivationQueue queue(*device_);
+  ActivationQueue queue(DType::kF32, *device_);
   std::thread pusher([&] { EXPECT_OK(queue.Push(1, Bytes({5, 6}))); });
   EXPECT_OK(queue.Receive(1, view_));
   pusher.join();
@@ -44,7 +61,7 @@ TEST_F(ActivationQueueTest, ReceiveWaitsForAPush) {
 }
 
 TEST_F(ActivationQueueTest, AnotherStepOrSizeIsDataLoss) {
-  ActivationQueue queue(*device_);
+  ActivationQueue queue(DType::kF32, *device_);
   ASSERT_OK(queue.Push(2, Bytes({1, 2})));
   EXPECT_THAT(queue.Receive(1, view_),
               StatusIs(absl::StatusCode::kDataLoss,
@@ -55,7 +72,7 @@ TEST_F(ActivationQueueTest, AnotherStepOrSizeIsDataLoss) {
 }
 
 TEST_F(ActivationQueueTest, TheEndOfTheStreamComesAfterWhatHasArrived) {
-  ActivationQueue queue(*device_);
+  ActivationQueue queue(DType::kF32, *device_);
   ASSERT_OK(queue.Push(1, Bytes({1, 2})));
   queue.EndOfStream(absl::UnavailableError("peer gone"));
   queue.EndOfStream(absl::UnavailableError("another reason"));
@@ -65,7 +82,7 @@ TEST_F(ActivationQueueTest, TheEndOfTheStreamComesAfterWhatHasArrived) {
 }
 
 TEST_F(ActivationQueueTest, CloseEndsAWaitAndWhatComesAfter) {
-  ActivationQueue queue(*device_);
+  ActivationQueue queue(DType::kF32, *device_);
   std::thread closer([&] { queue.Close(absl::AbortedError("unloaded")); });
   EXPECT_THAT(queue.Receive(1, view_), StatusIs(absl::StatusCode::kAborted));
   closer.join();
@@ -74,7 +91,7 @@ TEST_F(ActivationQueueTest, CloseEndsAWaitAndWhatComesAfter) {
 }
 
 TEST_F(ActivationQueueTest, WhatPilesUpIsBounded) {
-  ActivationQueue queue(*device_);
+  ActivationQueue queue(DType::kF32, *device_);
   for (size_t i = 0; i < ActivationQueue::kMaxWaiting; ++i) ASSERT_OK(queue.Push(i + 1, "x"));
   EXPECT_THAT(queue.Push(1, "x"), StatusIs(absl::StatusCode::kResourceExhausted));
 }
