@@ -62,8 +62,8 @@ std::optional<v1::DeviceProfile> ParseGiven(absl::string_view mode) {
 constexpr char kFigures[] = "figures 3";
 
 std::string CacheKey(const Device& device) {
-  return absl::StrCat(device.name(), ", ", device.num_threads(), " threads, ", CpuAllowance::Current().Text(), ", ",
-                      kVersion, ", ", kFigures);
+  return absl::StrCat(device.name(), ", ", device.num_threads(), " threads, ",
+                      CpuAllowance::Current().Text(), ", ", kVersion, ", ", kFigures);
 }
 
 // An empty object if there is no cache that can be read.
