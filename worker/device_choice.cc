@@ -10,6 +10,7 @@
 #include "common/base/bytes.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
+#include "worker/profile/cpu_allowance.h"
 #include "common/base/text_table.h"
 #include "common/options/options.h"
 #include "worker/device/cuda_tier.h"
@@ -40,6 +41,7 @@ v1::Device Describe(const Device& cpu) {
   message.set_total_bytes(cpu.Memory().total_bytes);
   message.set_free_bytes(cpu.Memory().free_bytes);
   message.set_threads(cpu.num_threads());
+  message.set_cores(CpuAllowance::Current().cores);
   return message;
 }
 

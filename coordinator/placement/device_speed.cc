@@ -6,6 +6,9 @@
 namespace layercake {
 namespace {
 
+// What a crowded device was measured with.
+constexpr DType kCrowdedFormat = DType::kBF16;
+
 bool IsRate(double value) { return std::isfinite(value) && value > 0; }
 
 double Inverse(double rate) { return IsRate(rate) ? 1 / rate : 0; }
@@ -49,6 +52,25 @@ double StreamTable::SecondsPerByte(double rows, double working_set_bytes) const 
   return (1 - share) * At(*before, rows) + share * At(*after, rows);
 }
 
+StreamTable StreamTable::Crowded(absl::FunctionRef<double(double)> share_of) const {
+  StreamTable crowded = *this;
+  for (Curve& curve : crowded.curves_) {
+    const double least = curve.points.front().seconds_per_byte / share_of(curve.log_working_set);
+    for (Point& point : curve.points) {
+      point.seconds_per_byte = std::max(point.seconds_per_byte, least);
+    }
+  }
+  return crowded;
+}
+
+StreamTable StreamTable::Slowed(double factor) const {
+  StreamTable slowed = *this;
+  for (Curve& curve : slowed.curves_) {
+    for (Point& point : curve.points) point.seconds_per_byte *= factor;
+  }
+  return slowed;
+}
+
 DeviceSpeed SpeedOf(const v1::Device& device, const v1::DeviceProfile& profile) {
   const bool cuda = device.kind() == v1::DEVICE_KIND_CUDA;
   DeviceSpeed speed{.bytes_per_second = cuda ? 200e9 : 10e9,
@@ -66,6 +88,30 @@ DeviceSpeed SpeedOf(const v1::Device& device, const v1::DeviceProfile& profile) 
   speed.layer_seconds = IsRate(profile.layer_seconds()) ? profile.layer_seconds() : 0;
   speed.seconds_per_activation_value = Inverse(profile.activation_values_per_second());
   speed.seconds_per_logit = Inverse(profile.logits_per_second());
+  return speed;
+}
+
+DeviceSpeed CrowdedSpeedOf(const v1::Device& device, const v1::DeviceProfile& profile,
+                           double threads_per_core) {
+  DeviceSpeed speed = SpeedOf(device, profile);
+  const StreamTable alone(profile.weights(), DTypeName(kCrowdedFormat));
+  const StreamTable crowded(profile.crowded(), DTypeName(kCrowdedFormat));
+  const auto share_of = [&](double log_working_set) {
+    if (alone.empty() || crowded.empty()) return 1.0;
+    const double bytes = std::exp(log_working_set);
+    return std::min(1.0, alone.SecondsPerByte(1, bytes) / crowded.SecondsPerByte(1, bytes));
+  };
+  const double factor = std::max(1.0, threads_per_core);
+  const auto crowd = [&](StreamTable& table) { table = table.Crowded(share_of).Slowed(factor); };
+  for (StreamTable& table : speed.weights) crowd(table);
+  for (StreamTable& table : speed.kv) crowd(table);
+  crowd(speed.int8);
+  crowd(speed.int4);
+  speed.bytes_per_second /= factor;
+  speed.flops_per_second /= factor;
+  speed.layer_seconds *= factor;
+  speed.seconds_per_activation_value *= factor;
+  speed.seconds_per_logit *= factor;
   return speed;
 }
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "common/model/config.h"
 #include "layercake/v1/types.pb.h"
 
@@ -25,6 +26,12 @@ class StreamTable {
   // Most rows that were measured. REQUIRES: not empty, as all below.
   double most_rows() const { return curves_.front().points.back().rows; }
   double SecondsPerByte(double rows, double working_set_bytes) const;
+
+  // Where of the bytes a second that one row reads only `share_of(log of the working set)` is left:
+  // as many rows as wait for memory take longer, those that wait for arithmetic do not.
+  StreamTable Crowded(absl::FunctionRef<double(double log_working_set)> share_of) const;
+  // `factor` times as slow.
+  StreamTable Slowed(double factor) const;
 
   bool operator==(const StreamTable&) const = default;
 
@@ -66,5 +73,11 @@ struct DeviceSpeed {
 
 // The measured profile, or a modest guess for what was not measured.
 DeviceSpeed SpeedOf(const v1::Device& device, const v1::DeviceProfile& profile);
+
+// What is left of it while other CPU workers of the host compute too: they share the memory's
+// bandwidth, as the profile has it, and where there are more threads than cores, the cores.
+//   threads_per_core: of all CPU workers of the host.
+DeviceSpeed CrowdedSpeedOf(const v1::Device& device, const v1::DeviceProfile& profile,
+                           double threads_per_core);
 
 }  // namespace layercake

@@ -233,6 +233,36 @@ std::vector<const PlannerDevice*> Wanted(std::span<const PlannerDevice> devices,
 
 }  // namespace
 
+std::vector<DeviceSpeed> CrowdedSpeeds(std::span<const PlannerDevice* const> devices) {
+  struct Crowd {
+    int workers = 0;
+    int threads = 0;
+    int cores = 0;
+  };
+  const auto shares = [](const PlannerDevice& device) {
+    return device.device.kind() != v1::DEVICE_KIND_CUDA && !device.host.empty();
+  };
+  std::map<std::string, Crowd> hosts;
+  for (const PlannerDevice* device : devices) {
+    if (!shares(*device)) continue;
+    Crowd& crowd = hosts[device->host];
+    ++crowd.workers;
+    crowd.threads += std::max(1, device->device.threads());
+    crowd.cores = std::max(crowd.cores, device->device.cores());
+  }
+  std::vector<DeviceSpeed> speeds;
+  for (const PlannerDevice* device : devices) {
+    const Crowd crowd = shares(*device) ? hosts.at(device->host) : Crowd();
+    if (crowd.workers < 2) {
+      speeds.push_back(SpeedOf(device->device, device->profile));
+    } else {
+      const double cores = crowd.cores > 0 ? crowd.cores : crowd.threads;
+      speeds.push_back(CrowdedSpeedOf(device->device, device->profile, crowd.threads / cores));
+    }
+  }
+  return speeds;
+}
+
 absl::StatusOr<DeviceSelection> SelectDevices(const Fleet& fleet, const v1::PlanOptions& options) {
   const std::vector<PlannerDevice>& devices = fleet.devices;
   if (devices.empty()) {
@@ -259,6 +289,8 @@ absl::StatusOr<DeviceSelection> SelectDevices(const Fleet& fleet, const v1::Plan
                           [&](const UsableDevice& device) { return device.name == source->name; });
     });
   }
+  const std::vector<DeviceSpeed> crowded = CrowdedSpeeds(sources);
+  for (size_t i = 0; i < sources.size(); ++i) selection.devices[i].crowded_speed = crowded[i];
   LC_ASSIGN_OR_RETURN(selection.links, LinkMap::Of(fleet, sources));
   std::sort(selection.excluded.begin(), selection.excluded.end(),
             [](const auto& a, const auto& b) { return NaturalLess(a.worker(), b.worker()); });

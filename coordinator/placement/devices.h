@@ -3,6 +3,7 @@
 // Which devices a plan may use, in which order, and how much of their memory.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,8 @@ struct UsableDevice {
   // others' too, so a CPU worker without a cap takes only what the batch needs.
   bool may_fill = false;
   DeviceSpeed speed;
-  double share = 1;  // of the layers, for policy proportional
+  DeviceSpeed crowded_speed;  // see CrowdedSpeeds
+  double share = 1;           // of the layers, for policy proportional
 
   int64_t usable_bytes() const { return available_bytes - reserve_bytes; }
 };
@@ -33,6 +35,10 @@ struct DeviceSelection {
   LinkMap links;          // among `devices`
   std::vector<v1::ExcludedDevice> excluded;  // on request
 };
+
+// The speed of each while all of `devices` compute: its own, or that of a CPU worker which shares
+// its host with others.
+std::vector<DeviceSpeed> CrowdedSpeeds(std::span<const PlannerDevice* const> devices);
 
 // Applies --order, --exclude, --max-memory, --reserve and --split. Devices come in `order`, else by
 // name ("cpu-2" before "cpu-10").

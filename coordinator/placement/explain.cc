@@ -117,7 +117,7 @@ std::string StageReason(const PlanningProblem& problem, const Pipeline& pipeline
   }
   if (!automatic) return PolicyWords(problem);
   if (problem.options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY) {
-    const StepTimes alone = DecodeStep(cost, problem.selection, pipeline, 1);
+    const StepTimes alone = DecodeStep(cost, problem.selection, pipeline, 1, /*all_busy=*/false);
     const std::string link =
         last ? "" : absl::StrCat(" and ", Milliseconds(alone.links[index]), " on the way on");
     return absl::StrCat("adds ", Milliseconds(alone.stages[index]), link,
@@ -151,7 +151,8 @@ std::string LeftOutReason(const PlanningProblem& problem, const Pipeline& pipeli
   }
   const bool latency = problem.options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY;
   const int64_t sequences = latency ? 1 : prediction.step_sequences;
-  const double one_layer = cost.DecodeSeconds(left_out.speed, first, 1, sequences);
+  const DeviceSpeed& speed = latency ? left_out.speed : left_out.crowded_speed;
+  const double one_layer = cost.DecodeSeconds(speed, first, 1, sequences);
   const double link = QuickestLink(problem, cost, pipeline, device, sequences);
   if (latency) {
     return absl::StrCat("would only slow a token down: even one layer takes ",

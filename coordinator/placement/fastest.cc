@@ -34,14 +34,15 @@ std::vector<int> Everyone(const DeviceSelection& selection) {
   return devices;
 }
 
+//   speed: which of a device's.
 Tables TablesFor(const CostModel& cost, const DeviceSelection& selection, int64_t blocks,
-                 int64_t sequences) {
+                 int64_t sequences, DeviceSpeed UsableDevice::*speed) {
   std::vector<DeviceSpeed> speeds;
   std::vector<int> rows;
   for (const UsableDevice& device : selection.devices) {
-    const auto found = std::find(speeds.begin(), speeds.end(), device.speed);
+    const auto found = std::find(speeds.begin(), speeds.end(), device.*speed);
     rows.push_back(static_cast<int>(found - speeds.begin()));
-    if (found == speeds.end()) speeds.push_back(device.speed);
+    if (found == speeds.end()) speeds.push_back(device.*speed);
   }
   const int num_rows = static_cast<int>(speeds.size());
   Tables tables{
@@ -78,13 +79,14 @@ double Rate(const CostModel& cost, const DeviceSelection& selection,
 
 // Of the pipelines on these devices as fast as `fastest`, the one with the most KV blocks.
 Pipeline WithMostBlocks(const CostModel& cost, const DeviceSelection& selection, int64_t sequences,
-                        double cycle_allowed, const std::vector<int>& devices, Pipeline fastest) {
+                        DeviceSpeed UsableDevice::*speed, double cycle_allowed,
+                        const std::vector<int>& devices, Pipeline fastest) {
   const int64_t stages = static_cast<int64_t>(fastest.stages.size());
   int64_t low = ChooseBlocks(cost, selection.devices, fastest);
   int64_t high = std::max(low, stages * cost.limits().max_batch_sequences * cost.context_blocks());
   while (low < high) {
     const int64_t blocks = low + (high - low + 1) / 2;
-    Tables tables = TablesFor(cost, selection, blocks, sequences);
+    Tables tables = TablesFor(cost, selection, blocks, sequences, speed);
     tables.devices = devices;
     std::optional<Pipeline> found =
         MinimiseSum(tables.space(), cycle_allowed, fastest.sum * (1 + kSameTime));
@@ -172,7 +174,8 @@ class Throughput {
 
   // No arrangement with that room makes more tokens/s with steps of that many sequences.
   double MostTokens(int64_t blocks, int64_t sequences) const {
-    const Tables tables = TablesFor(cost_, selection_, blocks, sequences);
+    const Tables tables =
+        TablesFor(cost_, selection_, blocks, sequences, &UsableDevice::crowded_speed);
     const double steps =
         num_replicas_ == 1 ? 1 / PeriodBound(tables.space()) : ReplicaRateBound(tables.space());
     return static_cast<double>(sequences) * steps;
@@ -193,8 +196,8 @@ class Throughput {
   // Keeps the fastest with that room for steps of that many sequences, of each number of replicas,
   // where they generate most so far. Returns what none with that room can exceed, in tokens/s.
   double Consider(int64_t blocks, int64_t sequences) {
-    const Tables tables =
-        TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()), sequences);
+    const Tables tables = TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()),
+                                    sequences, &UsableDevice::crowded_speed);
     const auto per_step = static_cast<double>(sequences);
     // No pipeline generates more than the sequences of a step in each cycle.
     Divisions found = Search(tables.space(), Highest() / (1 + kLeastGain) / per_step);
@@ -218,9 +221,9 @@ class Throughput {
     Arrangement arrangement{.tokens_per_second = best.rate,
                             .gap = Gap(best.bound, best.replicas.rate)};
     for (const Pipeline& pipeline : best.replicas.pipelines) {
-      arrangement.replicas.push_back(
-          WithMostBlocks(cost_, selection_, best.sequences, pipeline.cycle(),
-                         number == 1 ? Everyone(selection_) : DevicesOf(pipeline), pipeline));
+      arrangement.replicas.push_back(WithMostBlocks(
+          cost_, selection_, best.sequences, &UsableDevice::crowded_speed, pipeline.cycle(),
+          number == 1 ? Everyone(selection_) : DevicesOf(pipeline), pipeline));
     }
     return arrangement;
   }
@@ -249,13 +252,14 @@ std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSele
 }
 
 std::optional<Arrangement> ForLatency(const CostModel& cost, const DeviceSelection& selection) {
-  const Tables tables = TablesFor(cost, selection, cost.context_blocks(), 1);
+  const Tables tables = TablesFor(cost, selection, cost.context_blocks(), 1, &UsableDevice::speed);
   std::optional<Pipeline> found = MinimiseSum(tables.space());
   if (!found.has_value()) return std::nullopt;
   const double gap = Gap(found->sum, found->bound);
-  return Arrangement{.replicas = {WithMostBlocks(cost, selection, 1, kDoesNotFit,
-                                                 Everyone(selection), *std::move(found))},
-                     .gap = gap};
+  return Arrangement{
+      .replicas = {WithMostBlocks(cost, selection, 1, &UsableDevice::speed, kDoesNotFit,
+                                  Everyone(selection), *std::move(found))},
+      .gap = gap};
 }
 
 }  // namespace layercake

@@ -57,11 +57,12 @@ int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& dev
 }
 
 StepTimes DecodeStep(const CostModel& cost, const DeviceSelection& selection,
-                     const Pipeline& pipeline, int64_t sequences) {
+                     const Pipeline& pipeline, int64_t sequences, bool all_busy) {
   StepTimes step;
   for (const StageChoice& stage : pipeline.stages) {
-    step.stages.push_back(cost.DecodeSeconds(selection.devices[stage.device].speed, stage.first,
-                                             stage.count, sequences));
+    const UsableDevice& device = selection.devices[stage.device];
+    step.stages.push_back(cost.DecodeSeconds(all_busy ? device.crowded_speed : device.speed,
+                                             stage.first, stage.count, sequences));
   }
   AddLinks(selection, pipeline, static_cast<double>(cost.ActivationBytes(sequences)), step);
   return step;
@@ -71,8 +72,8 @@ StepTimes PrefillStep(const CostModel& cost, const DeviceSelection& selection,
                       const Pipeline& pipeline) {
   StepTimes step;
   for (const StageChoice& stage : pipeline.stages) {
-    step.stages.push_back(
-        cost.PrefillSeconds(selection.devices[stage.device].speed, stage.first, stage.count));
+    step.stages.push_back(cost.PrefillSeconds(selection.devices[stage.device].crowded_speed,
+                                              stage.first, stage.count));
   }
   const int64_t tokens = cost.limits().max_step_tokens;
   AddLinks(selection, pipeline, static_cast<double>(cost.ActivationBytes(tokens)), step);
@@ -88,8 +89,9 @@ Prediction Predict(const CostModel& cost, const DeviceSelection& selection,
   prediction.step_sequences =
       std::clamp<int64_t>(sequences / stages, 1, cost.limits().max_batch_sequences);
   prediction.sequences_in_flight = prediction.step_sequences * steps_in_flight;
-  prediction.step = DecodeStep(cost, selection, pipeline, prediction.step_sequences);
-  prediction.token_seconds = DecodeStep(cost, selection, pipeline, 1).sum();
+  prediction.step = DecodeStep(cost, selection, pipeline, prediction.step_sequences,
+                               /*all_busy=*/true);
+  prediction.token_seconds = DecodeStep(cost, selection, pipeline, 1, /*all_busy=*/false).sum();
   const double round = std::max(prediction.step.sum(),
                                 static_cast<double>(steps_in_flight) * prediction.step.period());
   prediction.tokens_per_second = static_cast<double>(prediction.sequences_in_flight) / round;

@@ -32,9 +32,10 @@ struct StepTimes {
 };
 
 // Of a step that decodes one token of each of `sequences` sequences.
+//   all_busy: the other stages compute other steps meanwhile.
 StepTimes DecodeStep(const CostModel& cost, const DeviceSelection& selection,
-                     const Pipeline& pipeline, int64_t sequences);
-// Of a step of max_step_tokens prompt tokens.
+                     const Pipeline& pipeline, int64_t sequences, bool all_busy);
+// Of a step of max_step_tokens prompt tokens, all stages busy.
 StepTimes PrefillStep(const CostModel& cost, const DeviceSelection& selection,
                       const Pipeline& pipeline);
 

@@ -133,6 +133,7 @@ std::string AnotherDevice(const PlanningProblem& problem) {
   larger.selection.devices.emplace_back();
   UsableDevice& device = larger.selection.devices.back();
   device.speed = problem.selection.devices.front().speed;
+  device.crowded_speed = problem.selection.devices.front().crowded_speed;
   const auto enough = [&](int64_t bytes) {
     device.available_bytes = bytes;
     return Feasible(larger);

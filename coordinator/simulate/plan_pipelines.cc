@@ -7,6 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/model/activation_type.h"
 #include "coordinator/placement/cost_model.h"
+#include "coordinator/placement/devices.h"
 #include "coordinator/placement/links.h"
 #include "coordinator/schedule/plan_options.h"
 
@@ -66,6 +67,7 @@ absl::StatusOr<std::vector<SimulatedPipeline>> PipelinesOf(const v1::Plan& plan,
   LC_ASSIGN_OR_RETURN(const LinkMap links, LinkMap::Of(fleet, devices));
   const auto cost = std::make_shared<const CostModel>(model, LimitsOf(plan));
   const double token_bytes = static_cast<double>(cost->ActivationBytes(1));
+  const std::vector<DeviceSpeed> crowded_speeds = CrowdedSpeeds(devices);
   const SimulatedHop control = {.latency_seconds = kControlLatencySeconds};
   std::vector<SimulatedPipeline> pipelines;
   for (int i = 0; i < plan.stages_size(); ++i) {
@@ -79,12 +81,17 @@ absl::StatusOr<std::vector<SimulatedPipeline>> PipelinesOf(const v1::Plan& plan,
     }
     const auto speed =
         std::make_shared<const DeviceSpeed>(SpeedOf(devices[i]->device, devices[i]->profile));
+    const auto crowded = std::make_shared<const DeviceSpeed>(crowded_speeds[i]);
     pipelines.back().stages.push_back(
         {.worker = stage.worker(),
-         .step_seconds = [cost, speed, first = stage.first_layer(),
-                          count = stage.num_layers()](std::span<const StepSlice> slices) {
-           return cost->StepSeconds(*speed, first, count, slices);
-         }});
+         .step_seconds =
+             [cost, speed, crowded, first = stage.first_layer(), count = stage.num_layers()](
+                 std::span<const StepSlice> slices, double crowd) {
+               const double alone = cost->StepSeconds(*speed, first, count, slices);
+               if (crowd == 0) return alone;
+               return alone + crowd * (cost->StepSeconds(*crowded, first, count, slices) - alone);
+             },
+         .host = *crowded == *speed ? "" : devices[i]->host});
   }
   for (SimulatedPipeline& pipeline : pipelines) {
     pipeline.hops.push_back(control);

@@ -1,6 +1,7 @@
 #include "coordinator/simulate/simulation.h"
 
 #include <algorithm>
+#include <cmath>
 #include <deque>
 #include <memory>
 #include <queue>
@@ -21,17 +22,38 @@ struct Event {
   }
 };
 
+// Crowds that move less from play to play are found.
+constexpr double kSameCrowd = 0.02;
+constexpr int kMostRounds = 6;
+
 // A history that shares no block with any other sequence's.
 int32_t TokenOf(uint64_t sequence, int position) {
   const uint64_t mixed = (sequence * 0x9e3779b97f4a7c15) ^ (static_cast<uint64_t>(position) << 32);
   return static_cast<int32_t>(mixed >> 33);
 }
 
+struct Interval {
+  double begin;
+  double end;
+};
+
+// How long both are going on. Each is in order of time.
+double Overlap(const std::vector<Interval>& a, const std::vector<Interval>& b) {
+  double seconds = 0;
+  for (size_t i = 0, j = 0; i < a.size() && j < b.size();) {
+    seconds += std::max(0.0, std::min(a[i].end, b[j].end) - std::max(a[i].begin, b[j].begin));
+    a[i].end < b[j].end ? ++i : ++j;
+  }
+  return seconds;
+}
+
 // One replica's stages in time.
 class Replica {
  public:
-  explicit Replica(const SimulatedPipeline& model)
+  //   crowds: of each stage.
+  Replica(const SimulatedPipeline& model, std::span<const double> crowds)
       : model_(model),
+        crowds_(crowds.begin(), crowds.end()),
         scheduler_(model.scheduler),
         stages_(model.stages.size()),
         link_free_at_(model.hops.size(), 0) {
@@ -58,7 +80,8 @@ class Replica {
     for (size_t i = 0; i < stages_.size(); ++i) {
       Stage& stage = stages_[i];
       at = std::max(Cross(i, tokens, at), stage.free_at);
-      const double seconds = model_.stages[i].step_seconds(slices);
+      const double seconds = model_.stages[i].step_seconds(slices, crowds_[i]);
+      if (!model_.stages[i].host.empty()) stage.busy.push_back({at, at + seconds});
       at += seconds;
       stage.free_at = at;
       stage.busy_seconds += seconds;
@@ -98,12 +121,14 @@ class Replica {
     return use;
   }
   size_t num_stages() const { return stages_.size(); }
+  const std::vector<Interval>& busy(size_t stage) const { return stages_[stage].busy; }
 
  private:
   struct Stage {
     double free_at = 0;
     double busy_seconds = 0;
     uint64_t steps = 0;
+    std::vector<Interval> busy;  // of a stage that has a host
   };
   struct StepInFlight {
     uint64_t id;
@@ -118,6 +143,7 @@ class Replica {
   }
 
   const SimulatedPipeline& model_;
+  const std::vector<double> crowds_;
   Scheduler scheduler_;
   std::vector<Stage> stages_;
   std::vector<double> link_free_at_;
@@ -129,10 +155,14 @@ class Replica {
 
 class Run {
  public:
-  Run(std::span<const SimulatedPipeline> pipelines, const LoadOptions& load)
+  //   crowds: of the stages of all pipelines, one after another.
+  Run(std::span<const SimulatedPipeline> pipelines, const LoadOptions& load,
+      std::span<const double> crowds)
       : options_(load), requests_(DrawLoad(load)), traces_(requests_.size()) {
     for (const SimulatedPipeline& pipeline : pipelines) {
-      replicas_.push_back(std::make_unique<Replica>(pipeline));
+      replicas_.push_back(
+          std::make_unique<Replica>(pipeline, crowds.first(pipeline.stages.size())));
+      crowds = crowds.subspan(pipeline.stages.size());
     }
   }
 
@@ -155,6 +185,31 @@ class Run {
       }
     }
     return Summarise();
+  }
+
+  // After Play: of each stage, the share of its time in which the others of its host computed too,
+  // on average over them.
+  std::vector<double> Crowds() const {
+    std::vector<std::pair<const SimulatedStage*, const std::vector<Interval>*>> stages;
+    for (const auto& replica : replicas_) {
+      for (size_t i = 0; i < replica->num_stages(); ++i) {
+        stages.emplace_back(&replica->model().stages[i], &replica->busy(i));
+      }
+    }
+    std::vector<double> crowds;
+    for (const auto& [stage, busy] : stages) {
+      double together = 0;
+      int others = 0;
+      for (const auto& [other, other_busy] : stages) {
+        if (other == stage || other->host.empty() || other->host != stage->host) continue;
+        together += Overlap(*busy, *other_busy);
+        ++others;
+      }
+      double alone = 0;
+      for (const Interval& interval : *busy) alone += interval.end - interval.begin;
+      crowds.push_back(others == 0 || alone == 0 ? 0 : together / others / alone);
+    }
+    return crowds;
   }
 
  private:
@@ -274,7 +329,21 @@ class Run {
 
 SimulationResult Simulate(std::span<const SimulatedPipeline> pipelines, const LoadOptions& load) {
   CHECK(!pipelines.empty());
-  return Run(pipelines, load).Play();
+  size_t num_stages = 0;
+  for (const SimulatedPipeline& pipeline : pipelines) num_stages += pipeline.stages.size();
+  std::vector<double> crowds(num_stages, 0);
+  for (int round = 0;; ++round) {
+    Run run(pipelines, load, crowds);
+    SimulationResult result = run.Play();
+    const std::vector<double> next = run.Crowds();
+    double moved = 0;
+    for (size_t i = 0; i < num_stages; ++i) {
+      moved = std::max(moved, std::abs(next[i] - crowds[i]));
+      // Crowded stages are busy longer, which crowds them more: halfway does not overshoot.
+      crowds[i] = round == 0 ? next[i] : (crowds[i] + next[i]) / 2;
+    }
+    if (moved < kSameCrowd || round == kMostRounds) return result;
+  }
 }
 
 }  // namespace layercake

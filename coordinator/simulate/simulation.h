@@ -18,8 +18,10 @@ namespace layercake {
 
 struct SimulatedStage {
   std::string worker;
-  // For how long a step of these slices keeps the stage.
-  std::function<double(std::span<const StepSlice>)> step_seconds;
+  // For how long a step of these slices keeps the stage, where for `crowd` of that time, from 0 to
+  // 1, the other stages of its host compute too.
+  std::function<double(std::span<const StepSlice>, double crowd)> step_seconds;
+  std::string host = "";  // stages of one host slow each other down; "": of none
 };
 
 // A step's way from one stage to the next. Messages follow each other: a link carries one at a
@@ -64,7 +66,8 @@ struct SimulationResult {
   int64_t preemptions = 0;
 };
 
-// Requests go to the pipeline with the fewest unfinished ones. REQUIRES: at least one pipeline.
+// Requests go to the pipeline with the fewest unfinished ones. How much stages of one host crowd
+// each other is found by playing the load a few times. REQUIRES: at least one pipeline.
 SimulationResult Simulate(std::span<const SimulatedPipeline> pipelines, const LoadOptions& load);
 
 }  // namespace layercake

@@ -18,6 +18,9 @@ void Scale(double share, v1::DeviceProfile& profile) {
   for (v1::StreamRate& rate : *profile.mutable_kv()) {
     rate.set_bytes_per_second(rate.bytes_per_second() * share);
   }
+  for (v1::StreamRate& rate : *profile.mutable_crowded()) {
+    rate.set_bytes_per_second(rate.bytes_per_second() * share);
+  }
   profile.set_bandwidth_bytes_per_second(profile.bandwidth_bytes_per_second() * share);
   profile.set_flops_per_second(profile.flops_per_second() * share);
   profile.set_layer_seconds(profile.layer_seconds() / share);
@@ -30,6 +33,7 @@ void Scale(double share, v1::DeviceProfile& profile) {
 absl::StatusOr<v1::DeviceProfile> MeasureProfile(Device& device, const MeasureLimits& limits) {
   v1::DeviceProfile profile;
   LC_RETURN_IF_ERROR(MeasureProducts(device, limits, &profile));
+  LC_RETURN_IF_ERROR(MeasureCrowded(device, limits, &profile));
   LC_RETURN_IF_ERROR(MeasureAttention(device, limits, &profile));
   LC_RETURN_IF_ERROR(MeasureLayer(device, limits, &profile));
   LC_RETURN_IF_ERROR(MeasureSampler(limits, &profile));

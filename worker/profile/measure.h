@@ -12,6 +12,10 @@ namespace layercake {
 // from what caches hold to what only memory does.
 absl::Status MeasureProducts(Device& device, const MeasureLimits& limits,
                              v1::DeviceProfile* profile);
+// One row of bf16 by matrices in the same working sets while the cores that this device does not
+// use do the same. Nothing where there are none, under a quota, and for what is no CPU.
+absl::Status MeasureCrowded(Device& device, const MeasureLimits& limits,
+                            v1::DeviceProfile* profile);
 // Attention of 1 to 48 query rows to each key head, over more keys and values than caches hold.
 absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
                               v1::DeviceProfile* profile);

@@ -1,12 +1,17 @@
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <memory>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/packed_matrix.h"
+#include "worker/profile/cpu_allowance.h"
 #include "worker/profile/measure.h"
 #include "worker/profile/stopwatch.h"
 
@@ -23,6 +28,9 @@ constexpr std::array<int64_t, 7> kWorkingSets = {
 // The summary figures are those of the format and sizes that most checkpoints have.
 constexpr DType kSummaryFormat = DType::kBF16;
 constexpr int kPromptRows = 128;
+// Enough cores to take up a memory's bandwidth, and what each of them reads: no cache holds it.
+constexpr int kMostCrowd = 15;
+constexpr int64_t kMostCrowdBytes = int64_t{64} << 20;
 
 // What a matrix holds: numbers, or integers in the groups that workers make.
 struct Format {
@@ -85,6 +93,32 @@ class Working {
   size_t next_ = 0;
 };
 
+// Other cores at the same work, for as long as this lives.
+class Crowd {
+ public:
+  static absl::StatusOr<std::unique_ptr<Crowd>> Start(int cores, int64_t bytes) {
+    auto crowd = std::make_unique<Crowd>();
+    for (int i = 0; i < cores; ++i) {
+      LC_ASSIGN_OR_RETURN(auto device, Device::CreateCpu(/*num_threads=*/1));
+      LC_ASSIGN_OR_RETURN(Working working, Working::Create(bytes, Format{kSummaryFormat}, *device));
+      crowd->devices_.push_back(std::move(device));
+      crowd->threads_.emplace_back([&over = crowd->over_, working = std::move(working)]() mutable {
+        while (!over) working.MultiplyNext(/*rows=*/1);
+      });
+    }
+    return crowd;
+  }
+  ~Crowd() {
+    over_ = true;
+    for (std::thread& thread : threads_) thread.join();
+  }
+
+ private:
+  std::atomic<bool> over_{false};
+  std::vector<std::unique_ptr<Device>> devices_;
+  std::vector<std::thread> threads_;
+};
+
 }  // namespace
 
 absl::Status MeasureProducts(Device& device, const MeasureLimits& limits,
@@ -110,6 +144,28 @@ absl::Status MeasureProducts(Device& device, const MeasureLimits& limits,
                                       static_cast<double>(DTypeBytes(kSummaryFormat)));
       }
     }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status MeasureCrowded(Device& device, const MeasureLimits& limits,
+                            v1::DeviceProfile* profile) {
+  const CpuAllowance allowance = CpuAllowance::Current();
+  const int others = std::min(allowance.cores - device.num_threads(), kMostCrowd);
+  if (device.kind() != DeviceKind::kCpu || others < 1 || allowance.quota > 0) {
+    return absl::OkStatus();
+  }
+  int64_t measured = 0;
+  for (const int64_t wanted : kWorkingSets) {
+    const int64_t bytes = std::min(wanted, limits.max_bytes);
+    if (std::exchange(measured, bytes) == bytes) break;
+    LC_ASSIGN_OR_RETURN(Working working, Working::Create(bytes, Format{kSummaryFormat}, device));
+    LC_ASSIGN_OR_RETURN(const auto crowd, Crowd::Start(others, std::min(bytes, kMostCrowdBytes)));
+    v1::StreamRate* entry = profile->add_crowded();
+    entry->set_format(Format{kSummaryFormat}.name());
+    entry->set_rows(1);
+    entry->set_working_set_bytes(static_cast<uint64_t>(bytes));
+    entry->set_bytes_per_second(working.BytesPerSecond(/*rows=*/1, 2 * limits.patience));
   }
   return absl::OkStatus();
 }

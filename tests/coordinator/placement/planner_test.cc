@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/placement/devices.h"
 #include "coordinator/placement/plan_table.h"
 #include "tests/coordinator/placement/fixtures.h"
 #include "tests/testing/status_matchers.h"
@@ -205,6 +206,78 @@ TEST(PlannerTest, CpuWorkersOfOneHostShareItsMemoryAndCapsComeFirst) {
               ElementsAre(3 * kMiB, 5 * kMiB));
   EXPECT_THAT(Available({CappedCpu("a", 5 * kMiB, 5 * kMiB, kGiB), Cpu("b", 8 * kMiB)}),
               ElementsAre(5 * kMiB, 3 * kMiB));
+}
+
+// Bytes a second of one row and of many, alone and crowded, of sets that caches hold and do not.
+v1::DeviceProfile CrowdedProfile() {
+  v1::DeviceProfile profile;
+  const auto add = [](auto* rates, int rows, uint64_t bytes, double rate) {
+    v1::StreamRate* entry = rates->Add();
+    entry->set_format("bf16");
+    entry->set_rows(rows);
+    entry->set_working_set_bytes(bytes);
+    entry->set_bytes_per_second(rate);
+  };
+  for (const uint64_t bytes : {uint64_t{1} << 20, uint64_t{1} << 29}) {
+    const bool cached = bytes == uint64_t{1} << 20;
+    add(profile.mutable_weights(), 1, bytes, cached ? 40e9 : 20e9);
+    add(profile.mutable_weights(), 16, bytes, cached ? 8e9 : 5e9);
+    add(profile.mutable_crowded(), 1, bytes, cached ? 40e9 : 10e9);
+  }
+  return profile;
+}
+
+TEST(CrowdedSpeedTest, WhatWaitsForMemoryIsSlowerAndTheRestIsNot) {
+  const v1::DeviceProfile profile = CrowdedProfile();
+  const DeviceSpeed alone = SpeedOf({}, profile);
+  const DeviceSpeed crowded = CrowdedSpeedOf({}, profile, /*threads_per_core=*/1);
+  const auto seconds = [](const DeviceSpeed& speed, double rows, double bytes) {
+    return speed.weights_of(DType::kBF16).SecondsPerByte(rows, bytes);
+  };
+  EXPECT_DOUBLE_EQ(seconds(crowded, 1, 1 << 29), 1 / 10e9);
+  EXPECT_DOUBLE_EQ(seconds(crowded, 16, 1 << 29), 1 / 5e9);
+  EXPECT_DOUBLE_EQ(seconds(crowded, 1, 1 << 20), seconds(alone, 1, 1 << 20));
+  const DeviceSpeed shared = CrowdedSpeedOf({}, profile, /*threads_per_core=*/1.5);
+  EXPECT_DOUBLE_EQ(seconds(shared, 16, 1 << 29), 1.5 / 5e9);
+  EXPECT_EQ(CrowdedSpeedOf({}, profile, /*threads_per_core=*/0.5), crowded);
+}
+
+TEST(CrowdedSpeedTest, OnlyCpuWorkersOfOneHostCrowdEachOther) {
+  std::vector<PlannerDevice> devices = {Cpu("a", kGiB), Cpu("b", kGiB), Cpu("c", kGiB),
+                                        Gpu("g", kGiB)};
+  for (PlannerDevice& device : devices) {
+    device.host = "one";
+    device.profile = CrowdedProfile();
+    device.device.set_threads(2);
+    device.device.set_cores(4);
+  }
+  devices[2].host = "two";
+  std::vector<const PlannerDevice*> pointers;
+  for (const PlannerDevice& device : devices) pointers.push_back(&device);
+  const std::vector<DeviceSpeed> speeds = CrowdedSpeeds(pointers);
+  const DeviceSpeed crowded =
+      CrowdedSpeedOf(devices[0].device, devices[0].profile, /*threads_per_core=*/1);
+  EXPECT_EQ(speeds[0], crowded);
+  EXPECT_EQ(speeds[1], crowded);
+  EXPECT_EQ(speeds[2], SpeedOf(devices[2].device, devices[2].profile));
+  EXPECT_EQ(speeds[3], SpeedOf(devices[3].device, devices[3].profile));
+}
+
+TEST(PlannerTest, CrowdingCostsTokensASecondButNotOneSequenceAlone) {
+  std::vector<PlannerDevice> devices = {Cpu("a", 32 * kGiB), Cpu("b", 32 * kGiB)};
+  for (PlannerDevice& device : devices) {
+    device.host = "here";
+    device.profile = CrowdedProfile();
+  }
+  v1::PlanOptions options;
+  options.set_policy(v1::PlanOptions::POLICY_BALANCED);
+  options.set_context_tokens(2048);
+  options.set_batch_sequences(1);
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan together, MakePlan(Llama3_8B(), devices, options, "m"));
+  devices[1].host = "elsewhere";
+  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan apart, MakePlan(Llama3_8B(), devices, options, "m"));
+  EXPECT_LT(together.predicted_tokens_per_second(), 0.6 * apart.predicted_tokens_per_second());
+  EXPECT_NEAR(together.predicted_token_seconds() / apart.predicted_token_seconds(), 1, 0.02);
 }
 
 TEST(PlannerTest, WorkersThatReportOnlyTheirCapsGetThemInFull) {

@@ -69,7 +69,7 @@ TEST_F(PlanPipelinesTest, StagesTakeWhatTheCostModelSaysAndLinksWhatWasMeasured)
   const StepSlice slice = {.position = 40};
   const DeviceSpeed b = SpeedOf(fleet_.devices[1].device, fleet_.devices[1].profile);
   EXPECT_EQ(pipeline.stages[1].worker, "b");
-  EXPECT_DOUBLE_EQ(pipeline.stages[1].step_seconds({&slice, 1}),
+  EXPECT_DOUBLE_EQ(pipeline.stages[1].step_seconds({&slice, 1}, /*crowd=*/0),
                    cost.StepSeconds(b, 4, 2, {&slice, 1}));
 }
 

@@ -24,7 +24,7 @@ SimulatedPipeline Pipeline(const std::vector<double>& stage_seconds, double hop 
   for (size_t i = 0; i < stage_seconds.size(); ++i) {
     pipeline.stages.push_back(
         {.worker = std::string(1, static_cast<char>('a' + i)),
-         .step_seconds = [seconds = stage_seconds[i]](std::span<const StepSlice>) {
+         .step_seconds = [seconds = stage_seconds[i]](std::span<const StepSlice>, double) {
            return seconds;
          }});
   }
@@ -74,7 +74,7 @@ TEST(SimulationTest, LinksCarryOneMessageAtATimeButLatencyOverlaps) {
 TEST(SimulationTest, AStepCostsByWhatItsSlicesAre) {
   SimulatedPipeline pipeline = Pipeline({1});
   std::vector<StepSlice> seen;
-  pipeline.stages[0].step_seconds = [&seen](std::span<const StepSlice> slices) {
+  pipeline.stages[0].step_seconds = [&seen](std::span<const StepSlice> slices, double) {
     seen.insert(seen.end(), slices.begin(), slices.end());
     return 1.0;
   };
@@ -87,6 +87,40 @@ TEST(SimulationTest, AStepCostsByWhatItsSlicesAre) {
   EXPECT_TRUE(seen[1].sampled);
   EXPECT_EQ(seen[2].position, 300);
   EXPECT_EQ(seen[2].num_tokens, 1);
+}
+
+// Stages of one host, each twice as slow while the other computes.
+SimulatedPipeline OfOneHost(double first_seconds, double second_seconds) {
+  SimulatedPipeline pipeline = Pipeline({first_seconds, second_seconds});
+  for (SimulatedStage& stage : pipeline.stages) {
+    stage.host = "here";
+    stage.step_seconds = [alone = stage.step_seconds](std::span<const StepSlice> slices,
+                                                      double crowd) {
+      return alone(slices, crowd) * (1 + crowd);
+    };
+  }
+  return pipeline;
+}
+
+TEST(SimulationTest, StagesOfOneHostSlowEachOtherWhileTheyCompute) {
+  const SimulatedPipeline pipeline = OfOneHost(1, 1);
+  const auto busy = Simulate({&pipeline, 1}, Closed(64, 32, 1, 400));
+  // Both always at work: a step of 16 sequences every 2 s.
+  EXPECT_NEAR(busy.output_tokens_per_second, 8, 0.3);
+  // One sequence alone is never in two stages at once.
+  const auto alone = Simulate({&pipeline, 1}, Closed(1, 1, 1, 4));
+  EXPECT_DOUBLE_EQ(alone.between_tokens_ms.p50, 2e3);
+}
+
+TEST(SimulationTest, AStageIsCrowdedForAsLongAsTheOtherComputes) {
+  // The second always computes and waits for nobody: at three quarters of its time the first does.
+  const SimulatedPipeline pipeline = OfOneHost(1, 2);
+  const auto result = Simulate({&pipeline, 1}, Closed(64, 32, 1, 400));
+  ASSERT_EQ(result.stages.size(), 2u);
+  const double first = result.stages[0].mean_step_seconds;
+  const double second = result.stages[1].mean_step_seconds;
+  EXPECT_NEAR(first, 2, 0.1);  // the second is at work all the time
+  EXPECT_NEAR(second, 2 * (1 + first / second), 0.15);
 }
 
 // One request a step on one stage is the queue M/D/1, whose waits Lindley's recursion gives
