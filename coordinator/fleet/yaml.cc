@@ -1,9 +1,13 @@
 #include "coordinator/fleet/yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <sstream>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -80,6 +84,36 @@ class Converter {
   int values_ = 0;
 };
 
+// Where documents begin, and nothing of what is in them.
+class DocumentStarts : public YAML::EventHandler {
+ public:
+  // Of the first two: YAML::LoadAll looks for all of them, and never ends where a text such as ","
+  // makes one after another of nothing.
+  static std::vector<int> Lines(const std::string& text) {
+    std::istringstream stream(text);
+    YAML::Parser parser(stream);
+    DocumentStarts starts;
+    while (starts.lines_.size() < 2 && parser.HandleNextDocument(starts)) continue;
+    return starts.lines_;
+  }
+
+  void OnDocumentStart(const YAML::Mark& mark) override { lines_.push_back(mark.line + 1); }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                  YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  std::vector<int> lines_;
+};
+
 }  // namespace
 
 absl::StatusOr<YamlValue> ParseYaml(absl::string_view text, absl::string_view file) {
@@ -88,12 +122,12 @@ absl::StatusOr<YamlValue> ParseYaml(absl::string_view text, absl::string_view fi
                    absl::StrCat("the file has ", text.size(), " bytes, more than ", kMaxBytes));
   }
   try {
-    const std::vector<YAML::Node> documents = YAML::LoadAll(std::string(text));
+    const std::vector<int> documents = DocumentStarts::Lines(std::string(text));
     if (documents.size() > 1) {
-      return ErrorAt(file, LineOf(documents[1]), "a second document begins; write one");
+      return ErrorAt(file, documents[1], "a second document begins; write one");
     }
     if (documents.empty()) return YamlValue();
-    return Converter(file).Convert(documents[0], 0);
+    return Converter(file).Convert(YAML::Load(std::string(text)), 0);
   } catch (const YAML::Exception& exception) {
     return ErrorAt(file, exception.mark.line + 1, absl::StrCat("no YAML: ", exception.msg));
   } catch (const std::exception& exception) {

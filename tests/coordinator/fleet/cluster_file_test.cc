@@ -114,7 +114,9 @@ TEST(ClusterFileTest, MistakesAreNamedWithTheirLine) {
       {"devices: {a: b}", "devices must list at least one device"},
       {"devices:\n- just text", "lab.yaml:2: a device must be keys and values"},
       {"devices: [", "no YAML"},
-      {"a: 1\n---\nb: 2\n", "lab.yaml:3: a second document"},
+      {"a: 1\n---\nb: 2\n", "lab.yaml:2: a second document"},
+      // To the library a document of nothing, and another, and another.
+      {",devices", "lab.yaml:1: a second document"},
       {"devices: [{name: a, name: b}]", "\"name\" stands here for the second time"},
       {"devices:\n- {[a]: b}", "a key must be plain text"},
       {"device: []", "unknown key \"device\" in a cluster file; did you mean devices?"},
