@@ -10,10 +10,10 @@
 #include "common/base/bytes.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
-#include "worker/profile/cpu_allowance.h"
 #include "common/base/text_table.h"
 #include "common/options/options.h"
 #include "worker/device/cuda_tier.h"
+#include "worker/profile/cpu_allowance.h"
 
 namespace layercake {
 namespace {
@@ -41,7 +41,9 @@ v1::Device Describe(const Device& cpu) {
   message.set_total_bytes(cpu.Memory().total_bytes);
   message.set_free_bytes(cpu.Memory().free_bytes);
   message.set_threads(cpu.num_threads());
-  message.set_cores(CpuAllowance::Current().cores);
+  const CpuAllowance allowance = CpuAllowance::Current();
+  message.set_cores(allowance.cores);
+  message.set_cpu_quota(allowance.quota);
   return message;
 }
 

@@ -2,8 +2,6 @@
 
 // In what form stages hand activations on.
 
-#include <string>
-
 #include "absl/status/statusor.h"
 #include "common/model/config.h"
 #include "layercake/v1/types.pb.h"

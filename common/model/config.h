@@ -62,8 +62,7 @@ struct LatentAttention {
 // not.
 struct Quantization {
   std::string method;  // "gptq", "awq", "compressed-tensors", "fp8"; "groups": by our worker
-  std::string
-      layout;  // how its tensors are laid out, where a method has several: "gptq_v2", "gemm"
+  std::string layout;  // of its tensors, where a method has several: "gptq_v2", "gemm"
   int64_t bits = 4;
   int64_t group_inputs = 128;  // inputs that share a scale; 0: all of a row
   int64_t group_outputs = 1;   // outputs that share it

@@ -14,14 +14,10 @@ constexpr int64_t kInputNumberBytes = 4;
 
 int64_t DivideUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 
-int64_t RoundUp(int64_t value, int64_t unit) { return DivideUp(value, unit) * unit; }
-
-int64_t Allocation(int64_t bytes) { return RoundUp(bytes, kAllocationBytes); }
-
-int64_t F32Bytes(int64_t rows, int64_t cols) { return Allocation(rows * cols * kF32Bytes); }
+int64_t F32Bytes(int64_t rows, int64_t cols) { return AllocatedBytes(rows * cols * kF32Bytes); }
 
 // Kernels read biases a panel at a time.
-int64_t BiasBytes(int64_t outputs) { return RoundUp(outputs, kPanelOutputs) * kF32Bytes; }
+int64_t BiasBytes(int64_t outputs) { return PaddedOutputs(outputs) * kF32Bytes; }
 
 int64_t MatrixBytes(const ModelConfig& config, int64_t layer, const MatrixShape& matrix) {
   const int64_t bytes =
@@ -82,18 +78,18 @@ std::vector<int64_t> AttentionWidths(const ModelConfig& config) {
 }  // namespace
 
 int64_t PackedMatrixBytes(int64_t outputs, int64_t inputs, DType dtype) {
-  return Allocation(RoundUp(outputs, kPanelOutputs) * inputs * DTypeBytes(dtype));
+  return AllocatedBytes(PaddedOutputs(outputs) * inputs * DTypeBytes(dtype));
 }
 
 int64_t QuantizedMatrixBytes(int64_t outputs, int64_t inputs, const Quantization& quantization) {
-  const int64_t padded = RoundUp(outputs, kPanelOutputs);
+  const int64_t padded = PaddedOutputs(outputs);
   const int64_t groups =
       quantization.group_inputs == 0 ? 1 : DivideUp(inputs, quantization.group_inputs);
   const int64_t scales = groups * DivideUp(padded, quantization.group_outputs);
-  int64_t bytes = Allocation(padded * inputs * quantization.bits / 8) +
-                  Allocation(scales * quantization.scale_bytes);
-  if (quantization.zeros) bytes += Allocation(DivideUp(scales * quantization.bits, 8));
-  if (quantization.act_order) bytes += Allocation(inputs * kInputNumberBytes);
+  int64_t bytes = AllocatedBytes(padded * inputs * quantization.bits / 8) +
+                  AllocatedBytes(scales * quantization.scale_bytes);
+  if (quantization.zeros) bytes += AllocatedBytes(DivideUp(scales * quantization.bits, 8));
+  if (quantization.act_order) bytes += AllocatedBytes(inputs * kInputNumberBytes);
   return bytes;
 }
 
@@ -109,7 +105,7 @@ int64_t LayerWeightBytes(const ModelConfig& config, int64_t layer) {
 int64_t LayerExpertBytes(const ModelConfig& config, int64_t layer) {
   int64_t bytes = 0;
   for (MatrixShape matrix : ShapeOfLayer(config, layer).expert) {
-    matrix.outputs = RoundUp(matrix.outputs, kPanelOutputs) * config.experts->num_experts;
+    matrix.outputs = PaddedOutputs(matrix.outputs) * config.experts->num_experts;
     bytes += MatrixBytes(config, layer, matrix);
   }
   return bytes;
@@ -117,7 +113,7 @@ int64_t LayerExpertBytes(const ModelConfig& config, int64_t layer) {
 
 int64_t EmbeddingWeightBytes(const ModelConfig& config) {
   if (config.tensor_bytes) return config.tensor_bytes->embedding;
-  return Allocation(config.vocab_size * config.hidden_dim * DTypeBytes(config.dtype));
+  return AllocatedBytes(config.vocab_size * config.hidden_dim * DTypeBytes(config.dtype));
 }
 
 int64_t HeadWeightBytes(const ModelConfig& config) {
@@ -150,7 +146,7 @@ int64_t LayerBlockBytes(const ModelConfig& config, const StageLimits& limits) {
   const int64_t numbers = config.latent_attention
                               ? config.latent_attention->kv_rank + config.latent_attention->rope_dim
                               : 2 * config.num_kv_heads * config.head_dim;
-  return Allocation(limits.block_size_tokens * numbers * DTypeBytes(limits.kv_dtype));
+  return AllocatedBytes(limits.block_size_tokens * numbers * DTypeBytes(limits.kv_dtype));
 }
 
 int64_t StepTableBytes(const StageLimits& limits) {
@@ -158,15 +154,15 @@ int64_t StepTableBytes(const StageLimits& limits) {
   constexpr int64_t kTileWords = 4;
   const int64_t blocks =
       DivideUp(limits.max_context_tokens, std::max<int64_t>(1, limits.block_size_tokens));
-  return Allocation(kWordBytes *
-                    (kTileWords * limits.max_step_tokens + limits.max_batch_sequences * blocks));
+  return AllocatedBytes(
+      kWordBytes * (kTileWords * limits.max_step_tokens + limits.max_batch_sequences * blocks));
 }
 
 int64_t RoutesBytes(const ModelConfig& config, int64_t tokens) {
   if (!config.experts) return 0;
   constexpr int64_t kGroupBytes = 12;
   const int64_t rows = tokens * config.experts->experts_per_token;
-  return Allocation(kGroupBytes * std::min(rows, config.experts->num_experts)) +
+  return AllocatedBytes(kGroupBytes * std::min(rows, config.experts->num_experts)) +
          4 * F32Bytes(rows, 1);
 }
 

@@ -6,13 +6,9 @@
 #include <cstdint>
 
 #include "common/model/config.h"
+#include "common/model/packing.h"
 
 namespace layercake {
-
-// Matrices are packed in panels of this many outputs; the last panel is padded.
-inline constexpr int64_t kPanelOutputs = 64;
-// Every allocation is a multiple of this.
-inline constexpr int64_t kAllocationBytes = 64;
 
 int64_t PackedMatrixBytes(int64_t outputs, int64_t inputs, DType dtype);
 // Panels as above of `bits` per weight, a scale per group, a zero as wide as a weight beside it and

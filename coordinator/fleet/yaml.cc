@@ -122,12 +122,13 @@ absl::StatusOr<YamlValue> ParseYaml(absl::string_view text, absl::string_view fi
                    absl::StrCat("the file has ", text.size(), " bytes, more than ", kMaxBytes));
   }
   try {
-    const std::vector<int> documents = DocumentStarts::Lines(std::string(text));
+    const std::string own(text);
+    const std::vector<int> documents = DocumentStarts::Lines(own);
     if (documents.size() > 1) {
       return ErrorAt(file, documents[1], "a second document begins; write one");
     }
     if (documents.empty()) return YamlValue();
-    return Converter(file).Convert(YAML::Load(std::string(text)), 0);
+    return Converter(file).Convert(YAML::Load(own), 0);
   } catch (const YAML::Exception& exception) {
     return ErrorAt(file, exception.mark.line + 1, absl::StrCat("no YAML: ", exception.msg));
   } catch (const std::exception& exception) {

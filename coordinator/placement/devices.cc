@@ -236,7 +236,7 @@ std::vector<const PlannerDevice*> Wanted(std::span<const PlannerDevice> devices,
 std::vector<DeviceSpeed> CrowdedSpeeds(std::span<const PlannerDevice* const> devices) {
   struct Crowd {
     int workers = 0;
-    int threads = 0;
+    double threads = 0;  // as many as their quotas keep busy
     int cores = 0;
   };
   const auto shares = [](const PlannerDevice& device) {
@@ -247,7 +247,9 @@ std::vector<DeviceSpeed> CrowdedSpeeds(std::span<const PlannerDevice* const> dev
     if (!shares(*device)) continue;
     Crowd& crowd = hosts[device->host];
     ++crowd.workers;
-    crowd.threads += std::max(1, device->device.threads());
+    const double threads = std::max(1, device->device.threads());
+    const double quota = device->device.cpu_quota();
+    crowd.threads += quota > 0 ? std::min(threads, quota) : threads;
     crowd.cores = std::max(crowd.cores, device->device.cores());
   }
   std::vector<DeviceSpeed> speeds;

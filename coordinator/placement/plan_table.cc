@@ -136,8 +136,9 @@ std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style) {
        {Links(plan, style), Capacity(plan), Predicted(plan), Optimality(plan)}) {
     if (!sentence.empty()) out += WrapText("  ", sentence, columns);
   }
-  if (plan.weight_proposals_size() > 0)
+  if (plan.weight_proposals_size() > 0) {
     absl::StrAppend(&out, "\n  Weights could be held as\n", Weights(plan, columns));
+  }
   return out;
 }
 

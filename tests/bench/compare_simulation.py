@@ -56,7 +56,14 @@ class Cluster:
     def __init__(self, args, directory):
         self.bin = args.bin
         port_file = Path(directory) / "port"
-        self.children = []
+        self.children, self.quotas = [], []
+        try:
+            self.begin(args, port_file)
+        except BaseException:
+            self.stop()
+            raise
+
+    def begin(self, args, port_file):
         self.quotas = [Quota(f"layercake-{os.getpid()}-{i}", q) for i, q in enumerate(args.quota)]
         self.start("layercake-coordinator", "--listen", "127.0.0.1:0", "--port-file", port_file,
                    "--model", args.model.resolve(), "--min-workers", len(args.workers),

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "common/base/logging.h"
-#include "common/model/costs.h"
+#include "common/model/packing.h"
 #include "worker/kernels/cuda_dispatch.h"
 #include "worker/kernels/elementwise.h"
 
@@ -71,16 +71,13 @@ void CheckRows(const TensorView& tokens, const TensorView& rows, const ExpertRou
 }  // namespace
 
 ExpertRoutes RoutesIn(void* memory, const MixtureOfExperts& experts, int64_t num_tokens) {
-  const auto aligned = [](int64_t bytes) {
-    return (bytes + kAllocationBytes - 1) / kAllocationBytes * kAllocationBytes;
-  };
   ExpertRoutes routes = {.num_tokens = num_tokens,
                          .num_experts = experts.num_experts,
                          .experts_per_token = experts.experts_per_token};
   char* at = static_cast<char*>(memory);
   const auto take = [&](auto*& array, int64_t count) {
     array = reinterpret_cast<std::remove_reference_t<decltype(array)>>(at);
-    at += aligned(count * static_cast<int64_t>(sizeof(*array)));
+    at += AllocatedBytes(count * static_cast<int64_t>(sizeof(*array)));
   };
   take(routes.groups, routes.num_groups());
   take(routes.experts, routes.rows());

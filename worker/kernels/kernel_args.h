@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "common/model/costs.h"
 #include "common/model/dtype.h"
+#include "common/model/packing.h"
 
 namespace layercake {
 
@@ -73,7 +73,7 @@ constexpr MatMulArgs OfGroup(const MatMulArgs& all, int64_t group) {
   one.x += rows.begin * all.x_stride;
   one.out += rows.begin * all.out_stride;
   one.rows = rows.end - rows.begin;
-  one.first_panel = rows.expert * ((all.outputs + kPanelOutputs - 1) / kPanelOutputs);
+  one.first_panel = rows.expert * NumPanels(all.outputs);
   one.groups = nullptr;
   return one;
 }

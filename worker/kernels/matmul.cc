@@ -86,8 +86,8 @@ void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
 
 void MatMulExperts(const TensorView& x, const PackedMatrix& weights, const ExpertRoutes& routes,
                    const TensorView& out, Device& device) {
-  const int64_t panels = DivideUp(out.cols, kPanelOutputs);
-  CHECK_EQ(weights.outputs(), routes.num_experts * panels * kPanelOutputs);
+  const int64_t panels = NumPanels(out.cols);
+  CHECK_EQ(weights.outputs(), routes.num_experts * PaddedOutputs(out.cols));
   CHECK_EQ(x.rows, routes.rows());
   MatMulArgs args = ArgsOf(x, weights, out);
   args.groups = routes.groups;

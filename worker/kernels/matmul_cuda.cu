@@ -1,4 +1,4 @@
-#include "common/model/costs.h"
+#include "common/model/packing.h"
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/device_math.cuh"
 #include "worker/kernels/simt.cuh"

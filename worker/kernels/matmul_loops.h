@@ -8,7 +8,7 @@
 
 #include <cstdint>
 
-#include "common/model/costs.h"
+#include "common/model/packing.h"
 #include "worker/kernels/cpu_kernels.h"
 #include "worker/kernels/numbers.h"
 

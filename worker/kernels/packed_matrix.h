@@ -57,7 +57,7 @@ class PackedMatrix {
     return data_.bytes() + scales_.bytes() + zeros_.bytes() + order_.bytes();
   }
   const void* panels() const { return data_.data(); }
-  int64_t num_panels() const { return (outputs_ + kPanelOutputs - 1) / kPanelOutputs; }
+  int64_t num_panels() const { return NumPanels(outputs_); }
 
  private:
   void PackOnCuda(int64_t first_output, int64_t rows, const void* source, DType source_dtype,

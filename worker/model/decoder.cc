@@ -173,14 +173,15 @@ void Decoder::State::Experts(const LayerWeights& layer, int64_t rows) {
   char* at = workspace.feed_forward.As<char>();
   const auto take = [&](int64_t count, int64_t cols) {
     const TensorView view = F32View(reinterpret_cast<float*>(at), count, cols);
-    at += (count * cols * static_cast<int64_t>(sizeof(float)) + kAllocationBytes - 1) /
-          kAllocationBytes * kAllocationBytes;
+    at += AllocatedBytes(count * cols * static_cast<int64_t>(sizeof(float)));
     return view;
   };
   const TensorView gate_up = take(routed, 2 * inner);
   const TensorView of_tokens = take(routed, config.hidden_dim);
   const TensorView scores = take(rows, experts.num_experts);
   const ExpertRoutes routes = RoutesIn(at, experts, rows);
+  DCHECK_LE(at + RoutesBytes(config, rows),
+            workspace.feed_forward.As<char>() + workspace.feed_forward.bytes());
   const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
   MatMul(normed, layer.router, nullptr, scores, device);
   Route(scores, experts.renormalized, routes, device);

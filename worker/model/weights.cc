@@ -25,10 +25,6 @@ struct Part {  // one tensor of a fused matrix
   int64_t begin = 0;  // where they are
 };
 
-int64_t RoundUpToPanels(int64_t outputs) {
-  return (outputs + kPanelOutputs - 1) / kPanelOutputs * kPanelOutputs;
-}
-
 // One after another.
 std::vector<Part> Parts(std::vector<Part> parts) {
   int64_t begin = 0;
@@ -120,7 +116,7 @@ class Loader {
                                          int64_t outputs_each, int64_t inputs) {
     const MixtureOfExperts& experts = *config_.experts;
     const std::string in_layer = absl::StrCat(experts.module, "experts.");
-    const int64_t padded = RoundUpToPanels(outputs_each * static_cast<int64_t>(names.size()));
+    const int64_t padded = PaddedOutputs(outputs_each * static_cast<int64_t>(names.size()));
     std::vector<Part> parts;
     for (int64_t expert = 0; expert < experts.num_experts; ++expert) {
       int64_t begin = expert * padded;

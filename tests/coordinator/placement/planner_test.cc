@@ -263,6 +263,20 @@ TEST(CrowdedSpeedTest, OnlyCpuWorkersOfOneHostCrowdEachOther) {
   EXPECT_EQ(speeds[3], SpeedOf(devices[3].device, devices[3].profile));
 }
 
+TEST(CrowdedSpeedTest, ThreadsBeyondTheCoresShareThemUnlessQuotasKeepThemApart) {
+  PlannerDevice device = Cpu("a", kGiB);
+  device.host = "one";
+  device.profile = CrowdedProfile();
+  device.device.set_threads(2);
+  device.device.set_cores(2);
+  const std::vector<const PlannerDevice*> twice = {&device, &device};
+  EXPECT_EQ(CrowdedSpeeds(twice)[0], CrowdedSpeedOf(device.device, device.profile, 2));
+  device.device.set_cpu_quota(1.5);
+  EXPECT_EQ(CrowdedSpeeds(twice)[0], CrowdedSpeedOf(device.device, device.profile, 1.5));
+  device.device.set_cpu_quota(0.5);
+  EXPECT_EQ(CrowdedSpeeds(twice)[0], CrowdedSpeedOf(device.device, device.profile, 1));
+}
+
 TEST(PlannerTest, CrowdingCostsTokensASecondButNotOneSequenceAlone) {
   std::vector<PlannerDevice> devices = {Cpu("a", 32 * kGiB), Cpu("b", 32 * kGiB)};
   for (PlannerDevice& device : devices) {
