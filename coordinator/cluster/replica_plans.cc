@@ -31,7 +31,6 @@ v1::Plan JoinReplicas(const std::vector<v1::Plan>& replicas) {
   for (size_t i = 1; i < replicas.size(); ++i) {
     const v1::Plan& other = replicas[i];
     plan.mutable_stages()->MergeFrom(other.stages());
-    plan.set_num_blocks(std::min(plan.num_blocks(), other.num_blocks()));
     plan.set_max_context_tokens(std::min(plan.max_context_tokens(), other.max_context_tokens()));
     plan.set_predicted_tokens_per_second(plan.predicted_tokens_per_second() +
                                          other.predicted_tokens_per_second());

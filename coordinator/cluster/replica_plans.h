@@ -11,7 +11,7 @@
 namespace layercake {
 
 // The plan of each replica by itself, by number: its stages keep `replica`, the promises (context,
-// batch, blocks) are those of `plan`, of the predicted tokens per second it has an equal share.
+// batch) are those of `plan`, of the predicted tokens per second it has an equal share.
 std::vector<v1::Plan> SplitReplicas(const v1::Plan& plan);
 
 // What all of `replicas` do together: their stages by number, the sum of the predicted tokens per

@@ -23,7 +23,6 @@ v1::LoadStageRequest MakeRequest(const LoadJob& job, int stage) {
   request.set_model_dir(job.model_dir);
   request.set_fingerprint(job.fingerprint);
   *request.mutable_stage() = job.plan.stages(stage);
-  request.set_num_blocks(job.plan.num_blocks());
   request.set_block_size_tokens(job.plan.block_size_tokens());
   request.set_max_batch_sequences(job.plan.max_batch_sequences());
   request.set_max_step_tokens(job.plan.max_step_tokens());

@@ -69,9 +69,9 @@ double Gap(double value, double bound) {
 
 double Rate(const CostModel& cost, const DeviceSelection& selection,
             const std::vector<Pipeline>& pipelines) {
-  const int64_t blocks = ChooseBlocks(cost, selection.devices, pipelines);
   double rate = 0;
   for (const Pipeline& pipeline : pipelines) {
+    const int64_t blocks = ChooseBlocks(cost, selection.devices, pipeline);
     rate += Predict(cost, selection, pipeline, blocks).tokens_per_second;
   }
   return rate;

@@ -34,6 +34,15 @@ std::string Layers(const Holding& holding, bool say_replica) {
   return absl::StrCat("layers ", holding.first, "-", holding.first + holding.count - 1, replica);
 }
 
+// Of all replicas together.
+int64_t BlocksOf(const v1::Plan& plan) {
+  int64_t blocks = 0;
+  for (const v1::StagePlan& stage : plan.stages()) {
+    if (stage.first_layer() == 0) blocks += stage.num_blocks();
+  }
+  return blocks;
+}
+
 template <typename Value>
 void AddRoom(absl::string_view what, Value before, Value after, PlanChanges& changes) {
   if (before != after) changes.room.push_back(absl::StrCat(what, " ", before, " -> ", after));
@@ -74,7 +83,7 @@ PlanChanges ComparePlans(const v1::Plan& in_force, const v1::Plan& proposed) {
     changes.moves.push_back(absl::StrCat(worker, ": gives up ", Layers(holding, replicas)));
   }
   AddRoom("context", in_force.max_context_tokens(), proposed.max_context_tokens(), changes);
-  AddRoom("KV blocks", in_force.num_blocks(), proposed.num_blocks(), changes);
+  AddRoom("KV blocks", BlocksOf(in_force), BlocksOf(proposed), changes);
   AddRoom("sequences a step", in_force.max_batch_sequences(), proposed.max_batch_sequences(),
           changes);
   AddRoom("tokens a step", in_force.max_step_tokens(), proposed.max_step_tokens(), changes);

@@ -13,7 +13,7 @@ struct PlanChanges {
   // A sentence for each worker whose layers differ, in the order of `proposed`, then for those that
   // it leaves out. Empty: every layer stays where it is.
   std::vector<std::string> moves;
-  // A sentence for room that differs: context, KV blocks, batch, replicas.
+  // A sentence for room that differs: context, KV blocks of all replicas, batch, replicas.
   std::vector<std::string> room;
   // What is predicted of each plan, and the gain; always there.
   std::string gain;

@@ -1,6 +1,8 @@
 #include "coordinator/placement/plan_table.h"
 
 #include <algorithm>
+#include <numeric>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -74,19 +76,30 @@ std::string Links(const v1::Plan& plan, const PlanStyle& style) {
   return absl::StrCat(text, links.size(), ", the slowest ", Link(plan, slowest, style), ".");
 }
 
+// "100 KV blocks of 16 tokens (1600 tokens in all, f16)"; of several replicas the fewest to the
+// most.
+std::string KvRoom(const v1::Plan& plan) {
+  std::vector<int64_t> blocks;  // by replica
+  for (const v1::StagePlan& stage : plan.stages()) {
+    if (stage.first_layer() == 0) blocks.push_back(stage.num_blocks());
+  }
+  if (blocks.empty()) return "no KV blocks";
+  const auto [fewest, most] = std::minmax_element(blocks.begin(), blocks.end());
+  const int64_t in_all = std::accumulate(blocks.begin(), blocks.end(), int64_t{0});
+  return absl::StrCat(*fewest, *most > *fewest ? absl::StrCat(" to ", *most) : "", " KV blocks of ",
+                      plan.block_size_tokens(), " tokens",
+                      blocks.size() > 1 ? " in each replica" : "", " (",
+                      in_all * plan.block_size_tokens(), " tokens in all, ",
+                      plan.kv_type() == v1::KV_TYPE_F32 ? "f32" : "f16", ")");
+}
+
 std::string Capacity(const v1::Plan& plan) {
-  const int64_t kv_tokens = int64_t{plan.num_blocks()} * plan.block_size_tokens();
   std::string text = absl::StrFormat("Context %d tokens", plan.max_context_tokens());
   if (plan.largest_context_tokens() > plan.max_context_tokens()) {
     absl::StrAppend(&text, " (up to ", plan.largest_context_tokens(), " would fit)");
   }
-  absl::StrAppendFormat(&text,
-                        "; %d KV blocks of %d tokens (%d tokens in all, %s); up to %d sequences "
-                        "and %d tokens a step.",
-                        plan.num_blocks(), plan.block_size_tokens(), kv_tokens,
-                        plan.kv_type() == v1::KV_TYPE_F32 ? "f32" : "f16",
-                        plan.max_batch_sequences(), plan.max_step_tokens());
-  return text;
+  return absl::StrCat(text, "; ", KvRoom(plan), "; up to ", plan.max_batch_sequences(),
+                      " sequences and ", plan.max_step_tokens(), " tokens a step.");
 }
 
 std::string Predicted(const v1::Plan& plan) {

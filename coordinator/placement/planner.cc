@@ -90,6 +90,7 @@ v1::StagePlan DescribeStage(const PlanningProblem& problem, const CostModel& cos
   plan.set_worker(device.name);
   plan.set_first_layer(stage.first);
   plan.set_num_layers(stage.count);
+  plan.set_num_blocks(static_cast<int32_t>(described.blocks));
   plan.set_has_embedding(stage.first == 0);
   plan.set_has_head(last);
   plan.set_weight_bytes(cost.WeightBytes(stage.first, stage.count));
@@ -155,10 +156,10 @@ void DescribeLeftOut(const PlanningProblem& problem, const std::vector<Described
 
 v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
                   const Arrangement& arrangement) {
-  const int64_t blocks = ChooseBlocks(cost, problem.selection.devices, arrangement.replicas);
-  CHECK_GE(blocks, cost.context_blocks());
   std::vector<Described> replicas;
   for (const Pipeline& pipeline : arrangement.replicas) {
+    const int64_t blocks = ChooseBlocks(cost, problem.selection.devices, pipeline);
+    CHECK_GE(blocks, cost.context_blocks());
     replicas.push_back({.pipeline = pipeline,
                         .blocks = blocks,
                         .prediction = Predict(cost, problem.selection, pipeline, blocks),
@@ -169,7 +170,6 @@ v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
   plan.set_policy(PolicyName(problem.options));
   for (const Described& described : replicas) DescribeReplica(problem, cost, described, plan);
   DescribeLeftOut(problem, replicas, plan);
-  plan.set_num_blocks(static_cast<int32_t>(blocks));
   DescribeLimits(problem, plan);
   plan.set_optimality_gap(arrangement.gap);
   plan.set_cost_model(CostModelInWords(cost));

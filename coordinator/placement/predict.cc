@@ -47,15 +47,6 @@ int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& dev
   return blocks;
 }
 
-int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& devices,
-                     const std::vector<Pipeline>& replicas) {
-  int64_t blocks = std::numeric_limits<int64_t>::max();
-  for (const Pipeline& pipeline : replicas) {
-    blocks = std::min(blocks, ChooseBlocks(cost, devices, pipeline));
-  }
-  return blocks;
-}
-
 StepTimes DecodeStep(const CostModel& cost, const DeviceSelection& selection,
                      const Pipeline& pipeline, int64_t sequences, bool all_busy) {
   StepTimes step;

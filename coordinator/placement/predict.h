@@ -12,14 +12,10 @@
 
 namespace layercake {
 
-// KV blocks for the whole pipeline: what its tightest stage holds, but no more than every stage's
+// KV blocks of the whole pipeline: what its tightest stage holds, but no more than every stage's
 // full batch of sequences can use. -1 when a stage does not hold its weights.
 int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& devices,
                      const Pipeline& pipeline);
-
-// The same for several pipelines of equally many blocks: the fewest of any.
-int64_t ChooseBlocks(const CostModel& cost, const std::vector<UsableDevice>& devices,
-                     const std::vector<Pipeline>& replicas);
 
 // Seconds that one step spends in each stage, and on the link to the next one (0 after the last).
 struct StepTimes {

@@ -7,8 +7,9 @@
 
 namespace layercake {
 
-// Options for one replica of `plan`, whose stages number `num_stages`; at most `max_waiting`
-// sequences wait.
-SchedulerOptions SchedulerOptionsFor(const v1::Plan& plan, int num_stages, int max_waiting);
+// Options for one replica of `plan`, of `num_stages` stages and `num_blocks` KV blocks; at most
+// `max_waiting` sequences wait.
+SchedulerOptions SchedulerOptionsFor(const v1::Plan& plan, int num_stages, int num_blocks,
+                                     int max_waiting);
 
 }  // namespace layercake

@@ -26,7 +26,8 @@ ServingReplica::ServingReplica(uint64_t epoch, std::shared_ptr<const ServedModel
       step_seconds(SlowestStage(plan)),
       last_worker(plan.stages(plan.stages_size() - 1).worker()),
       pipeline(pipeline),
-      scheduler(SchedulerOptionsFor(plan, plan.stages_size(), max_waiting)) {}
+      scheduler(SchedulerOptionsFor(plan, plan.stages_size(), plan.stages(0).num_blocks(),
+                                    max_waiting)) {}
 
 void ServingReplica::FillStatus(v1::ClusterStatus* status) const {
   status->set_running_sequences(status->running_sequences() + scheduler.num_running());

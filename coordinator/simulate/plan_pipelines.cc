@@ -23,10 +23,22 @@ StageLimits LimitsOf(const v1::Plan& plan) {
           .activation_dtype = ActivationDType(plan.activation_type()).value_or(DType::kF32)};
 }
 
+absl::Status CheckBlocks(const v1::Plan& plan) {
+  int num_blocks = 0;  // of the replica
+  for (const v1::StagePlan& stage : plan.stages()) {
+    if (stage.first_layer() == 0) num_blocks = stage.num_blocks();
+    if (stage.num_blocks() < 1 || stage.num_blocks() != num_blocks) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the plan gives worker ", stage.worker(), " ", stage.num_blocks(),
+          " KV blocks; every stage needs at least 1, and as many as the others of its replica"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status CheckPlan(const v1::Plan& plan, const ModelConfig& model) {
   if (plan.stages().empty() || plan.max_context_tokens() < 1 || plan.block_size_tokens() < 1 ||
-      plan.num_blocks() < 1 || plan.max_batch_sequences() < 1 ||
-      plan.max_step_tokens() < plan.max_batch_sequences()) {
+      plan.max_batch_sequences() < 1 || plan.max_step_tokens() < plan.max_batch_sequences()) {
     return absl::InvalidArgumentError("the plan has no stages or no room; it cannot be simulated");
   }
   LC_RETURN_IF_ERROR(ActivationDType(plan.activation_type()).status());
@@ -36,7 +48,7 @@ absl::Status CheckPlan(const v1::Plan& plan, const ModelConfig& model) {
     if (stage.num_layers() < 1 || stage.first_layer() != next) break;
     next += stage.num_layers();
   }
-  if (next == model.num_layers) return absl::OkStatus();
+  if (next == model.num_layers) return CheckBlocks(plan);
   return absl::InvalidArgumentError(absl::StrCat("the plan's stages end at layer ", next,
                                                  ", the model has ", model.num_layers,
                                                  " layers; is it another model's plan?"));
@@ -57,6 +69,21 @@ absl::StatusOr<std::vector<const PlannerDevice*>> DevicesOf(const v1::Plan& plan
   return devices;
 }
 
+SimulatedStage StageOf(const std::shared_ptr<const CostModel>& cost, const v1::StagePlan& stage,
+                       const PlannerDevice& device, const DeviceSpeed& crowded_speed) {
+  const auto speed = std::make_shared<const DeviceSpeed>(SpeedOf(device.device, device.profile));
+  const auto crowded = std::make_shared<const DeviceSpeed>(crowded_speed);
+  return {.worker = stage.worker(),
+          .step_seconds =
+              [cost, speed, crowded, first = stage.first_layer(), count = stage.num_layers()](
+                  std::span<const StepSlice> slices, double crowd) {
+                const double alone = cost->StepSeconds(*speed, first, count, slices);
+                if (crowd == 0) return alone;
+                return alone + crowd * (cost->StepSeconds(*crowded, first, count, slices) - alone);
+              },
+          .host = *crowded == *speed ? "" : device.host};
+}
+
 }  // namespace
 
 absl::StatusOr<std::vector<SimulatedPipeline>> PipelinesOf(const v1::Plan& plan,
@@ -73,31 +100,20 @@ absl::StatusOr<std::vector<SimulatedPipeline>> PipelinesOf(const v1::Plan& plan,
   for (int i = 0; i < plan.stages_size(); ++i) {
     const v1::StagePlan& stage = plan.stages(i);
     if (stage.first_layer() == 0) {
-      pipelines.push_back({.hops = {control}, .client_latency_seconds = kControlLatencySeconds});
+      pipelines.push_back(
+          {.scheduler = SchedulerOptionsFor(plan, /*num_stages=*/0, stage.num_blocks(), max_queue),
+           .hops = {control},
+           .client_latency_seconds = kControlLatencySeconds});
     } else {
       const LinkSpeed& link = links.at(i - 1, i);
       pipelines.back().hops.push_back({.latency_seconds = link.latency_seconds,
                                        .seconds_per_token = token_bytes / link.bytes_per_second});
     }
-    const auto speed =
-        std::make_shared<const DeviceSpeed>(SpeedOf(devices[i]->device, devices[i]->profile));
-    const auto crowded = std::make_shared<const DeviceSpeed>(crowded_speeds[i]);
-    pipelines.back().stages.push_back(
-        {.worker = stage.worker(),
-         .step_seconds =
-             [cost, speed, crowded, first = stage.first_layer(), count = stage.num_layers()](
-                 std::span<const StepSlice> slices, double crowd) {
-               const double alone = cost->StepSeconds(*speed, first, count, slices);
-               if (crowd == 0) return alone;
-               return alone + crowd * (cost->StepSeconds(*crowded, first, count, slices) - alone);
-             },
-         .host = *crowded == *speed ? "" : devices[i]->host});
+    SimulatedPipeline& pipeline = pipelines.back();
+    pipeline.stages.push_back(StageOf(cost, stage, *devices[i], crowded_speeds[i]));
+    ++pipeline.scheduler.num_stages;
   }
-  for (SimulatedPipeline& pipeline : pipelines) {
-    pipeline.hops.push_back(control);
-    pipeline.scheduler =
-        SchedulerOptionsFor(plan, static_cast<int>(pipeline.stages.size()), max_queue);
-  }
+  for (SimulatedPipeline& pipeline : pipelines) pipeline.hops.push_back(control);
   return pipelines;
 }
 

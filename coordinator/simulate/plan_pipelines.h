@@ -17,8 +17,8 @@ inline constexpr double kControlLatencySeconds = 100e-6;
 // The replicas of `plan`, to be simulated: stage times by the cost model from the profiles in
 // `fleet`, hops by its links.
 //   max_queue: sequences that may wait, of each replica.
-// Errors: InvalidArgument (the plan is not of this model, or names a worker that is not in
-// `fleet`).
+// Errors: InvalidArgument (the plan is not of this model, names a worker that is not in
+// `fleet`, or has no room).
 absl::StatusOr<std::vector<SimulatedPipeline>> PipelinesOf(const v1::Plan& plan,
                                                            const ModelConfig& model,
                                                            const Fleet& fleet, int max_queue);

@@ -13,7 +13,7 @@ absl::StatusOr<StageShape> ReadLoadRequest(const v1::LoadStageRequest& request,
                                            const ModelConfig& config) {
   const v1::StagePlan& stage = request.stage();
   for (const auto& [name, value] : std::initializer_list<std::pair<const char*, int64_t>>{
-           {"num_blocks", request.num_blocks()},
+           {"stage.num_blocks", stage.num_blocks()},
            {"block_size_tokens", request.block_size_tokens()},
            {"max_batch_sequences", request.max_batch_sequences()},
            {"max_step_tokens", request.max_step_tokens()},
@@ -48,7 +48,7 @@ absl::StatusOr<StageShape> ReadLoadRequest(const v1::LoadStageRequest& request,
                   .block_size_tokens = request.block_size_tokens(),
                   .kv_dtype = f32 ? DType::kF32 : DType::kF16,
                   .activation_dtype = activation_dtype};
-  shape.num_blocks = request.num_blocks();
+  shape.num_blocks = stage.num_blocks();
   return shape;
 }
 

@@ -12,17 +12,17 @@ namespace {
 
 using ::testing::ElementsAre;
 
-// Two stages on replica 0, one on replica 1.
+// Two stages of 40 KV blocks on replica 0, one of 30 on replica 1.
 v1::Plan TwoReplicas() {
   v1::Plan plan;
   plan.set_num_replicas(2);
-  plan.set_num_blocks(40);
   plan.set_max_context_tokens(512);
   plan.set_predicted_tokens_per_second(100);
   plan.set_predicted_token_seconds(0.25);
   for (const int replica : {0, 0, 1}) {
     v1::StagePlan* stage = plan.add_stages();
     stage->set_replica(replica);
+    stage->set_num_blocks(replica == 0 ? 40 : 30);
     stage->set_worker(absl::StrCat("w", plan.stages_size()));
   }
   return plan;
@@ -35,7 +35,8 @@ TEST(ReplicaPlansTest, SplittingKeepsEachReplicasStages) {
   ASSERT_EQ(plans[1].stages_size(), 1);
   EXPECT_EQ(plans[1].stages(0).worker(), "w3");
   EXPECT_EQ(plans[1].num_replicas(), 1);
-  EXPECT_EQ(plans[1].num_blocks(), 40);
+  EXPECT_EQ(plans[0].stages(1).num_blocks(), 40);
+  EXPECT_EQ(plans[1].stages(0).num_blocks(), 30);
   EXPECT_EQ(plans[1].predicted_tokens_per_second(), 50);
 }
 
@@ -46,13 +47,10 @@ TEST(ReplicaPlansTest, JoiningUndoesSplitting) {
   EXPECT_EQ(JoinReplicas(plans).SerializeAsString(), TwoReplicas().SerializeAsString());
 }
 
-TEST(ReplicaPlansTest, JoiningPromisesTheLeast) {
+TEST(ReplicaPlansTest, JoiningPromisesTheShortestContext) {
   std::vector<v1::Plan> plans = SplitReplicas(TwoReplicas());
-  plans[1].set_num_blocks(30);
   plans[1].set_max_context_tokens(256);
-  const v1::Plan plan = JoinReplicas(plans);
-  EXPECT_EQ(plan.num_blocks(), 30);
-  EXPECT_EQ(plan.max_context_tokens(), 256);
+  EXPECT_EQ(JoinReplicas(plans).max_context_tokens(), 256);
 }
 
 TEST(ReplicaPlansTest, WishesForAbsentWorkersAreDropped) {

@@ -7,7 +7,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// The whole model on each device; as many replicas as were asked for, or else one per device.
+// The whole model on each device, a KV block more on each; as many replicas as were asked for, or
+// else one per device.
 absl::StatusOr<v1::Plan> OneDeviceEach(const ModelConfig& model, const Fleet& fleet,
                                        const v1::PlanOptions& options,
                                        absl::string_view model_name) {
@@ -17,7 +18,6 @@ absl::StatusOr<v1::Plan> OneDeviceEach(const ModelConfig& model, const Fleet& fl
   v1::Plan plan;
   plan.set_model(std::string(model_name));
   plan.set_num_replicas(static_cast<int>(num_replicas));
-  plan.set_num_blocks(16);
   plan.set_block_size_tokens(4);
   plan.set_max_context_tokens(options.context_tokens() > 0 ? options.context_tokens() : 64);
   plan.set_max_batch_sequences(4);
@@ -29,6 +29,7 @@ absl::StatusOr<v1::Plan> OneDeviceEach(const ModelConfig& model, const Fleet& fl
     stage->set_has_embedding(true);
     stage->set_has_head(true);
     stage->set_replica(static_cast<int>(i));
+    stage->set_num_blocks(static_cast<int>(16 + i));
   }
   return plan;
 }
@@ -57,6 +58,8 @@ TEST_F(ServingReplicasTest, EachHasAnEpochAndAPipelineOfItsOwn) {
   EXPECT_EQ(a_.loads()[0].epoch(), on_a);
   EXPECT_EQ(b_.loads()[0].epoch(), on_b);
   EXPECT_TRUE(a_.loads()[0].next_address().empty());
+  EXPECT_EQ(a_.loads()[0].stage().num_blocks(), 16);
+  EXPECT_EQ(b_.loads()[0].stage().num_blocks(), 17);
   listener_.Submit(on_a, 1);
   listener_.Submit(on_b, 1);
   EXPECT_THAT(listener_.AwaitResults(on_a, 1), ::testing::ElementsAre(1));
@@ -66,6 +69,7 @@ TEST_F(ServingReplicasTest, EachHasAnEpochAndAPipelineOfItsOwn) {
   EXPECT_EQ(status.state(), v1::SERVING_STATE_READY);
   EXPECT_EQ(status.detail(), "");
   EXPECT_EQ(status.plan().num_replicas(), 2);
+  EXPECT_EQ(status.plan().stages(1).num_blocks(), 17);
   ASSERT_EQ(status.replicas_size(), 2);
   EXPECT_EQ(status.replicas(1).epoch(), on_b);
   EXPECT_TRUE(status.replicas(1).ready());

@@ -19,11 +19,11 @@ v1::Plan PlanOf(const std::vector<std::pair<std::string, int>>& stages, double t
     stage->set_worker(worker);
     stage->set_first_layer(first);
     stage->set_num_layers(layers);
+    stage->set_num_blocks(100);
     first += layers;
   }
   plan.set_num_replicas(1);
   plan.set_max_context_tokens(2048);
-  plan.set_num_blocks(100);
   plan.set_predicted_tokens_per_second(tokens_per_second);
   plan.set_predicted_token_seconds(0.1);
   return plan;
@@ -50,7 +50,7 @@ TEST(PlanChangesTest, TellsWhoGainsLosesJoinsAndLeaves) {
 
 TEST(PlanChangesTest, RoomAloneIsAChangeToo) {
   v1::Plan more = PlanOf({{"a", 12}}, 10);
-  more.set_num_blocks(250);
+  more.mutable_stages(0)->set_num_blocks(250);
   more.set_max_context_tokens(4000);
   const PlanChanges changes = ComparePlans(PlanOf({{"a", 12}}, 10), more);
   EXPECT_THAT(changes.moves, IsEmpty());
@@ -67,9 +67,10 @@ TEST(PlanChangesTest, ReplicasAreNamedWhereThereAreSeveral) {
   stage->set_worker("b");
   stage->set_num_layers(12);
   stage->set_replica(1);
+  stage->set_num_blocks(70);
   const PlanChanges changes = ComparePlans(PlanOf({{"a", 12}}, 10), two);
   EXPECT_THAT(changes.moves, ElementsAre("b: joins with layers 0-11 of replica 1"));
-  EXPECT_THAT(changes.room, ElementsAre("replicas 1 -> 2"));
+  EXPECT_THAT(changes.room, ElementsAre("KV blocks 100 -> 170", "replicas 1 -> 2"));
 }
 
 }  // namespace

@@ -95,6 +95,23 @@ TEST(PlanTableTest, SaysWhatIsPredictedAndHowSurely) {
               AllOf(HasSubstr("more than 1.23% better"), HasSubstr("throughput, 2 replicas)")));
 }
 
+TEST(PlanTableTest, SaysTheBlocksOfOneReplicaAndOfUnlikeOnes) {
+  v1::Plan plan = TwoStages();
+  plan.set_block_size_tokens(16);
+  for (v1::StagePlan& stage : *plan.mutable_stages()) stage.set_num_blocks(500);
+  EXPECT_THAT(FormatPlanTable(plan, {.width = 200}),
+              HasSubstr("; 500 KV blocks of 16 tokens (8000 tokens in all, f16); up to"));
+  v1::StagePlan* other = plan.add_stages();
+  other->set_replica(1);
+  other->set_num_blocks(700);
+  EXPECT_THAT(FormatPlanTable(plan, {.width = 200}),
+              HasSubstr("; 500 to 700 KV blocks of 16 tokens in each replica (19200 tokens in all, "
+                        "f16); up to"));
+  other->set_num_blocks(500);
+  EXPECT_THAT(FormatPlanTable(plan, {.width = 200}),
+              HasSubstr("; 500 KV blocks of 16 tokens in each replica (16000 tokens in all, f16)"));
+}
+
 TEST(PlanTableTest, ManyLinksAreSummedUpByTheSlowest) {
   v1::Plan plan = TwoStages();
   for (int i = 0; i < 20; ++i) *plan.add_stages() = plan.stages(0);

@@ -307,10 +307,10 @@ TEST(PlannerTest, WorkersThatReportOnlyTheirCapsGetThemInFull) {
 TEST(PlannerTest, HostMemoryWithoutACapIsNotFilledWithKv) {
   LC_ASSERT_OK_AND_ASSIGN(const v1::Plan host,
                           MakePlan(Llama3_8B(), std::vector{Cpu("cpu", 256 * kGiB)}, {}, "m"));
-  EXPECT_EQ(host.num_blocks(), 16 * 2048 / 16);
+  EXPECT_EQ(host.stages(0).num_blocks(), 16 * 2048 / 16);
   LC_ASSERT_OK_AND_ASSIGN(const v1::Plan gpu,
                           MakePlan(Llama3_8B(), std::vector{Gpu("gpu", 256 * kGiB)}, {}, "m"));
-  EXPECT_EQ(gpu.num_blocks(), 16 * 8192 / 16);
+  EXPECT_EQ(gpu.stages(0).num_blocks(), 16 * 8192 / 16);
 }
 
 TEST(PlannerTest, NamesAreOrderedAsPeopleCount) {

@@ -69,8 +69,7 @@ class GenerationTest : public ::testing::Test {
   void SetUp() override {
     LC_ASSERT_OK_AND_ASSIGN(
         model_, ServedModel::Open(LAYERCAKE_SOURCE_DIR "/tests/golden/models/llama-gqa", "tiny"));
-    plan_.add_stages();
-    plan_.set_num_blocks(16);
+    plan_.add_stages()->set_num_blocks(16);
     plan_.set_block_size_tokens(4);
     plan_.set_max_context_tokens(64);
     plan_.set_max_batch_sequences(4);

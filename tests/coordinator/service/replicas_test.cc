@@ -108,6 +108,19 @@ TEST_F(ReplicasTest, CancelFreesTheBlocksOfTheReplicaItRanOn) {
   EXPECT_EQ(status.total_blocks(), 32);
 }
 
+TEST_F(ReplicasTest, EachHasTheBlocksOfItsOwnPlan) {
+  Serve();
+  plan_.mutable_stages(0)->set_num_blocks(24);
+  loop_.OnReady(8, model_, plan_, other_);
+  v1::ClusterStatus status;
+  status.add_replicas()->set_epoch(7);
+  status.add_replicas()->set_epoch(8);
+  loop_.FillStatus(&status);
+  EXPECT_EQ(status.replicas(0).total_blocks(), 16);
+  EXPECT_EQ(status.replicas(1).total_blocks(), 24);
+  EXPECT_EQ(status.total_blocks(), 40);
+}
+
 TEST_F(ReplicasTest, TheShortestContextOfAllIsPromised) {
   Serve();
   plan_.set_max_context_tokens(32);

@@ -11,19 +11,20 @@ namespace {
 
 using ::testing::HasSubstr;
 
-v1::StagePlan Stage(const std::string& worker, int first, int count, int replica = 0) {
+v1::StagePlan Stage(const std::string& worker, int first, int count, int replica = 0,
+                    int num_blocks = 64) {
   v1::StagePlan stage;
   stage.set_worker(worker);
   stage.set_first_layer(first);
   stage.set_num_layers(count);
   stage.set_replica(replica);
+  stage.set_num_blocks(num_blocks);
   return stage;
 }
 
 v1::Plan PlanOf(const std::vector<v1::StagePlan>& stages) {
   v1::Plan plan;
   for (const v1::StagePlan& stage : stages) *plan.add_stages() = stage;
-  plan.set_num_blocks(64);
   plan.set_block_size_tokens(16);
   plan.set_max_context_tokens(256);
   plan.set_max_batch_sequences(4);
@@ -76,13 +77,24 @@ TEST_F(PlanPipelinesTest, StagesTakeWhatTheCostModelSaysAndLinksWhatWasMeasured)
 TEST_F(PlanPipelinesTest, ReplicasArePipelinesOfTheirOwn) {
   LC_ASSERT_OK_AND_ASSIGN(
       const auto pipelines,
-      PipelinesOf(PlanOf({Stage("a", 0, 4), Stage("b", 4, 2), Stage("c", 0, 6, 1)}), model_, fleet_,
-                  9));
+      PipelinesOf(PlanOf({Stage("a", 0, 4), Stage("b", 4, 2), Stage("c", 0, 6, 1, 96)}), model_,
+                  fleet_, 9));
   ASSERT_EQ(pipelines.size(), 2u);
   EXPECT_EQ(pipelines[0].stages.size(), 2u);
   ASSERT_EQ(pipelines[1].stages.size(), 1u);
   EXPECT_EQ(pipelines[1].hops.size(), 2u);
   EXPECT_EQ(pipelines[1].stages[0].worker, "c");
+  EXPECT_EQ(pipelines[0].scheduler.num_stages, 2);
+  EXPECT_EQ(pipelines[0].scheduler.num_blocks, 64);
+  EXPECT_EQ(pipelines[1].scheduler.num_stages, 1);
+  EXPECT_EQ(pipelines[1].scheduler.num_blocks, 96);
+}
+
+TEST_F(PlanPipelinesTest, StagesOfAReplicaMustHaveTheSameBlocks) {
+  EXPECT_THAT(PipelinesOf(PlanOf({Stage("a", 0, 4), Stage("b", 4, 2, 0, 63)}), model_, fleet_, 9),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("worker b 63 KV blocks")));
+  EXPECT_THAT(PipelinesOf(PlanOf({Stage("a", 0, 6, 0, 0)}), model_, fleet_, 9),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("worker a 0 KV blocks")));
 }
 
 TEST_F(PlanPipelinesTest, PlansOfOtherModelsAndWorkersAreRefused) {

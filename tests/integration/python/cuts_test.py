@@ -150,9 +150,8 @@ class CutsTest(harness.ClusterTest):
         options = dict(context_tokens=256, reserve_bytes={"": 0}, exclude=["w1", "w2"])
         self.cluster.load(path, **options)
         alone = [list(self.greedy(prompt, 200).token_ids) for prompt in prompts]
-        plan = self.cluster.status().plan
-        (stage,) = plan.stages
-        block_bytes = stage.kv_bytes // plan.num_blocks
+        (stage,) = self.cluster.status().plan.stages
+        block_bytes = stage.kv_bytes // stage.num_blocks
         # Each of the twelve needs 14 blocks in the end; there are not quite 40 for all.
         few = stage.weight_bytes + stage.workspace_bytes + 40 * block_bytes
         self.cluster.load(path, max_memory_bytes={"": few}, **options)

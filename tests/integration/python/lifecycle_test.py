@@ -147,7 +147,7 @@ class LoadingTest(harness.ClusterTest):
         status = self.cluster.status()
         self.assertEqual(status.model, "llama-gqa")
         self.assertEqual(status.plan, plan)
-        self.assertEqual(status.total_blocks, plan.num_blocks)
+        self.assertEqual(status.total_blocks, plan.stages[0].num_blocks)
         self.assertEqual(len(self.unary([1], max_tokens=2, ignore_eos=True)[0].token_ids), 2)
 
     def test_load_of_what_is_loaded_changes_nothing(self):

@@ -125,7 +125,7 @@ TEST(LoadTest, FiguresThatMakeNoSenseAreNamed) {
     std::function<void(v1::LoadStageRequest&)> change;
     const char* words;
   } kCases[] = {
-      {[](auto& r) { r.set_num_blocks(0); }, "num_blocks must be at least 1"},
+      {[](auto& r) { r.mutable_stage()->set_num_blocks(0); }, "num_blocks must be at least 1"},
       {[](auto& r) { r.set_max_step_tokens(-1); }, "max_step_tokens must be at least 1"},
       {[](auto& r) { r.mutable_stage()->set_num_layers(4); }, "layers 0-3"},
       {[](auto& r) { r.mutable_stage()->set_first_layer(-1); }, "do not make a stage"},

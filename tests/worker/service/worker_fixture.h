@@ -92,7 +92,7 @@ inline v1::LoadStageRequest LoadRequest(uint64_t epoch, int first = 0, int end =
   request.mutable_stage()->set_num_layers(end - first);
   request.mutable_stage()->set_has_embedding(first == 0);
   request.mutable_stage()->set_has_head(end == 3);
-  request.set_num_blocks(8);
+  request.mutable_stage()->set_num_blocks(8);
   request.set_block_size_tokens(16);
   request.set_max_batch_sequences(2);
   request.set_max_step_tokens(48);
