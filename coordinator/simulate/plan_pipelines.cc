@@ -112,6 +112,8 @@ absl::StatusOr<std::vector<SimulatedPipeline>> PipelinesOf(const v1::Plan& plan,
     SimulatedPipeline& pipeline = pipelines.back();
     pipeline.stages.push_back(StageOf(cost, stage, *devices[i], crowded_speeds[i]));
     ++pipeline.scheduler.num_stages;
+    pipeline.step_seconds =
+        std::max({pipeline.step_seconds, stage.decode_seconds(), stage.link_seconds()});
   }
   for (SimulatedPipeline& pipeline : pipelines) pipeline.hops.push_back(control);
   return pipelines;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "common/base/logging.h"
+#include "coordinator/schedule/dispatch.h"
 
 namespace layercake {
 namespace {
@@ -63,7 +64,7 @@ class Replica {
 
   Scheduler& scheduler() { return scheduler_; }
   const SimulatedPipeline& model() const { return model_; }
-  int unfinished() const { return scheduler_.num_running() + scheduler_.num_waiting(); }
+  DispatchTarget dispatch_target() const { return {&scheduler_, model_.step_seconds}; }
 
   // When the step will be back at the coordinator. Steps never overtake each other, so all is known
   // when it is sent.
@@ -232,14 +233,13 @@ class Run {
   }
 
   void Arrive(size_t index) {
-    size_t chosen = 0;
-    for (size_t i = 1; i < replicas_.size(); ++i) {
-      if (replicas_[i]->unfinished() < replicas_[chosen]->unfinished()) chosen = i;
-    }
     SequenceRequest sequence{.id = index, .max_tokens = requests_[index].output_tokens};
     for (int i = 0; i < requests_[index].prompt_tokens; ++i) {
       sequence.prompt_ids.push_back(TokenOf(index + 1, -1 - i));
     }
+    std::vector<DispatchTarget> targets;
+    for (const auto& replica : replicas_) targets.push_back(replica->dispatch_target());
+    const size_t chosen = ChooseReplica(targets, sequence.prompt_ids);
     if (!replicas_[chosen]->scheduler().Add(std::move(sequence)).ok()) {
       ++result_.refused;
       SendNextRequest(now_ + client_latency());

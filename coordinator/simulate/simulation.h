@@ -39,6 +39,7 @@ struct SimulatedPipeline {
   std::vector<SimulatedHop> hops;
   // From a client to the coordinator, or back.
   double client_latency_seconds = 0;
+  double step_seconds = 0;  // of its slowest stage or link, predicted; 0: not known
 };
 
 struct StageUse {
@@ -66,8 +67,8 @@ struct SimulationResult {
   int64_t preemptions = 0;
 };
 
-// Requests go to the pipeline with the fewest unfinished ones. How much stages of one host crowd
-// each other is found by playing the load a few times. REQUIRES: at least one pipeline.
+// Requests go to pipelines as they do in service, see ChooseReplica. How much stages of one host
+// crowd each other is found by playing the load a few times. REQUIRES: at least one pipeline.
 SimulationResult Simulate(std::span<const SimulatedPipeline> pipelines, const LoadOptions& load);
 
 }  // namespace layercake

@@ -90,6 +90,17 @@ TEST_F(PlanPipelinesTest, ReplicasArePipelinesOfTheirOwn) {
   EXPECT_EQ(pipelines[1].scheduler.num_blocks, 96);
 }
 
+TEST_F(PlanPipelinesTest, AReplicasStepIsThatOfItsSlowestStageOrLink) {
+  v1::Plan plan = PlanOf({Stage("a", 0, 4), Stage("b", 4, 2), Stage("c", 0, 6, 1)});
+  plan.mutable_stages(0)->set_decode_seconds(0.2);
+  plan.mutable_stages(0)->set_link_seconds(0.3);
+  plan.mutable_stages(1)->set_decode_seconds(0.1);
+  plan.mutable_stages(2)->set_decode_seconds(0.4);
+  LC_ASSERT_OK_AND_ASSIGN(const auto pipelines, PipelinesOf(plan, model_, fleet_, 9));
+  EXPECT_EQ(pipelines[0].step_seconds, 0.3);
+  EXPECT_EQ(pipelines[1].step_seconds, 0.4);
+}
+
 TEST_F(PlanPipelinesTest, StagesOfAReplicaMustHaveTheSameBlocks) {
   EXPECT_THAT(PipelinesOf(PlanOf({Stage("a", 0, 4), Stage("b", 4, 2, 0, 63)}), model_, fleet_, 9),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("worker b 63 KV blocks")));

@@ -178,5 +178,15 @@ TEST(SimulationTest, ReplicasShareTheLoad) {
   EXPECT_GT(both.output_tokens_per_second, 1.8 * one.output_tokens_per_second);
 }
 
+TEST(SimulationTest, ASlowReplicaGetsLessOfTheLoad) {
+  std::vector<SimulatedPipeline> two = {Pipeline({1}), Pipeline({4})};
+  const LoadOptions load = Closed(200, 20, 100, 20);
+  const auto unknown = Simulate(two, load);
+  two[0].step_seconds = 1;
+  two[1].step_seconds = 4;
+  const auto weighed = Simulate(two, load);
+  EXPECT_LT(weighed.wall_seconds, 0.8 * unknown.wall_seconds);
+}
+
 }  // namespace
 }  // namespace layercake
