@@ -115,6 +115,7 @@ class Scheduler {
   // nullptr if no live sequence has this id. Valid until it is finished or Reset drops it.
   const Sequence* Find(SequenceId id) const;
 
+  int max_running() const { return options_.num_stages * options_.max_batch_sequences; }
   int num_running() const { return static_cast<int>(running_.size()); }
   int num_waiting() const { return static_cast<int>(waiting_.size()); }
   bool queue_full() const { return num_waiting() >= options_.max_waiting; }
@@ -143,7 +144,6 @@ class Scheduler {
 
   absl::Status CheckFits(const Sequence& sequence) const;
   int NumBlocksFor(int num_tokens) const;
-  int max_running() const { return options_.num_stages * options_.max_batch_sequences; }
   int PromptTokensPerStep(int num_decoding) const;
   bool IsFull(const ScheduledStep& step) const;
   void AddDecodes(int num_decoding, ScheduledStep& step);

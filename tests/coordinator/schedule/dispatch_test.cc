@@ -53,6 +53,38 @@ TEST_F(DispatchTest, AFasterReplicaBearsMore) {
   EXPECT_EQ(Choose(Prompt(8, 500), 1, 3), 1u);
 }
 
+TEST_F(DispatchTest, AQuickReplicaWithoutTheBlocksIsPassedOver) {
+  SchedulerOptions options = SmallOptions();
+  options.num_blocks = 8;
+  first_.Reset(options);
+  Add(first_, 1, Prompt(20));
+  EXPECT_EQ(Choose(Prompt(12, 500), 1, 3), 0u);
+  EXPECT_EQ(Choose(Prompt(16, 500), 1, 3), 1u);
+}
+
+TEST_F(DispatchTest, AReplicaThatRunsAsManyAsItMayIsPassedOver) {
+  for (SequenceId id = 1; id < 4; ++id) Add(first_, id, Prompt(4));
+  Add(second_, 1, Prompt(40));
+  EXPECT_EQ(Choose(Prompt(4, 500)), 0u);
+  Add(first_, 4, Prompt(4));
+  EXPECT_EQ(Choose(Prompt(4, 500)), 1u);
+}
+
+TEST_F(DispatchTest, WhereAllMustWaitItCountsHowManyTimesOverTheyAreFull) {
+  SchedulerOptions options = SmallOptions();
+  options.num_blocks = 8;
+  first_.Reset(options);
+  options.num_blocks = 32;
+  second_.Reset(options);
+  for (const SequenceId id : {1, 2}) {
+    Add(first_, id, Prompt(16));
+    Add(second_, id, Prompt(60));
+  }
+  // 11 of 8 blocks, and 33 of 32.
+  EXPECT_EQ(Choose(Prompt(12, 500)), 1u);
+  EXPECT_EQ(Choose(Prompt(12, 500), 1, 1.5), 0u);
+}
+
 TEST_F(DispatchTest, AFullQueueIsLastChoice) {
   SchedulerOptions options = SmallOptions();
   options.max_waiting = 1;

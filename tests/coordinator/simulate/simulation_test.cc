@@ -188,5 +188,15 @@ TEST(SimulationTest, ASlowReplicaGetsLessOfTheLoad) {
   EXPECT_LT(weighed.wall_seconds, 0.8 * unknown.wall_seconds);
 }
 
+TEST(SimulationTest, AReplicaOfFewBlocksGetsWhatItHasRoomFor) {
+  std::vector<SimulatedPipeline> two = {Pipeline({1}), Pipeline({1})};
+  two[0].scheduler.num_blocks = 20;
+  // Eight blocks each: two run there, the others elsewhere and at once.
+  const auto result = Simulate(two, Closed(180, 18, 100, 20));
+  EXPECT_GT(result.stages[0].busy_share, 0.9);
+  EXPECT_GT(result.stages[1].busy_share, 0.9);
+  EXPECT_LT(result.first_token_ms.p99, 20e3);
+}
+
 }  // namespace
 }  // namespace layercake
