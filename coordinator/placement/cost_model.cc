@@ -71,6 +71,30 @@ CostModel::CostModel(const ModelConfig& model, const StageLimits& limits)
   for (const bool head : {false, true}) {
     workspace_bytes_[3][head] = std::max(workspace_bytes_[1][head], workspace_bytes_[2][head]);
   }
+  FindRuns();
+}
+
+void CostModel::FindRuns() {
+  run_of_.assign(num_layers(), 0);
+  for (int layer = 1; layer < num_layers(); ++layer) {
+    run_of_[layer] = SumsOf(layer - 1, 1) == SumsOf(layer, 1) ? run_of_[layer - 1] : layer;
+  }
+}
+
+CostModel::Sums CostModel::SumsOf(int first, int count) const {
+  const Sums& from = before_[first];
+  const Sums& to = before_[first + count];
+  return {.weight_bytes = to.weight_bytes - from.weight_bytes,
+          .expert_bytes = to.expert_bytes - from.expert_bytes,
+          .flops = to.flops - from.flops,
+          .expert_flops = to.expert_flops - from.expert_flops,
+          .expert_layers = to.expert_layers - from.expert_layers};
+}
+
+int CostModel::FirstLike(int first, int count) const {
+  const int run = run_of_[first];
+  if (first == 0 || HasHead(first, count) || run_of_[first + count - 1] != run) return first;
+  return std::max(1, run);
 }
 
 int64_t CostModel::WeightBytes(int first, int count) const {

@@ -38,6 +38,8 @@ class CostModel {
 
   const StageLimits& limits() const { return limits_; }
   int num_layers() const { return static_cast<int>(model_.num_layers); }
+  // Where the first of the stages starts that cost the same: as many layers, each like the other.
+  int FirstLike(int first, int count) const;
 
   // Resident: all that the stage holds.
   int64_t WeightBytes(int first, int count) const;
@@ -80,7 +82,10 @@ class CostModel {
     double flops = 0;
     double expert_flops = 0;
     int expert_layers = 0;
+    bool operator==(const Sums&) const = default;
   };
+  void FindRuns();
+  Sums SumsOf(int first, int count) const;
   bool HasHead(int first, int count) const { return first + count == num_layers(); }
   // What a step amounts to, whoever's tokens they are.
   struct Load {
@@ -101,6 +106,7 @@ class CostModel {
   ModelConfig model_;
   StageLimits limits_;
   std::vector<Sums> before_;
+  std::vector<int> run_of_;  // [layer]: the first of the equal layers in a row that it is one of
   int64_t embedding_weight_bytes_;
   int64_t head_weight_bytes_;
   double bytes_per_integer_;  // scales and zeros included; 0: the model has none

@@ -5,9 +5,11 @@
 #include <numeric>
 #include <utility>
 
+#include "coordinator/placement/divide_fleet.h"
 #include "coordinator/placement/memory.h"
 #include "coordinator/placement/predict.h"
 #include "coordinator/placement/replicas.h"
+#include "coordinator/placement/step_tables.h"
 
 namespace layercake {
 namespace {
@@ -16,17 +18,7 @@ namespace {
 constexpr double kSameTime = 1e-9;
 // Replicas that gain less than this share are not worth the slower answers of a slow one.
 constexpr double kLeastGain = 0.05;
-constexpr int64_t kManyDevices = 64;
-
-// The tables of a step of `sequences` sequences with room for `blocks` KV blocks on every stage.
-struct Tables {
-  StageTimes times;
-  LinkTimes links;
-  std::vector<int> devices;
-  bool in_order;
-
-  SearchSpace space() const { return {times, links, devices, in_order}; }
-};
+constexpr int kLeastLayersOfFleets = 3;
 
 std::vector<int> Everyone(const DeviceSelection& selection) {
   std::vector<int> devices(selection.devices.size());
@@ -34,32 +26,9 @@ std::vector<int> Everyone(const DeviceSelection& selection) {
   return devices;
 }
 
-//   speed: which of a device's.
-Tables TablesFor(const CostModel& cost, const DeviceSelection& selection, int64_t blocks,
-                 int64_t sequences, DeviceSpeed UsableDevice::*speed) {
-  std::vector<DeviceSpeed> speeds;
-  std::vector<int> rows;
-  for (const UsableDevice& device : selection.devices) {
-    const auto found = std::find(speeds.begin(), speeds.end(), device.*speed);
-    rows.push_back(static_cast<int>(found - speeds.begin()));
-    if (found == speeds.end()) speeds.push_back(device.*speed);
-  }
-  const int num_rows = static_cast<int>(speeds.size());
-  Tables tables{
-      .times = StageTimes(std::move(rows), num_rows, cost.num_layers()),
-      .links = selection.links.Times(static_cast<double>(cost.ActivationBytes(sequences))),
-      .devices = Everyone(selection),
-      .in_order = selection.in_order};
-  for (int row = 0; row < num_rows; ++row) {
-    for (int first = 0; first < cost.num_layers(); ++first) {
-      for (int count = 1; first + count <= cost.num_layers(); ++count) {
-        tables.times.set(row, first, count,
-                         cost.DecodeSeconds(speeds[row], first, count, sequences));
-      }
-    }
-  }
-  LimitToRoom(cost, selection, blocks, tables.times);
-  return tables;
+StepTables TablesFor(const CostModel& cost, const DeviceSelection& selection, int64_t blocks,
+                     int64_t sequences, DeviceSpeed UsableDevice::*speed) {
+  return TablesFor(cost, selection, Everyone(selection), blocks, sequences, speed);
 }
 
 double Gap(double value, double bound) {
@@ -86,8 +55,7 @@ Pipeline WithMostBlocks(const CostModel& cost, const DeviceSelection& selection,
   int64_t high = std::max(low, stages * cost.limits().max_batch_sequences * cost.context_blocks());
   while (low < high) {
     const int64_t blocks = low + (high - low + 1) / 2;
-    Tables tables = TablesFor(cost, selection, blocks, sequences, speed);
-    tables.devices = devices;
+    const StepTables tables = TablesFor(cost, selection, devices, blocks, sequences, speed);
     std::optional<Pipeline> found =
         MinimiseSum(tables.space(), cycle_allowed, fastest.sum * (1 + kSameTime));
     if (found.has_value() && found->cycle() <= cycle_allowed * (1 + kSameTime) &&
@@ -140,12 +108,10 @@ class Throughput {
   // Room for steps of a full batch and less, in each of as many stages as there may be and fewer.
   void TryRooms(int64_t batch) {
     const auto devices = static_cast<int64_t>(selection_.devices.size());
-    // Dividing many devices takes long.
-    const int64_t step = num_replicas_ != 1 && devices > kManyDevices ? 4 : 2;
-    for (int64_t sequences = batch; sequences >= 1; sequences /= step) {
+    for (int64_t sequences = batch; sequences >= 1; sequences /= 2) {
       if (MostTokens(cost_.context_blocks(), sequences) <= Highest()) continue;
       for (int64_t stages = std::min<int64_t>(devices, cost_.num_layers()); stages >= 1;
-           stages /= step) {
+           stages /= 2) {
         if (CannotGain()) return;
         Consider(sequences * stages * cost_.sequence_blocks(), sequences);
       }
@@ -174,7 +140,7 @@ class Throughput {
 
   // No arrangement with that room makes more tokens/s with steps of that many sequences.
   double MostTokens(int64_t blocks, int64_t sequences) const {
-    const Tables tables =
+    const StepTables tables =
         TablesFor(cost_, selection_, blocks, sequences, &UsableDevice::crowded_speed);
     const double steps =
         num_replicas_ == 1 ? 1 / PeriodBound(tables.space()) : ReplicaRateBound(tables.space());
@@ -196,8 +162,8 @@ class Throughput {
   // Keeps the fastest with that room for steps of that many sequences, of each number of replicas,
   // where they generate most so far. Returns what none with that room can exceed, in tokens/s.
   double Consider(int64_t blocks, int64_t sequences) {
-    const Tables tables = TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()),
-                                    sequences, &UsableDevice::crowded_speed);
+    const StepTables tables = TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()),
+                                        sequences, &UsableDevice::crowded_speed);
     const auto per_step = static_cast<double>(sequences);
     // No pipeline generates more than the sequences of a step in each cycle.
     Divisions found = Search(tables.space(), Highest() / (1 + kLeastGain) / per_step);
@@ -235,15 +201,52 @@ class Throughput {
   std::map<size_t, Candidate> best_;  // by number of replicas
 };
 
+// Whether devices hold two copies of the model, if each held what it does at best.
+bool MayHoldTwo(const CostModel& cost, const DeviceSelection& selection) {
+  int64_t layers = 0;
+  for (const UsableDevice& device : selection.devices) {
+    int most = 0;
+    for (int first = 0; first < cost.num_layers(); ++first) {
+      while (first + most < cost.num_layers() &&
+             BlocksThatFit(cost, device, first, most + 1) >= cost.context_blocks()) {
+        ++most;
+      }
+    }
+    layers += most;
+  }
+  return layers >= 2 * cost.num_layers();
+}
+
+//   num_replicas: 0: any number.
+// nullopt: none was found, or there can be but one.
+std::optional<Arrangement> OverReplicas(const CostModel& cost, const DeviceSelection& selection,
+                                        int num_replicas) {
+  const StepTables tables =
+      TablesFor(cost, selection, cost.context_blocks(), cost.limits().max_batch_sequences,
+                &UsableDevice::crowded_speed);
+  const auto with_equal_room = [&] { return Throughput(cost, selection, num_replicas).Run(); };
+  if (selection.in_order || cost.num_layers() < kLeastLayersOfFleets ||
+      TriesEveryDivision(tables.space())) {
+    return with_equal_room();
+  }
+  if (!MayHoldTwo(cost, selection)) return std::nullopt;
+  FleetDivision division = DivideFleet(cost, selection, num_replicas);
+  if (division.pipelines.empty()) return with_equal_room();
+  return Arrangement{.replicas = std::move(division.pipelines),
+                     .tokens_per_second = division.tokens_per_second,
+                     .gap = Gap(division.bound, division.tokens_per_second)};
+}
+
 }  // namespace
 
 std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection,
                                          int num_replicas) {
-  if (num_replicas > 1) return Throughput(cost, selection, num_replicas).Run();
+  if (num_replicas > 1) return OverReplicas(cost, selection, num_replicas);
   std::optional<Arrangement> one = Throughput(cost, selection, 1).Run();
   const bool divides = num_replicas == 0 && !selection.in_order && selection.devices.size() > 1;
   if (!one.has_value() || !divides) return one;
-  std::optional<Arrangement> several = Throughput(cost, selection, 0).Run();
+  const std::optional<Arrangement> several = OverReplicas(cost, selection, 0);
+  if (!several.has_value()) return one;
   const double gain =
       several->replicas.size() == 1 ? 1 : several->tokens_per_second / one->tokens_per_second;
   if (gain > 1 + kLeastGain) return several;
@@ -252,7 +255,8 @@ std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSele
 }
 
 std::optional<Arrangement> ForLatency(const CostModel& cost, const DeviceSelection& selection) {
-  const Tables tables = TablesFor(cost, selection, cost.context_blocks(), 1, &UsableDevice::speed);
+  const StepTables tables =
+      TablesFor(cost, selection, cost.context_blocks(), 1, &UsableDevice::speed);
   std::optional<Pipeline> found = MinimiseSum(tables.space());
   if (!found.has_value()) return std::nullopt;
   const double gap = Gap(found->sum, found->bound);

@@ -207,6 +207,14 @@ std::vector<int> NumbersToTry(int wanted, int most) {
   return numbers;
 }
 
+// Of devices; nullopt: too many.
+std::optional<DeviceStates> SetsToDivide(const SearchSpace& space) {
+  std::optional<DeviceStates> sets = DeviceStates::Of(Only(space, space.devices), kMaxExactStates,
+                                                      static_cast<int>(space.devices.size()));
+  if (sets.has_value() && sets->num_sets() > kMaxSetsToDivide) sets.reset();
+  return sets;
+}
+
 }  // namespace
 
 double ReplicaRateBound(const SearchSpace& space) {
@@ -215,12 +223,11 @@ double ReplicaRateBound(const SearchSpace& space) {
   return rate;
 }
 
+bool TriesEveryDivision(const SearchSpace& space) { return SetsToDivide(space).has_value(); }
+
 Divisions DivideDevices(const SearchSpace& space, int wanted) {
-  const std::optional<DeviceStates> sets = DeviceStates::Of(
-      Only(space, space.devices), kMaxExactStates, static_cast<int>(space.devices.size()));
-  if (sets.has_value() && sets->num_sets() <= kMaxSetsToDivide) {
-    return EveryDivision(space, *sets).Run(wanted);
-  }
+  const std::optional<DeviceStates> sets = SetsToDivide(space);
+  if (sets.has_value()) return EveryDivision(space, *sets).Run(wanted);
   std::vector<double> rates;
   std::vector<double> rooms;
   for (const Worth& worth : WorthsOf(space)) {

@@ -24,6 +24,9 @@ struct Divisions {
   double bound = 0;
 };
 
+// Whether DivideDevices tries every division.
+bool TriesEveryDivision(const SearchSpace& space);
+
 // Divides into `wanted` pipelines, or if that is 0 into one, two and more. Up to kMaxSetsToDivide
 // each division has the highest rate of its number; beyond, devices are dealt out evenly to several
 // numbers of pipelines. Empty: no division was found.

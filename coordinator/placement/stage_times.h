@@ -34,6 +34,10 @@ class StageTimes {
     return needs_[stage] <= rooms_[device] ? seconds_[rows_[device] * stages_ + stage]
                                            : kDoesNotFit;
   }
+  // Whether or not it fits anywhere.
+  double seconds(int row, int first, int count) const {
+    return seconds_[row * stages_ + Stage(first, count)];
+  }
   void set(int row, int first, int count, double seconds) {
     seconds_[row * stages_ + Stage(first, count)] = seconds;
   }

@@ -50,6 +50,12 @@ int main() {
   for (const uint32_t seed : {1, 2, 3}) {
     Measure(absl::StrCat("8 unlike devices x 80, replicas #", seed), Llama70B(),
             UnlikeDevices(seed, 8, 5.0), options);
+    Measure(absl::StrCat("14 unlike devices x 80, replicas #", seed), Llama70B(),
+            UnlikeDevices(seed, 14, 5.0), options);
+    Measure(absl::StrCat("24 devices x 80, replicas #", seed), Llama70B(),
+            MixedFleet(seed, 24, 8, 5.0, Llama70B()), options);
+    Measure(absl::StrCat("100 devices x 80, replicas #", seed), Llama70B(),
+            MixedFleet(seed, 100, 8, 8.0, Llama70B()), options);
     Measure(absl::StrCat("1000 devices x 126, replicas #", seed), Llama405B(),
             MixedFleet(seed, 1000, 8, 40.0), options);
   }

@@ -1,0 +1,76 @@
+#pragma once
+
+// What pipelines a large fleet could be divided into, without saying which layers and which
+// neighbours: to bound what all replicas together can generate, and to build them from.
+//
+// A pipeline has a shape: so many sequences a step, at most so many stages, and no stage above its
+// cycle. Each stage has KV room for all sequences in flight, sequences * stages, so that a device
+// takes the fewer layers the deeper its pipeline is. Of a shape, a device takes at most the layers
+// that its room holds and that it computes within the cycle; a pipeline of the shape is devices
+// that take all layers together.
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "coordinator/placement/device_classes.h"
+
+namespace layercake {
+
+struct PipelineShape {
+  int64_t sequences = 1;  // of a step
+  int stages = 1;         // at most
+  double cycle = 0;       // seconds from step to step
+
+  double tokens_per_second() const { return static_cast<double>(sequences) / cycle; }
+};
+
+// A shape, and the devices of each class for one pipeline of it, in parts of a device.
+struct ShapedPipeline {
+  PipelineShape shape;
+  std::vector<double> devices;
+};
+
+class PipelineShapes {
+ public:
+  // What is taken of a class' devices, where they differ.
+  //   kPromised: the best, and links only as far as no pipeline can do without them: no real
+  //     pipeline is better. Steps of more sequences must not take less time.
+  //   kKept: the least room, and in each stage's cycle its share of the links: real pipelines come
+  //     near.
+  enum class Take { kPromised, kKept };
+
+  // All must outlive this.
+  PipelineShapes(const CostModel& cost, const DeviceClasses& classes, Take take);
+  ~PipelineShapes();
+
+  // Tokens/s that a device of each class adds to a pipeline at its best.
+  std::vector<double> Worths() const;
+
+  // Layers that `device` takes at most of a pipeline of that shape, neither the first nor the last.
+  int MostLayers(const PipelineShape& shape, int device) const;
+
+  struct Cheapest {
+    // No pipeline's devices cost less for each of the tokens/s that it generates.
+    double price = 0;
+    std::vector<ShapedPipeline> pipelines;  // some that cost about that; none: there is no pipeline
+  };
+  // Searches all shapes: boxes of them are bounded, and the cheapest halved (branch and bound).
+  //   prices: of a device of each class, >= 0.   numbers: how many there are of each.
+  Cheapest FindCheapest(const std::vector<double>& prices, const std::vector<double>& numbers);
+
+ private:
+  struct Layers;
+  struct Box;
+
+  Layers LayersIn(const Box& box) const;
+  void MakeRoots();
+  void Halve(Box& box) const;
+
+  const CostModel& cost_;
+  const DeviceClasses& classes_;
+  const Take take_;
+  std::vector<std::unique_ptr<Box>> roots_;  // kept with all their halves
+};
+
+}  // namespace layercake

@@ -1,0 +1,200 @@
+// Divisions of fleets over several pipelines: sound, near the best, and never better than the
+// bound.
+
+#include "coordinator/placement/divide_fleet.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <random>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "coordinator/placement/memory.h"
+#include "coordinator/placement/pipeline_estimate.h"
+#include "coordinator/placement/predict.h"
+#include "coordinator/placement/problem.h"
+#include "coordinator/placement/step_tables.h"
+#include "tests/coordinator/placement/fleets.h"
+#include "tests/testing/status_matchers.h"
+
+namespace layercake {
+namespace {
+
+int Draw(std::mt19937& random, int low, int high) {
+  return std::uniform_int_distribution<>(low, high)(random);
+}
+
+PlanningProblem ProblemOf(const ModelConfig& model, const Fleet& fleet,
+                          const v1::PlanOptions& options) {
+  absl::StatusOr<PlanningProblem> problem = MakeProblem(model, fleet, options, "m");
+  EXPECT_OK(problem);
+  return *std::move(problem);
+}
+
+// Up to four devices, each on its host or two together, and a model that several copies of may fit.
+PlanningProblem SmallProblem(std::mt19937& random) {
+  ModelConfig model = TinyModel(Draw(random, 3, 6));
+  model.vocab_size = Draw(random, 1, 4) * 300;
+  Fleet fleet;
+  const int num_devices = Draw(random, 1, 4);
+  for (int i = 0; i < num_devices; ++i) {
+    PlannerDevice device = Gpu(absl::StrCat("d", i), Draw(random, 500, 4000) * 1024.0,
+                               Draw(random, 0, 2) == 0 ? 1e9 : Draw(random, 1, 40) * 1e8);
+    device.profile.set_flops_per_second(Draw(random, 1, 100) * 1e8);
+    if (Draw(random, 0, 1) == 0) device.host = absl::StrCat("h", i / 2);
+    fleet.devices.push_back(std::move(device));
+  }
+  for (const PlannerDevice& from : fleet.devices) {
+    for (const PlannerDevice& to : fleet.devices) {
+      if (from.name == to.name || Draw(random, 0, 1) == 0) continue;
+      v1::Link& link = fleet.links.emplace_back();
+      link.set_from(from.name);
+      link.set_to(to.name);
+      link.set_latency_seconds(Draw(random, 0, 20) * 1e-5);
+      link.set_bandwidth_bytes_per_second(Draw(random, 1, 100) * 1e6);
+    }
+  }
+  v1::PlanOptions options;
+  options.set_context_tokens(Draw(random, 1, 256));
+  options.set_batch_sequences(Draw(random, 1, 8));
+  options.set_step_tokens(Draw(random, 8, 64));
+  return ProblemOf(model, fleet, options);
+}
+
+// Tokens/s of a pipeline with the KV blocks that it has room for; 0: it does not fit.
+double RateOf(const CostModel& cost, const DeviceSelection& selection, const Pipeline& pipeline) {
+  const int64_t blocks = ChooseBlocks(cost, selection.devices, pipeline);
+  if (blocks < cost.context_blocks()) return 0;
+  return Predict(cost, selection, pipeline, blocks).tokens_per_second;
+}
+
+// Of all divisions into pipelines of all cuts.
+double BestOfAll(const CostModel& cost, const DeviceSelection& selection) {
+  const int num_devices = static_cast<int>(selection.devices.size());
+  std::vector<double> best(size_t{1} << num_devices, 0);  // by set of devices
+  ForEachPipeline(num_devices, cost.num_layers(), [&](const std::vector<StageChoice>& stages) {
+    size_t set = 0;
+    for (const StageChoice& stage : stages) set |= size_t{1} << stage.device;
+    best[set] = std::max(best[set], RateOf(cost, selection, {.stages = stages}));
+  });
+  for (size_t set = 1; set < best.size(); ++set) {
+    for (size_t part = (set - 1) & set; part > 0; part = (part - 1) & set) {
+      best[set] = std::max(best[set], best[part] + best[set & ~part]);
+    }
+  }
+  return best.back();
+}
+
+void ExpectSound(const CostModel& cost, const DeviceSelection& selection,
+                 const FleetDivision& division) {
+  std::map<int, int> uses;
+  double rate = 0;
+  for (const Pipeline& pipeline : division.pipelines) {
+    int next = 0;
+    for (const StageChoice& stage : pipeline.stages) {
+      ASSERT_EQ(++uses[stage.device], 1);
+      ASSERT_EQ(stage.first, next);
+      ASSERT_GE(stage.count, 1);
+      next += stage.count;
+    }
+    ASSERT_EQ(next, cost.num_layers());
+    const double own = RateOf(cost, selection, pipeline);
+    ASSERT_GT(own, 0);
+    rate += own;
+  }
+  ASSERT_NEAR(rate, division.tokens_per_second, 1e-9 * rate);
+}
+
+TEST(DivideFleetTest, NoDivisionIsBetterThanTheBoundAndTheOneFoundIsNearTheBest) {
+  std::mt19937 random(41);
+  int several = 0;
+  double found = 0;
+  double best = 0;
+  for (int i = 0; i < 200; ++i) {
+    const PlanningProblem problem = SmallProblem(random);
+    const CostModel cost = problem.cost();
+    const double highest = BestOfAll(cost, problem.selection);
+    const FleetDivision division = DivideFleet(cost, problem.selection, 0);
+    ExpectSound(cost, problem.selection, division);
+    ASSERT_FALSE(HasFailure()) << "case " << i;
+    ASSERT_GE(division.bound, highest * (1 - 1e-6)) << "case " << i;
+    ASSERT_LE(division.tokens_per_second, highest * (1 + 1e-9)) << "case " << i;
+    if (highest == 0) continue;
+    found += division.tokens_per_second / highest;
+    best += 1;
+    several += division.pipelines.size() > 1 ? 1 : 0;
+  }
+  EXPECT_GT(best, 120);
+  EXPECT_GT(several, 40);
+  EXPECT_GT(found, 0.9 * best);
+}
+
+v1::PlanOptions Context4096() {
+  v1::PlanOptions options;
+  options.set_context_tokens(4096);
+  return options;
+}
+
+TEST(DivideFleetTest, AThousandDevicesComeWithinAnEighthOfTheBound) {
+  const PlanningProblem problem =
+      ProblemOf(Llama405B(), MixedFleet(1, 1000, 8, 40.0), Context4096());
+  const CostModel cost = problem.cost();
+  const FleetDivision division = DivideFleet(cost, problem.selection, 0);
+  ExpectSound(cost, problem.selection, division);
+  EXPECT_GT(division.pipelines.size(), 10u);
+  EXPECT_LT(division.bound, 1.125 * division.tokens_per_second);
+}
+
+TEST(DivideFleetTest, AsManyPipelinesAsAreAskedFor) {
+  const PlanningProblem problem =
+      ProblemOf(Llama70B(), MixedFleet(2, 24, 8, 5.0, Llama70B()), Context4096());
+  const CostModel cost = problem.cost();
+  for (const int wanted : {1, 2, 3}) {
+    const FleetDivision division = DivideFleet(cost, problem.selection, wanted);
+    ExpectSound(cost, problem.selection, division);
+    EXPECT_EQ(static_cast<int>(division.pipelines.size()), wanted);
+  }
+  EXPECT_TRUE(DivideFleet(cost, problem.selection, 20).pipelines.empty());
+}
+
+TEST(PipelineEstimatorTest, ComesNearTheSearchForStages) {
+  std::mt19937 random(43);
+  int compared = 0;
+  int near = 0;
+  for (const uint32_t seed : {1, 2, 3}) {
+    const PlanningProblem problem =
+        ProblemOf(Llama70B(), MixedFleet(seed, 100, 8, 8.0, Llama70B()), Context4096());
+    const CostModel cost = problem.cost();
+    const DeviceClasses classes(cost, problem.selection);
+    PipelineEstimator estimator(cost, classes);
+    for (int i = 0; i < 200; ++i) {
+      EstimatedPipeline pipeline{.sequences = Draw(random, 1, 16)};
+      const int first = Draw(random, 0, 70);
+      const int count = Draw(random, 8, 30);
+      for (int device = first; device < first + count; ++device) {
+        if (Draw(random, 0, 5) > 0) pipeline.devices.push_back(device);
+      }
+      estimator.Estimate(pipeline);
+      const int64_t in_flight = pipeline.sequences * static_cast<int64_t>(pipeline.devices.size());
+      StepTables tables =
+          TablesFor(cost, problem.selection, estimator.Order(pipeline),
+                    std::max(cost.context_blocks(), in_flight * cost.sequence_blocks()),
+                    pipeline.sequences, &UsableDevice::crowded_speed);
+      tables.in_order = true;
+      const std::optional<Pipeline> exact = MinimiseCycle(tables.space());
+      if (!exact.has_value() || pipeline.tokens_per_second == 0) continue;
+      const double rate = static_cast<double>(pipeline.sequences) / exact->cycle();
+      ++compared;
+      near += std::abs(rate - pipeline.tokens_per_second) < 0.02 * rate ? 1 : 0;
+      EXPECT_GT(rate, 0.85 * pipeline.tokens_per_second) << "fleet " << seed << " case " << i;
+    }
+  }
+  EXPECT_GT(compared, 60);
+  EXPECT_GT(near, 0.85 * compared);
+}
+
+}  // namespace
+}  // namespace layercake
