@@ -149,11 +149,13 @@ StageSeconds DeviceClasses::SecondsOf(const std::vector<int>& devices, int64_t s
   result.middle = result.last = result.first;
   std::vector<const DeviceSpeed*> speeds;
   double link = kDoesNotFit;
+  double within = kDoesNotFit;
   for (const int device : devices) {
     const int port = step.links.port(device);
     const double others = step.to_others[port];
     const double inner = port_sizes_[port] > 1 ? step.links.between_ports(port, port) : 0;
     result.to_others = std::min(result.to_others, others);
+    if (port_sizes_[port] > 1) within = std::min(within, inner);
     if (others != kDoesNotFit) {
       link = std::min(link, (others + inner * (port_sizes_[port] - 1)) / port_sizes_[port]);
     }
@@ -163,6 +165,7 @@ StageSeconds DeviceClasses::SecondsOf(const std::vector<int>& devices, int64_t s
     }
   }
   result.link = link == kDoesNotFit ? 0 : link;
+  result.within_port = within == kDoesNotFit ? 0 : within;
   for (const DeviceSpeed* speed : speeds) {
     const auto take_least = [&](double& least, int first, int count) {
       least = std::min(least, cost_.DecodeSeconds(*speed, first, count, sequences));

@@ -3,6 +3,7 @@
 // A large fleet's devices in few classes, and what stages cost on them, for searches that ask it of
 // very many divisions and cannot look at every stage of every device.
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <utility>
@@ -22,6 +23,7 @@ struct StageSeconds {
   double whole = kDoesNotFit;  // the stage of all layers
   // Of the quickest link between a port of the class and another; kDoesNotFit: there is none.
   double to_others = kDoesNotFit;
+  double within_port = 0;  // of the quickest link within a port of the class; 0: there is none
   // Of the links to a device, on average, where all devices of its port follow each other.
   double link = 0;
 };
@@ -57,6 +59,8 @@ class DeviceClasses {
   int64_t most_room(int cls) const { return classes_[cls].most_room; }
   // Whether devices of a port of the class could hold the model among themselves.
   bool port_may_hold_all(int cls) const { return classes_[cls].port_may_hold_all; }
+  // Devices of a port, at most.
+  int largest_port() const { return *std::max_element(port_sizes_.begin(), port_sizes_.end()); }
   // Pairs of classes of which the first can all that the second can.
   std::vector<std::pair<int, int>> Dominating() const;
 

@@ -18,13 +18,15 @@ namespace {
 
 constexpr int kMaxRounds = 120;
 constexpr int kRoundsAgain = 3;  // after each pipeline that is built
-constexpr int kCandidates = 4;
+// Of pipelines to build next, so many are compared; of few devices, each number builds a division.
+constexpr int kCandidates[] = {1, 2, 4, 8};
+constexpr int kUsualCandidates = 4;
 // Of a pipeline that is built, devices beside those that its shape has at most.
 constexpr double kFewer = 0.75;
 constexpr double kFewest = 0.05;
 constexpr double kMostDevices = 1.3;
 constexpr int kSpareDevices = 4;
-// Up to so many devices, divisions into various numbers of equal pipelines are tried too.
+// So many devices are few: divisions into various numbers of equal pipelines are tried too.
 constexpr size_t kFewDevices = 128;
 constexpr int kFewPipelines = 4;
 constexpr AnnealOptions kQuickly = {.estimates = 10'000, .heat = 0.02};
@@ -57,9 +59,13 @@ class FleetDivider {
       if (wanted > 0 && static_cast<int>(pipelines.size()) != wanted) return;
       if (TokensPerSecond(pipelines) > TokensPerSecond(best)) best = std::move(pipelines);
     };
-    Pipelines built = BuildOneByOne();
-    const int number = static_cast<int>(built.size());
-    consider(std::move(built));
+    int number = 0;
+    for (const int candidates : kCandidates) {
+      if (all_.size() > kFewDevices && candidates != kUsualCandidates) continue;
+      Pipelines built = BuildOneByOne(candidates);
+      number = std::max(number, static_cast<int>(built.size()));
+      consider(std::move(built));
+    }
     for (const int count : NumbersToDeal(number, wanted)) {
       for (const bool by_port : {false, true}) {
         Pipelines dealt = Deal(count, by_port);
@@ -91,18 +97,18 @@ class FleetDivider {
     return unused;
   }
 
-  // Pipeline by pipeline, each time one that the program for the devices left has most of, of those
-  // the one whose devices are worth least to others for what it generates.
-  Pipelines BuildOneByOne() {
+  // Pipeline by pipeline, each time one that the program for the devices left has most of, of so
+  // many candidates the one whose devices are worth least to others for what it generates.
+  Pipelines BuildOneByOne(int candidates) {
     Pipelines pipelines;
     std::vector<int> free = all_;
     int rounds = kMaxRounds;
     while (true) {
       program_.Solve(NumbersOf(free), std::exchange(rounds, kRoundsAgain));
-      EstimatedPipeline best = BestBuilt(free, /*share=*/1);
+      EstimatedPipeline best = BestBuilt(free, candidates, /*share=*/1);
       // Shapes are of classes, and promise a little too much: then with fewer sequences.
       for (double share = kFewer; best.devices.empty() && share > kFewest; share *= kFewer) {
-        best = BestBuilt(free, share);
+        best = BestBuilt(free, candidates, share);
       }
       if (best.devices.empty()) return pipelines;
       std::erase_if(free, [&best](int device) {
@@ -112,11 +118,10 @@ class FleetDivider {
     }
   }
 
-  // Of steps of that share of the sequences that the shapes have.
-  EstimatedPipeline BestBuilt(const std::vector<int>& free, double share) {
+  // The next, of steps of that share of the sequences that the shapes have.
+  EstimatedPipeline BestBuilt(const std::vector<int>& free, int candidates, double share) {
     EstimatedPipeline best;
     double least = kDoesNotFit;
-    int candidates = 0;
     for (const FleetProgram::Part& part : program_.parts()) {
       ShapedPipeline shaped = *part.pipeline;
       const double sequences = share * static_cast<double>(shaped.shape.sequences);
@@ -128,7 +133,7 @@ class FleetDivider {
         least = price;
         best = std::move(built);
       }
-      if (++candidates == kCandidates) break;
+      if (--candidates == 0) break;
     }
     return best;
   }
@@ -195,6 +200,7 @@ class FleetDivider {
         best.push_back(device);
       }
       by_port.erase(from);
+      if (shaped.shape.reach != PipelineReach::kPorts) return best;
     }
     const auto by_layer = [&](int device) {
       return program_.prices()[classes_.class_of(device)] / layers.at(device);

@@ -17,7 +17,7 @@ namespace {
 // Times equal to this much are the same: none is predicted that well.
 constexpr double kSameTime = 1e-9;
 // Replicas that gain less than this share are not worth the slower answers of a slow one.
-constexpr double kLeastGain = 0.05;
+constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
 
 std::vector<int> Everyone(const DeviceSelection& selection) {

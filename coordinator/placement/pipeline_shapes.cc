@@ -153,6 +153,10 @@ int LongestWithin(const std::vector<double>& seconds, double cycle) {
   return static_cast<int>(std::upper_bound(first, seconds.end(), cycle) - first);
 }
 
+double LinkOf(const StageSeconds& seconds, PipelineReach reach) {
+  return reach == PipelineReach::kPort ? seconds.within_port : seconds.link;
+}
+
 }  // namespace
 
 // What devices take at most of pipelines in a box.
@@ -165,6 +169,7 @@ struct PipelineShapes::Layers {
 
 // All shapes from the least to the most.
 struct PipelineShapes::Box {
+  PipelineReach reach;
   int64_t least_sequences;
   int64_t most_sequences;
   int least_stages;
@@ -214,17 +219,24 @@ std::vector<double> PipelineShapes::Worths() const {
   return worths;
 }
 
+// A pipeline over several ports takes a link to each, which must not exceed its cycle; one within a
+// port must find room there.
+bool PipelineShapes::MayTakePart(int cls, const StageSeconds& seconds, PipelineReach reach,
+                                 double cycle) const {
+  if (reach == PipelineReach::kPort) return classes_.port_may_hold_all(cls);
+  return reach == PipelineReach::kDevice || seconds.to_others <= cycle;
+}
+
 int PipelineShapes::MostLayers(const PipelineShape& shape, int device) const {
   const int cls = classes_.class_of(device);
   const StageSeconds& seconds = classes_.At(shape.sequences).of_class[cls];
   const bool kept = take_ == Take::kKept;
-  if (shape.stages > 1 && seconds.to_others > shape.cycle && !classes_.port_may_hold_all(cls)) {
-    return 0;
-  }
+  if (!MayTakePart(cls, seconds, shape.reach, shape.cycle)) return 0;
   // One sequence a step may also be fewer in flight than there are stages.
   const int64_t in_flight = shape.sequences == 1 ? 1 : shape.sequences * shape.stages;
-  return std::min(LongestWithin(seconds.middle, shape.cycle - (kept ? seconds.link : 0)),
-                  classes_.RoomFor(classes_.KvBytes(in_flight), classes_.room(device)).middle);
+  return std::min(
+      LongestWithin(seconds.middle, shape.cycle - (kept ? LinkOf(seconds, shape.reach) : 0)),
+      classes_.RoomFor(classes_.KvBytes(in_flight), classes_.room(device)).middle);
 }
 
 // At the least sequences and stages, and the most cycle: no shape of the box takes more.
@@ -240,13 +252,12 @@ PipelineShapes::Layers PipelineShapes::LayersIn(const Box& box) const {
     const StageRoom room =
         classes_.RoomFor(kv_bytes, kept ? classes_.least_room(cls) : classes_.most_room(cls));
     int& most = layers.most.emplace_back(0);
-    if (box.most_stages == 1) {
+    if (box.reach == PipelineReach::kDevice) {
       if (room.whole && seconds.whole <= box.most_cycle) most = cost_.num_layers();
       continue;
     }
-    // A pipeline that uses a port and is not within it takes a link to another.
-    if (seconds.to_others > box.most_cycle && !classes_.port_may_hold_all(cls)) continue;
-    const double cycle = box.most_cycle - (kept ? seconds.link : 0);
+    if (!MayTakePart(cls, seconds, box.reach, box.most_cycle)) continue;
+    const double cycle = box.most_cycle - (kept ? LinkOf(seconds, box.reach) : 0);
     most = std::min(room.middle, LongestWithin(seconds.middle, cycle));
     const int first = std::min(room.first, LongestWithin(seconds.first, cycle));
     const int last = std::min(room.last, LongestWithin(seconds.last, cycle));
@@ -254,35 +265,42 @@ PipelineShapes::Layers PipelineShapes::LayersIn(const Box& box) const {
     if (last > 0) last_loss = std::min<double>(last_loss, most - last);
   }
   layers.wanted = cost_.num_layers();
-  if (box.most_stages > 1) layers.wanted += first_loss + last_loss;
+  if (box.reach != PipelineReach::kDevice) layers.wanted += first_loss + last_loss;
   return layers;
 }
 
 void PipelineShapes::MakeRoots() {
   const int64_t batch = cost_.limits().max_batch_sequences;
-  double least = kDoesNotFit;
-  double most = 0;
+  double least_cycle = kDoesNotFit;
+  double most_cycle = 0;
   int devices = 0;
   for (int cls = 0; cls < classes_.size(); ++cls) {
     const StageSeconds& quick = classes_.At(1).of_class[cls];
     const StageSeconds& slow = classes_.At(batch).of_class[cls];
-    least = std::min({least, quick.first[1], quick.middle[1], quick.last[1], quick.whole});
-    most = std::max(most, slow.whole + slow.link);
-    if (slow.to_others != kDoesNotFit) most = std::max(most, slow.to_others);
+    least_cycle =
+        std::min({least_cycle, quick.first[1], quick.middle[1], quick.last[1], quick.whole});
+    most_cycle = std::max(most_cycle, slow.whole + slow.link);
+    if (slow.to_others != kDoesNotFit) most_cycle = std::max(most_cycle, slow.to_others);
     devices += static_cast<int>(classes_.devices(cls).size());
   }
-  const auto add = [&](int from, int to) {
-    roots_.push_back(std::make_unique<Box>(Box{1, batch, from, to, least, most}));
+  const auto add = [&](PipelineReach reach, int most_stages) {
+    const int least_stages = reach == PipelineReach::kDevice ? 1 : 2;
+    most_stages = std::min(most_stages, cost_.num_layers());
+    if (most_stages < least_stages) return;
+    roots_.push_back(std::make_unique<Box>(
+        Box{reach, 1, batch, least_stages, most_stages, least_cycle, most_cycle}));
     roots_.back()->layers = LayersIn(*roots_.back());
   };
-  add(1, 1);
-  if (devices > 1) add(2, std::min(cost_.num_layers(), devices));
+  add(PipelineReach::kDevice, 1);
+  add(PipelineReach::kPort, classes_.largest_port());
+  add(PipelineReach::kPorts, devices);
 }
 
 void PipelineShapes::Halve(Box& box) const {
   const auto copy = [&box] {
-    return std::make_unique<Box>(Box{box.least_sequences, box.most_sequences, box.least_stages,
-                                     box.most_stages, box.least_cycle, box.most_cycle});
+    return std::make_unique<Box>(Box{box.reach, box.least_sequences, box.most_sequences,
+                                     box.least_stages, box.most_stages, box.least_cycle,
+                                     box.most_cycle});
   };
   box.lower = copy();
   box.upper = copy();
@@ -325,7 +343,7 @@ PipelineShapes::Cheapest PipelineShapes::FindCheapest(const std::vector<double>&
       if (cheapest.pipelines.empty()) cheapest.price = box.price;
       most = kAboutCheapest * cheapest.price;
       ShapedPipeline& found = cheapest.pipelines.emplace_back();
-      found.shape = {box.most_sequences, box.most_stages, box.most_cycle};
+      found.shape = {box.reach, box.most_sequences, box.most_stages, box.most_cycle};
       Knapsack(box.layers.most, box.layers.wanted, box.most_stages, prices, numbers)
           .Least(kDoesNotFit, box.fee, &found.devices);
       continue;

@@ -3,11 +3,11 @@
 // What pipelines a large fleet could be divided into, without saying which layers and which
 // neighbours: to bound what all replicas together can generate, and to build them from.
 //
-// A pipeline has a shape: so many sequences a step, at most so many stages, and no stage above its
-// cycle. Each stage has KV room for all sequences in flight, sequences * stages, so that a device
-// takes the fewer layers the deeper its pipeline is. Of a shape, a device takes at most the layers
-// that its room holds and that it computes within the cycle; a pipeline of the shape is devices
-// that take all layers together.
+// A pipeline has a shape: how far it reaches, so many sequences a step, at most so many stages, and
+// no stage above its cycle. Each stage has KV room for all sequences in flight, sequences * stages,
+// so that a device takes the fewer layers the deeper its pipeline is. Of a shape, a device takes at
+// most the layers that its room holds and that it computes within the cycle; a pipeline of the
+// shape is devices that take all layers together.
 
 #include <cstdint>
 #include <memory>
@@ -17,7 +17,10 @@
 
 namespace layercake {
 
+enum class PipelineReach { kDevice, kPort, kPorts };  // how far: one device, one port, several
+
 struct PipelineShape {
+  PipelineReach reach = PipelineReach::kDevice;
   int64_t sequences = 1;  // of a step
   int stages = 1;         // at most
   double cycle = 0;       // seconds from step to step
@@ -63,6 +66,7 @@ class PipelineShapes {
   struct Layers;
   struct Box;
 
+  bool MayTakePart(int cls, const StageSeconds& seconds, PipelineReach reach, double cycle) const;
   Layers LayersIn(const Box& box) const;
   void MakeRoots();
   void Halve(Box& box) const;
