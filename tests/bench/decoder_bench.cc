@@ -23,7 +23,7 @@
 #include "common/model/checkpoint.h"
 #include "worker/device/device.h"
 #include "worker/engine/kv_cache.h"
-#include "worker/engine/sampler.h"
+#include "worker/engine/row_sampler.h"
 #include "worker/model/decoder.h"
 
 namespace layercake {
@@ -39,7 +39,7 @@ struct Model {
   std::unique_ptr<KvCache> kv;
   StageLimits limits;
   clockid_t clock = CLOCK_MONOTONIC;
-  std::vector<float> host_logits;  // of a device that is no CPU
+  RowSampler sampler;
 };
 
 template <typename T>
@@ -81,15 +81,11 @@ void Step(Model& model, int64_t sequences, int64_t position, int64_t tokens) {
   CHECK(model.decoder->Embed(ids).ok());
   CHECK(model.decoder->Forward(slices, model.kv->layers()).ok());
   const TensorView logits = OrDie(model.decoder->Logits(rows));
-  TensorView host = logits;
-  if (model.device->kind() == DeviceKind::kCuda) {
-    model.host_logits.resize(sequences * logits.cols);
-    host = F32View(model.host_logits.data(), sequences, logits.cols);
-    CHECK(model.device->CopyToHost(host.data, logits, sequences * logits.cols * 4).ok());
-  }
-  for (int64_t s = 0; s < sequences; ++s) {
-    OrDie(Sample({host.Row(s), static_cast<size_t>(host.cols)}, {.temperature = 0}, position));
-  }
+  const SamplingSettings greedy = {.temperature = 0};
+  const std::vector<RowRequest> requests(sequences, {.sampling = &greedy, .position = position});
+  std::vector<RowResult> results(sequences);
+  CHECK(model.sampler.Run(logits, requests, results, *model.device).ok());
+  for (const RowResult& result : results) CHECK(result.status.ok());
 }
 
 void Prompt(Model& model, int64_t length) {
@@ -146,6 +142,8 @@ int Main(int argc, char** argv) {
   model.decoder =
       OrDie(Decoder::Load(*model.checkpoint, {0, config.num_layers, true, true}, model.limits,
                           *model.device, [](int64_t, int64_t) { return true; }));
+  model.sampler = OrDie(
+      RowSampler::Create(kMaxSequences, model.checkpoint->config().vocab_size, *model.device));
   model.kv =
       OrDie(KvCache::Create(config, config.num_layers, model.limits,
                             2 * kMaxContext / model.limits.block_size_tokens, *model.device));

@@ -3,10 +3,13 @@
 // Draws the next token from logits.
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "worker/kernels/logit_summary.h"
 
 namespace layercake {
 
@@ -58,5 +61,30 @@ absl::StatusOr<SampledToken> Sample(std::span<float> logits, const SamplingSetti
 // Errors: Internal (as above); InvalidArgument (an id outside the vocabulary).
 absl::StatusOr<SampledToken> Score(std::span<const float> logits, int32_t token_id,
                                    int32_t top_logprobs);
+
+// A row of logits that stays where a device has it.
+struct SummarizedRow {
+  int64_t vocab_size = 0;
+  const LogitSummary& summary;
+  // Of each strip, as SummarizeLogits has them, where they were asked for.
+  std::span<const double> sums;        // of weights of scale 1 / temperature
+  std::span<const double> plain_sums;  // of scale 1
+  // Fetches the logits of a strip, as many as there are.
+  absl::FunctionRef<absl::Status(int64_t strip, std::span<float> logits)> fetch;
+};
+
+// What SampleSummarized and ScoreSummarized need to be asked of the row; nullopt: these settings
+// change logits, and so take the whole row.
+std::optional<LogitQuery> QueryToSample(const SamplingSettings& settings);
+LogitQuery QueryToScore(int32_t token_id);
+
+// As Sample and Score of the whole row, bit for bit; nullopt: they need it, as the summary does not
+// tell enough (a filter that keeps more tokens than it has, or more rivals).
+// REQUIRES: the row was asked what these settings need.
+absl::StatusOr<std::optional<SampledToken>> SampleSummarized(const SummarizedRow& row,
+                                                             const SamplingSettings& settings,
+                                                             int64_t position);
+absl::StatusOr<std::optional<SampledToken>> ScoreSummarized(const SummarizedRow& row,
+                                                            int32_t token_id, int32_t top_logprobs);
 
 }  // namespace layercake

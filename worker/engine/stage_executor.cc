@@ -31,11 +31,9 @@ absl::StatusOr<std::unique_ptr<StageExecutor>> StageExecutor::Load(const Checkpo
                                                         shape.limits, shape.num_blocks, device));
   LC_ASSIGN_OR_RETURN(stage->decoder_,
                       Decoder::Load(checkpoint, shape.range, shape.limits, device, progress));
-  if (device.kind() == DeviceKind::kCuda && shape.range.has_head) {
-    LC_ASSIGN_OR_RETURN(stage->host_logits_,
-                        device.AllocateHost(shape.limits.max_batch_sequences * stage->vocab_size_ *
-                                                static_cast<int64_t>(sizeof(float)),
-                                            "logits"));
+  if (shape.range.has_head) {
+    LC_ASSIGN_OR_RETURN(stage->sampler_, RowSampler::Create(shape.limits.max_batch_sequences,
+                                                            stage->vocab_size_, device));
   }
   stage->bytes_ = {stage->decoder_->weight_bytes(), stage->kv_cache_->bytes(),
                    stage->decoder_->workspace_bytes()};
@@ -120,13 +118,7 @@ absl::Status StageExecutor::ComputeOutputs(const StepRequest& step, StepOutput& 
     const auto some = std::span(rows).subspan(begin, std::min(group, rows.size() - begin));
     indices.clear();
     for (const Row& row : some) indices.push_back(row.row);
-    LC_ASSIGN_OR_RETURN(TensorView logits, decoder_->Logits(indices));
-    if (host_logits_.data() != nullptr) {
-      const TensorView copy = F32View(host_logits_.As<float>(), logits.rows, logits.cols);
-      LC_RETURN_IF_ERROR(device_.CopyToHost(
-          copy.data, logits, logits.rows * logits.cols * static_cast<int64_t>(sizeof(float))));
-      logits = copy;
-    }
+    LC_ASSIGN_OR_RETURN(const TensorView logits, decoder_->Logits(indices));
     LC_RETURN_IF_ERROR(FillOutputs(step, some, logits, output));
   }
   return absl::OkStatus();
@@ -134,34 +126,31 @@ absl::Status StageExecutor::ComputeOutputs(const StepRequest& step, StepOutput& 
 
 absl::Status StageExecutor::FillOutputs(const StepRequest& step, std::span<const Row> rows,
                                         const TensorView& logits, StepOutput& output) {
-  std::vector<absl::Status> errors(rows.size());
-  const auto fill = [&](size_t i) -> absl::Status {
-    const Row& row = rows[i];
+  std::vector<RowRequest> requests;
+  for (const Row& row : rows) {
     const SliceRequest& slice = step.slices[row.slice];
-    SliceOutput& result = output.slices[row.slice];
-    const std::span<float> values(logits.Row(static_cast<int64_t>(i)), vocab_size_);
-    // Sample last: it overwrites the logits.
-    if (row.known) {
-      LC_ASSIGN_OR_RETURN(result.known[*row.known], Score(values, slice.known_next_ids[*row.known],
-                                                          slice.known_top_logprobs));
-    }
-    if (row.sample) {
-      LC_ASSIGN_OR_RETURN(result.sampled, Sample(values, slice.sampling,
-                                                 slice.view.position + slice.view.num_tokens));
-    }
-    return absl::OkStatus();
-  };
-  device_.pool().ParallelFor(static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) errors[i] = fill(static_cast<size_t>(i));
-  });
+    RowRequest& request = requests.emplace_back();
+    if (row.sample) request.sampling = &slice.sampling;
+    request.position = slice.view.position + slice.view.num_tokens;
+    if (!row.known) continue;
+    request.known_id = slice.known_next_ids[*row.known];
+    request.known_top_logprobs = slice.known_top_logprobs;
+  }
+  std::vector<RowResult> results(rows.size());
+  LC_RETURN_IF_ERROR(sampler_.Run(logits, requests, results, device_));
   for (size_t i = 0; i < rows.size(); ++i) {
-    if (errors[i].ok()) continue;
-    const absl::Status error(
-        errors[i].code(),
-        absl::StrCat("step ", step.step_id, ", slice ", rows[i].slice, ": ", errors[i].message()));
-    // What was asked for is the coordinator's mistake; what the model said concerns one sequence.
-    if (!absl::IsInternal(error)) return error;
-    output.slices[rows[i].slice].error.Update(error);
+    SliceOutput& slice = output.slices[rows[i].slice];
+    const absl::Status& status = results[i].status;
+    if (!status.ok()) {
+      const absl::Status error(status.code(), absl::StrCat("step ", step.step_id, ", slice ",
+                                                           rows[i].slice, ": ", status.message()));
+      // What was asked for is the coordinator's mistake; what the model said concerns one sequence.
+      if (!absl::IsInternal(error)) return error;
+      slice.error.Update(error);
+      continue;
+    }
+    if (rows[i].known) slice.known[*rows[i].known] = std::move(results[i].known);
+    if (rows[i].sample) slice.sampled = std::move(results[i].sampled);
   }
   return absl::OkStatus();
 }

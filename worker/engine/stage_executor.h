@@ -15,6 +15,7 @@
 #include "common/model/checkpoint.h"
 #include "worker/device/device.h"
 #include "worker/engine/kv_cache.h"
+#include "worker/engine/row_sampler.h"
 #include "worker/engine/step.h"
 #include "worker/model/decoder.h"
 #include "worker/transport/activation_link.h"
@@ -98,7 +99,7 @@ class StageExecutor {
   const Clock& clock_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<KvCache> kv_cache_;
-  Buffer host_logits_;  // a copy for the sampler, where the device's memory is not the host's
+  RowSampler sampler_;
   StageBytes bytes_;
   uint64_t epoch_ = 0;
   absl::Status lost_;  // not OK: why no more steps run in this epoch

@@ -14,7 +14,7 @@ namespace layercake {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr size_t kStrip = 256;
+constexpr size_t kStrip = kLogitStrip;
 constexpr size_t kLanes = 8;
 
 using Strip = std::array<float, kStrip>;
@@ -130,26 +130,38 @@ void KeepTopP(std::span<float> logits, const Softmax& softmax, double share) {
               [&](size_t begin, Strip& amounts) { FillWeights(logits, softmax, begin, amounts); });
 }
 
+int32_t DrawBeyond(std::span<const float> logits, const Softmax& softmax, double running,
+                   double goal) {
+  Strip weights;
+  FillWeights(logits, softmax, 0, weights);
+  size_t last = 0;
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (weights[i] == 0) continue;
+    last = i;
+    running += weights[i];
+    if (running > goal) break;
+  }
+  return static_cast<int32_t>(last);
+}
+
 int32_t Draw(std::span<const float> logits, const Softmax& softmax, double uniform) {
   const double goal = uniform * softmax.Total(logits);
   double running = 0;
-  size_t last = 0;  // where rounding leaves the sum short of the goal
+  size_t last = 0;  // of the strips of some weight
+  bool passed = false;
   Strip weights;
   for (size_t begin = 0; begin < logits.size(); begin += kStrip) {
     FillWeights(logits, softmax, begin, weights);
     const double sum = StripSum(weights);
-    const bool here = running + sum > goal;
-    double partial = running;
-    for (size_t i = begin; sum > 0 && i < StripEnd(logits, begin); ++i) {
-      if (weights[i - begin] == 0) continue;
-      last = i;
-      partial += weights[i - begin];
-      if (here && partial > goal) break;
-    }
-    if (here) break;
+    if (sum > 0) last = begin;
+    passed = running + sum > goal;
+    if (passed) break;
     running += sum;
   }
-  return static_cast<int32_t>(last);
+  const auto strip = logits.subspan(last, std::min(kStrip, logits.size() - last));
+  // Rounding may leave the sum of all short of the goal: then it is the last of some weight.
+  return static_cast<int32_t>(last) +
+         DrawBeyond(strip, softmax, running, passed ? goal : kInfinity);
 }
 
 }  // namespace layercake

@@ -8,6 +8,7 @@
 
 #include "worker/kernels/kernel_args.h"
 #include "worker/kernels/kv_layer.h"
+#include "worker/kernels/logit_summary.h"
 
 struct CUstream_st;
 
@@ -100,6 +101,9 @@ int CombineRowsCuda(const FloatRows& x, const ExpertRoutes& routes, const FloatR
 int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream);
 int StoreKvCuda(const StoreKvArgs& args, CUstream_st* stream);
 int PagedAttentionCuda(const PagedAttentionArgs& args, CUstream_st* stream);
+// See summarize_logits.h; all but the logits may be pinned host memory.
+int SummarizeLogitsCuda(const FloatRows& logits, const LogitQuery* queries, LogitSummary* summaries,
+                        double* sums, CUstream_st* stream);
 
 // The functions above, for callers that must link without them.
 struct CudaKernels {
@@ -117,6 +121,7 @@ struct CudaKernels {
   decltype(&RopeCuda) rope;
   decltype(&StoreKvCuda) store_kv;
   decltype(&PagedAttentionCuda) attention;
+  decltype(&SummarizeLogitsCuda) summarize_logits;
 };
 
 // REQUIRES: this build has CUDA; one without has no CudaDevice either.

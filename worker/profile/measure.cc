@@ -36,7 +36,7 @@ absl::StatusOr<v1::DeviceProfile> MeasureProfile(Device& device, const MeasureLi
   LC_RETURN_IF_ERROR(MeasureCrowded(device, limits, &profile));
   LC_RETURN_IF_ERROR(MeasureAttention(device, limits, &profile));
   LC_RETURN_IF_ERROR(MeasureLayer(device, limits, &profile));
-  LC_RETURN_IF_ERROR(MeasureSampler(limits, &profile));
+  LC_RETURN_IF_ERROR(MeasureSampler(device, limits, &profile));
   LC_RETURN_IF_ERROR(device.status());
   LC_ASSIGN_OR_RETURN(double share, MeasureShare(device, limits));
   // A quota allows bursts, which a moment's measuring takes for more than it grants.

@@ -21,7 +21,8 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
                               v1::DeviceProfile* profile);
 // What is left of a layer: the fixed cost of its kernels, and what each activation value adds.
 absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::DeviceProfile* profile);
-absl::Status MeasureSampler(const MeasureLimits& limits, v1::DeviceProfile* profile);
+absl::Status MeasureSampler(Device& device, const MeasureLimits& limits,
+                            v1::DeviceProfile* profile);
 
 // The share of its threads' time that this process gets in the long run, in (0, 1].
 absl::StatusOr<double> MeasureShare(Device& device, const MeasureLimits& limits);

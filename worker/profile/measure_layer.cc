@@ -7,7 +7,7 @@
 #include "common/base/status_macros.h"
 #include "common/model/costs.h"
 #include "worker/engine/kv_cache.h"
-#include "worker/engine/sampler.h"
+#include "worker/engine/row_sampler.h"
 #include "worker/kernels/attention.h"
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/matmul.h"
@@ -234,20 +234,30 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
   return absl::OkStatus();
 }
 
-absl::Status MeasureSampler(const MeasureLimits& limits, v1::DeviceProfile* profile) {
+absl::Status MeasureSampler(Device& device, const MeasureLimits& limits,
+                            v1::DeviceProfile* profile) {
   constexpr int64_t kVocabulary = 65536;
-  // The sampler is the host's, whatever the device.
-  std::vector<float> logits(kVocabulary);
-  Fill(logits);
+  constexpr int64_t kBytes = kVocabulary * static_cast<int64_t>(sizeof(float));
+  std::vector<float> values(kVocabulary);
+  Fill(values);
+  LC_ASSIGN_OR_RETURN(const Buffer buffer, device.Allocate(kBytes, "logits"));
+  LC_ASSIGN_OR_RETURN(RowSampler sampler, RowSampler::Create(1, kVocabulary, device));
+  const TensorView logits = F32View(buffer.As<float>(), 1, kVocabulary);
+  const SamplingSettings settings;
   absl::Status status;
-  int64_t position = 0;
+  // Sampling may overwrite them.
+  const auto fill = [&] { status.Update(device.CopyFromHost(logits, values.data(), kBytes)); };
+  RowRequest request = {.sampling = &settings};
   const Timing timing = TimeRepeated(limits.patience, [&] {
-    status.Update(Sample(logits, SamplingSettings(), position++).status());
-    Fill(logits);
+    fill();
+    RowResult result;
+    ++request.position;
+    status.Update(sampler.Run(logits, {&request, 1}, {&result, 1}, device));
+    status.Update(result.status);
   });
-  const Timing fill = TimeRepeated(limits.patience, [&] { Fill(logits); });
+  const Timing filling = TimeRepeated(limits.patience, fill);
   LC_RETURN_IF_ERROR(status);
-  const double seconds = std::max(timing.typical_seconds - fill.typical_seconds, 1e-9);
+  const double seconds = std::max(timing.typical_seconds - filling.typical_seconds, 1e-9);
   profile->set_logits_per_second(static_cast<double>(kVocabulary) / seconds);
   return absl::OkStatus();
 }
