@@ -86,12 +86,17 @@ int64_t HeadroomBytes(const v1::StagePlan& stage) {
 }
 
 std::string FormatMemoryBars(const v1::Plan& plan, const PlanStyle& style) {
+  const auto layers_of = [&plan](const v1::StagePlan& stage) {
+    const bool several = plan.num_replicas() > 1;
+    return absl::StrCat(FormatLayers(stage),
+                        several ? absl::StrCat(" of replica ", stage.replica()) : "");
+  };
   size_t names = 0;
   size_t layers = 0;
   uint64_t largest = 1;
   for (const v1::StagePlan& stage : plan.stages()) {
     names = std::max(names, DisplayWidth(stage.worker()));
-    layers = std::max(layers, DisplayWidth(FormatLayers(stage)));
+    layers = std::max(layers, DisplayWidth(layers_of(stage)));
     largest = std::max<uint64_t>(largest, stage.available_bytes());
   }
   constexpr size_t kSizeWidth = 8;  // "11.5 GiB"
@@ -110,7 +115,7 @@ std::string FormatMemoryBars(const v1::Plan& plan, const PlanStyle& style) {
     absl::StrAppend(&out, "  ", stage.worker(), Padding(names, stage.worker()), "  ");
     for (size_t i = 0; i < cells.size(); ++i) out += Cells(kShades[i], cells[i], style);
     absl::StrAppend(&out, std::string(full - bar, ' '), "  ", Padding(kSizeWidth, size), size, "  ",
-                    FormatLayers(stage), "\n");
+                    layers_of(stage), "\n");
   }
   return absl::StrCat(out, "\n  ", Legend(style), "\n");
 }

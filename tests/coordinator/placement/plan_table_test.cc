@@ -92,7 +92,8 @@ TEST(PlanTableTest, SaysWhatIsPredictedAndHowSurely) {
   plan.set_optimality_gap(0.0123);
   plan.set_num_replicas(2);
   EXPECT_THAT(FormatPlanTable(plan),
-              AllOf(HasSubstr("more than 1.23% better"), HasSubstr("throughput, 2 replicas)")));
+              AllOf(HasSubstr("more than 1.23% better"), HasSubstr("throughput, 2 replicas)"),
+                    HasSubstr("embed+0-19 of replica 0\n")));
 }
 
 TEST(PlanTableTest, SaysTheBlocksOfOneReplicaAndOfUnlikeOnes) {
