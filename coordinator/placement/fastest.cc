@@ -19,6 +19,8 @@ constexpr double kSameTime = 1e-9;
 // Replicas that gain less than this share are not worth the slower answers of a slow one.
 constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
+// So many devices are few: every room is tried.
+constexpr size_t kFewDevices = 8;
 
 std::vector<int> Everyone(const DeviceSelection& selection) {
   std::vector<int> devices(selection.devices.size());
@@ -118,17 +120,51 @@ class Throughput {
     }
   }
 
-  // Of one pipeline, room for every number of sequences a step in as many stages as the best has.
+  // Of one pipeline, room for every number of sequences a step: of few devices in every number of
+  // stages, else in as many as the best has.
   void RefineRoom(int64_t batch) {
-    size_t stages = 0;
-    while (!CannotGain() && best_.at(1).replicas.pipelines[0].stages.size() != stages) {
-      stages = best_.at(1).replicas.pipelines[0].stages.size();
-      for (int64_t sequences = batch; sequences >= 1; --sequences) {
-        const int64_t room = sequences * static_cast<int64_t>(stages) * cost_.sequence_blocks();
-        if (MostTokens(std::max(room, cost_.context_blocks()), sequences) > Highest()) {
-          Consider(room, sequences);
-        }
+    const auto most =
+        std::min<int64_t>(static_cast<int64_t>(selection_.devices.size()), cost_.num_layers());
+    if (selection_.devices.size() <= kFewDevices) {
+      for (int64_t stages = most; stages >= 1; --stages) RefineRoom(batch, stages);
+      for (int64_t in_flight = 1; in_flight < most; ++in_flight) ConsiderFewInFlight(in_flight);
+      return;
+    }
+    int64_t stages = 0;
+    while (!CannotGain() && StagesOfBest() != stages) {
+      stages = StagesOfBest();
+      RefineRoom(batch, stages);
+    }
+  }
+
+  void RefineRoom(int64_t batch, int64_t stages) {
+    for (int64_t sequences = batch; sequences >= 1 && !CannotGain(); --sequences) {
+      const int64_t room = sequences * stages * cost_.sequence_blocks();
+      if (MostTokens(std::max(room, cost_.context_blocks()), sequences) > Highest()) {
+        Consider(room, sequences);
       }
+    }
+  }
+
+  int64_t StagesOfBest() const {
+    return static_cast<int64_t>(best_.at(1).replicas.pipelines[0].stages.size());
+  }
+
+  // Where there is room for fewer sequences than stages, each is a step of its own, and the time of
+  // one counts: all of them for its stages and links, or as often as there are sequences the
+  // slowest of these, whichever is more.
+  void ConsiderFewInFlight(int64_t sequences) {
+    const int64_t blocks = std::max(cost_.context_blocks(), sequences * cost_.sequence_blocks());
+    const StepTables tables = TablesFor(cost_, selection_, blocks, 1, &UsableDevice::crowded_speed);
+    double period = kDoesNotFit;
+    while (!CannotGain()) {
+      std::optional<Pipeline> found = MinimiseSum(tables.space(), period);
+      if (!found.has_value()) return;
+      const bool by_sum = found->sum >= static_cast<double>(sequences) * found->period;
+      period = std::nextafter(found->period, 0);
+      const double rate = 1 / found->cycle();
+      Keep({.pipelines = {*found}, .rate = rate}, rate * found->sum / found->bound, 1);
+      if (by_sum) return;
     }
   }
 
@@ -167,16 +203,15 @@ class Throughput {
     const auto per_step = static_cast<double>(sequences);
     // No pipeline generates more than the sequences of a step in each cycle.
     Divisions found = Search(tables.space(), Highest() / (1 + kLeastGain) / per_step);
-    for (Replicas& replicas : found.by_number) {
-      const double rate = Rate(cost_, selection_, replicas.pipelines);
-      Candidate& best = best_[replicas.pipelines.size()];
-      if (rate <= best.rate * (1 + kSameTime)) continue;
-      best = {.replicas = std::move(replicas),
-              .bound = found.bound,
-              .rate = rate,
-              .sequences = sequences};
-    }
+    for (Replicas& replicas : found.by_number) Keep(std::move(replicas), found.bound, sequences);
     return found.bound * per_step;
+  }
+
+  void Keep(Replicas replicas, double bound, int64_t sequences) {
+    const double rate = Rate(cost_, selection_, replicas.pipelines);
+    Candidate& best = best_[replicas.pipelines.size()];
+    if (rate <= best.rate * (1 + kSameTime)) return;
+    best = {.replicas = std::move(replicas), .bound = bound, .rate = rate, .sequences = sequences};
   }
 
   // As few replicas as come near the highest rate.

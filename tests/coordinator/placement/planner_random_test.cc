@@ -300,17 +300,27 @@ double SmallestCycle(const Case& c, int64_t blocks, int64_t sequences) {
   return smallest;
 }
 
-// Whether halving `batch` again and again, rounded down, comes by `sequences`.
-bool IsHalved(int64_t batch, int64_t sequences) {
-  while (batch > sequences) batch /= 2;
-  return batch == sequences;
-}
-
 bool Same(double a, double b) { return std::abs(a - b) <= 1e-9 * a; }
 
-TEST(PlannerRandomTest, ThroughputIsTheFastestPipelineForSomeRoomAndNoRoomIsBetter) {
+// The highest tokens per second of all pipelines, each with all the blocks that its stages hold.
+double HighestRate(const Case& c) {
+  double highest = 0;
+  ForEachPipeline(static_cast<int>(c.devices.size()), static_cast<int>(c.model.num_layers),
+                  [&](const std::vector<StageChoice>& stages) {
+                    int64_t blocks = c.options.batch_sequences() *
+                                     static_cast<int64_t>(stages.size()) * ContextBlocks(c);
+                    while (blocks >= ContextBlocks(c) && !Holds(c, stages, blocks)) --blocks;
+                    if (blocks < ContextBlocks(c)) return;
+                    highest = std::max(highest, Rate(c, stages, blocks));
+                  });
+  return highest;
+}
+
+TEST(PlannerRandomTest, ThroughputIsTheHighestButForFewCasesAndNoRoomIsBetter) {
   std::mt19937 random(11);
   int planned = 0;
+  int highest = 0;
+  double shares = 0;
   for (int i = 0; i < 700; ++i) {
     Case c = RandomCase(random);
     c.options.set_replicas(1);
@@ -328,23 +338,22 @@ TEST(PlannerRandomTest, ThroughputIsTheFastestPipelineForSomeRoomAndNoRoomIsBett
     const std::vector<StageChoice> stages = StagesOf(c, *plan);
     const double rate = plan->predicted_tokens_per_second();
     EXPECT_NEAR(rate, Rate(c, stages, plan->stages(0).num_blocks()), 1e-9 * rate);
-    bool fastest = Same(Cycle(c, stages, batch), SmallestCycle(c, context_blocks, batch));
+    const double best = HighestRate(c);
+    ASSERT_LE(rate, best * (1 + 1e-9)) << "case " << i;
+    highest += Same(rate, best) ? 1 : 0;
+    shares += rate / best;
     const int64_t most_stages =
         std::min<int64_t>(static_cast<int64_t>(c.devices.size()), c.model.num_layers);
     for (int64_t sequences = batch; sequences >= 1; --sequences) {
-      for (int64_t room = most_stages; room >= 1; --room) {
-        const int64_t blocks = sequences * room * context_blocks;
-        const double smallest = SmallestCycle(c, blocks, sequences);
-        fastest |= Same(Cycle(c, stages, sequences), smallest);
-        // With room for all stages' sequences that cycle is a rate.
-        if (room < most_stages || !IsHalved(batch, sequences)) continue;
-        ASSERT_GE(rate, static_cast<double>(sequences) / smallest * (1 - 1e-9))
-            << "case " << i << " with " << sequences << " sequences a step";
-      }
+      // With room for all stages' sequences the smallest cycle is a rate.
+      const double smallest = SmallestCycle(c, sequences * most_stages * context_blocks, sequences);
+      ASSERT_GE(rate, static_cast<double>(sequences) / smallest * (1 - 1e-9))
+          << "case " << i << " with " << sequences << " sequences a step";
     }
-    ASSERT_TRUE(fastest) << "case " << i;
   }
   EXPECT_GT(planned, 230);
+  EXPECT_GT(highest, 0.98 * planned);
+  EXPECT_GT(shares, 0.998 * planned);
 }
 
 TEST(PlannerRandomTest, AmpleMemoryGivesTheSmallestCycleAtFullBatch) {
