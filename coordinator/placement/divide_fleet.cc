@@ -21,9 +21,10 @@ constexpr int kRoundsAgain = 3;  // after each pipeline that is built
 // Of pipelines to build next, so many are compared; of few devices, each number builds a division.
 constexpr int kCandidates[] = {1, 2, 4, 8};
 constexpr int kUsualCandidates = 4;
-// Of a pipeline that is built, devices beside those that its shape has at most.
+// Where no pipeline can be built with the sequences of its shape, this share of them, and so on.
 constexpr double kFewer = 0.75;
 constexpr double kFewest = 0.05;
+// A pipeline that is built may have so many times the devices of its shape, and some to spare.
 constexpr double kMostDevices = 1.3;
 constexpr int kSpareDevices = 4;
 // So many devices are few: divisions into various numbers of equal pipelines are tried too.
@@ -34,6 +35,7 @@ constexpr AnnealOptions kThoroughly = {.estimates = 250'000, .heat = 0.05};
 // The slowest pipelines that together add less than this share are left out: their requests would
 // wait long.
 constexpr double kLeastShare = 0.01;
+// Of an estimate: what reaches it came out as estimated.
 constexpr double kAsEstimated = 0.995;
 
 using Pipelines = std::vector<EstimatedPipeline>;
@@ -265,6 +267,7 @@ class FleetDivider {
     std::vector<std::pair<double, Pipeline>> found;  // by tokens/s
     double all = 0;
     for (const EstimatedPipeline& pipeline : pipelines) {
+      if (pipeline.tokens_per_second <= 0) continue;
       std::optional<Pipeline> exact = Exactly(pipeline);
       if (!exact.has_value()) continue;
       const double rate = Rate(*exact);
@@ -296,8 +299,9 @@ class FleetDivider {
                                     sequences, &UsableDevice::crowded_speed);
       tables.in_order = true;
       std::optional<Pipeline> found = MinimiseCycle(tables.space());
-      if (found.has_value() && Rate(*found) >= kAsEstimated * pipeline.tokens_per_second)
+      if (found.has_value() && Rate(*found) >= kAsEstimated * pipeline.tokens_per_second) {
         return found;
+      }
       tables.in_order = false;
       std::optional<Pipeline> other = MinimiseCycle(tables.space());
       if (!found.has_value() || (other.has_value() && Rate(*other) > Rate(*found))) {

@@ -63,14 +63,18 @@ INSTANTIATE_TEST_SUITE_P(All, FleetTest,
                          [](const auto& info) { return info.param.name; });
 
 TEST(LargeFleetTest, ThePlanDoesNotDependOnTheOrderOfTheDevicesGiven) {
-  Fleet fleet = MixedFleet(9, 40, 4, 2, Llama70B());
-  const v1::PlanOptions options = OnePipeline(v1::PlanOptions::OBJECTIVE_THROUGHPUT);
-  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama70B(), fleet, options, "m"));
-  std::mt19937 random(3);
-  std::shuffle(fleet.devices.begin(), fleet.devices.end(), random);
-  std::shuffle(fleet.links.begin(), fleet.links.end(), random);
-  LC_ASSERT_OK_AND_ASSIGN(const v1::Plan shuffled, MakePlan(Llama70B(), fleet, options, "m"));
-  EXPECT_EQ(plan.SerializeAsString(), shuffled.SerializeAsString());
+  for (const int replicas : {1, 0}) {
+    Fleet fleet = MixedFleet(9, 40, 4, 5, Llama70B());
+    v1::PlanOptions options = OnePipeline(v1::PlanOptions::OBJECTIVE_THROUGHPUT);
+    options.set_replicas(replicas);
+    LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama70B(), fleet, options, "m"));
+    EXPECT_EQ(plan.num_replicas() > 1, replicas == 0);
+    std::mt19937 random(3);
+    std::shuffle(fleet.devices.begin(), fleet.devices.end(), random);
+    std::shuffle(fleet.links.begin(), fleet.links.end(), random);
+    LC_ASSERT_OK_AND_ASSIGN(const v1::Plan shuffled, MakePlan(Llama70B(), fleet, options, "m"));
+    EXPECT_EQ(plan.SerializeAsString(), shuffled.SerializeAsString());
+  }
 }
 
 TEST(LargeFleetTest, WhatDoesNotFitIsRefusedWithFigures) {
