@@ -32,6 +32,8 @@ constexpr size_t kFewDevices = 128;
 constexpr int kFewPipelines = 4;
 constexpr AnnealOptions kQuickly = {.estimates = 10'000, .heat = 0.02};
 constexpr AnnealOptions kThoroughly = {.estimates = 250'000, .heat = 0.05};
+// Of a device: fewer have fewer ways to be divided.
+constexpr int64_t kMostEstimates = 5'000;
 // The slowest pipelines that together add less than this share are left out: their requests would
 // wait long.
 constexpr double kLeastShare = 0.01;
@@ -75,7 +77,10 @@ class FleetDivider {
         consider(std::move(dealt));
       }
     }
-    Anneal(estimator_, kThoroughly, best, Unused(best));
+    const auto devices = static_cast<int64_t>(all_.size());
+    AnnealOptions thoroughly = kThoroughly;
+    thoroughly.estimates = std::min(thoroughly.estimates, kMostEstimates * devices);
+    Anneal(estimator_, thoroughly, best, Unused(best));
     Finish(best, wanted, division);
     return division;
   }
