@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -154,40 +154,45 @@ void AddText(CLI::App& app, const std::string& flag, std::function<void(const st
   app.add_option_function<std::string>(flag, std::move(set), help)->type_name(type)->group(kGroup);
 }
 
+// A flag that takes one of a few names.
+template <typename Value>
+using Choices = std::vector<std::pair<const char*, Value>>;
+
+template <typename Value>
+void AddChoice(CLI::App& app, v1::PlanOptions* options, const std::string& flag,
+               const Choices<Value>& choices, void (v1::PlanOptions::*set)(Value),
+               const std::string& help, const std::string& type) {
+  AddText(
+      app, flag,
+      [flag, choices, set, options](const std::string& text) {
+        std::string names;
+        for (const auto& [name, value] : choices) {
+          if (text == name) return (options->*set)(value);
+          absl::StrAppend(&names, names.empty() ? "" : ", ", name);
+        }
+        Reject(flag, absl::StrCat("\"", text, "\" is none of ", names));
+      },
+      help, type);
+}
+
 void AddPolicy(CLI::App& app, v1::PlanOptions* options) {
   using Options = v1::PlanOptions;
-  static const std::map<std::string, Options::Policy> kPolicies = {
-      {"auto", Options::POLICY_AUTO},
-      {"balanced", Options::POLICY_BALANCED},
-      {"sequential", Options::POLICY_SEQUENTIAL},
-      {"proportional", Options::POLICY_PROPORTIONAL},
-      {"manual", Options::POLICY_MANUAL}};
-  static const std::map<std::string, Options::Objective> kObjectives = {
-      {"throughput", Options::OBJECTIVE_THROUGHPUT}, {"latency", Options::OBJECTIVE_LATENCY}};
-  AddText(
-      app, "--policy",
-      [options](const std::string& text) {
-        const auto found = kPolicies.find(text);
-        if (found == kPolicies.end()) {
-          Reject("--policy", absl::StrCat("\"", text,
-                                          "\" is none of auto, balanced, sequential, "
-                                          "proportional, manual"));
-        }
-        options->set_policy(found->second);
-      },
+  AddChoice<Options::Policy>(
+      app, options, "--policy",
+      {{"auto", Options::POLICY_AUTO},
+       {"balanced", Options::POLICY_BALANCED},
+       {"sequential", Options::POLICY_SEQUENTIAL},
+       {"proportional", Options::POLICY_PROPORTIONAL},
+       {"manual", Options::POLICY_MANUAL}},
+      &Options::set_policy,
       "how layers are shared out: auto (fits and is fastest), balanced (equal numbers), "
       "sequential (fill one device after another), proportional (see --split), manual (see "
       "--layers)",
       "POLICY");
-  AddText(
-      app, "--objective",
-      [options](const std::string& text) {
-        const auto found = kObjectives.find(text);
-        if (found == kObjectives.end()) {
-          Reject("--objective", absl::StrCat("\"", text, "\" is none of throughput, latency"));
-        }
-        options->set_objective(found->second);
-      },
+  AddChoice<Options::Objective>(
+      app, options, "--objective",
+      {{"throughput", Options::OBJECTIVE_THROUGHPUT}, {"latency", Options::OBJECTIVE_LATENCY}},
+      &Options::set_objective,
       "what auto makes best: throughput (the slowest stage; default) or latency (the sum)",
       "OBJECTIVE");
 }
@@ -223,54 +228,32 @@ void AddLimits(CLI::App& app, v1::PlanOptions* options) {
         options->set_step_tokens(CountOrReject("--step-tokens", text, 1));
       },
       "tokens of one step, prompts included (default 256)", "N");
-  static const std::map<std::string, v1::KvType> kKvTypes = {
-      {"auto", v1::KV_TYPE_UNSPECIFIED}, {"f32", v1::KV_TYPE_F32}, {"f16", v1::KV_TYPE_F16}};
-  AddText(
-      app, "--kv-type",
-      [options](const std::string& text) {
-        const auto found = kKvTypes.find(text);
-        if (found == kKvTypes.end()) {
-          Reject("--kv-type", absl::StrCat("\"", text, "\" is none of auto, f32, f16"));
-        }
-        options->set_kv_type(found->second);
-      },
+  AddChoice<v1::KvType>(
+      app, options, "--kv-type",
+      {{"auto", v1::KV_TYPE_UNSPECIFIED}, {"f32", v1::KV_TYPE_F32}, {"f16", v1::KV_TYPE_F16}},
+      &v1::PlanOptions::set_kv_type,
       "precision of the KV cache (default auto: f32 for f32 checkpoints, else f16)", "TYPE");
 }
 
-void AddActivations(CLI::App& app, v1::PlanOptions* options) {
-  static const std::map<std::string, v1::ActivationType> kTypes = {
-      {"f32", v1::ACTIVATION_TYPE_F32},
-      {"bf16", v1::ACTIVATION_TYPE_BF16},
-      {"f16", v1::ACTIVATION_TYPE_F16}};
-  AddText(
-      app, "--activations",
-      [options](const std::string& text) {
-        const auto found = kTypes.find(text);
-        if (found == kTypes.end()) {
-          Reject("--activations", absl::StrCat("\"", text, "\" is none of f32, bf16, f16"));
-        }
-        options->set_activation_type(found->second);
-      },
+void AddNumbers(CLI::App& app, v1::PlanOptions* options) {
+  AddChoice<v1::ActivationType>(
+      app, options, "--activations",
+      {{"f32", v1::ACTIVATION_TYPE_F32},
+       {"bf16", v1::ACTIVATION_TYPE_BF16},
+       {"f16", v1::ACTIVATION_TYPE_F16}},
+      &v1::PlanOptions::set_activation_type,
       "numbers that stages send each other over gRPC (default f32: answers do not depend on the "
       "cut); 16 bits take half the time on a slow network",
       "TYPE");
-}
-
-void AddWeights(CLI::App& app, v1::PlanOptions* options) {
-  static const std::map<std::string, v1::WeightType> kWeightTypes = {
-      {"auto", v1::WEIGHT_TYPE_AUTO}, {"f32", v1::WEIGHT_TYPE_F32},
-      {"bf16", v1::WEIGHT_TYPE_BF16}, {"f16", v1::WEIGHT_TYPE_F16},
-      {"int8", v1::WEIGHT_TYPE_INT8}, {"int4", v1::WEIGHT_TYPE_INT4}};
-  AddText(
-      app, "--weights",
-      [options](const std::string& text) {
-        const auto found = kWeightTypes.find(text);
-        if (found == kWeightTypes.end()) {
-          Reject("--weights",
-                 absl::StrCat("\"", text, "\" is none of auto, f32, bf16, f16, int8, int4"));
-        }
-        options->set_weight_type(found->second);
-      },
+  AddChoice<v1::WeightType>(
+      app, options, "--weights",
+      {{"auto", v1::WEIGHT_TYPE_AUTO},
+       {"f32", v1::WEIGHT_TYPE_F32},
+       {"bf16", v1::WEIGHT_TYPE_BF16},
+       {"f16", v1::WEIGHT_TYPE_F16},
+       {"int8", v1::WEIGHT_TYPE_INT8},
+       {"int4", v1::WEIGHT_TYPE_INT4}},
+      &v1::PlanOptions::set_weight_type,
       "how weights are held (default: as the checkpoint has them); auto is the most precise that "
       "fits",
       "TYPE");
@@ -295,8 +278,7 @@ void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
   AddList(app, options, "--exclude", SetExclude, "workers to leave out", "WORKERS");
   AddReplicas(app, options);
   AddLimits(app, options);
-  AddActivations(app, options);
-  AddWeights(app, options);
+  AddNumbers(app, options);
 }
 
 }  // namespace layercake
