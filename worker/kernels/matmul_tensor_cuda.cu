@@ -1,177 +1,20 @@
-#include "common/model/packing.h"
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/device_math.cuh"
 #include "worker/kernels/simt.cuh"
+#include "worker/kernels/tensor_weights.cuh"
 
 namespace layercake {
 namespace {
 
-// An element is the sum of kSegments runs of neighbouring inputs, joined in order; the tensor cores
-// sum a run, kStep inputs at a time. It is so whatever the rows: of few of them each of a block's
-// warps sums one run, of many a warp sums all runs one after another.
-constexpr int kSegments = 8;
-constexpr int kStep = 16;
-// What the tensor cores take at once: 16 outputs by 8 rows.
-constexpr int kOutputTiles = kPanelOutputs / 16;
-constexpr int kRowTile = 8;
-// A lane holds the weights of some outputs and the inputs of one row of a tile, both of which
-// lane / 4 says, for the neighbouring inputs of a step that lane % 4 says.
-constexpr int kLaneGroups = kWarpLanes / 4;
-constexpr int kLaneInputs = kStep / 4;
 // Up to so many rows are few.
 constexpr int64_t kFewRows = 64;
 
 // An input is the sum of this many bf16 pieces, to 2^-17 of itself.
 constexpr int kInputPieces = 2;
 
-// A lane's part of a tile of weights: pairs of inputs, {0 1, 0 1, 2 3, 2 3} of its four, for two
-// outputs in turn.
-struct WeightFragment {
-  uint32_t pairs[4];
-};
-// And of a row: its inputs 0 1 and 2 3.
+// A lane's part of a row of inputs: inputs 0 1 and 2 3 of its four.
 struct InputFragment {
   uint32_t pairs[2];
-};
-
-// Two numbers as bf16; they become what is left of them.
-__device__ __forceinline__ uint32_t TakeBF16(float& low, float& high) {
-  const uint32_t pair = PackBF16(low, high);
-  low -= __uint_as_float(pair << 16);
-  high -= __uint_as_float(pair & 0xffff0000u);
-  return pair;
-}
-
-// Pieces of two weights: bf16 is its own, f16 is the sum of two.
-__device__ __forceinline__ void Split(BF16Bits low, BF16Bits high, uint32_t (&pieces)[1]) {
-  pieces[0] = low.bits | static_cast<uint32_t>(high.bits) << 16;
-}
-__device__ __forceinline__ void Split(F16Bits low, F16Bits high, uint32_t (&pieces)[2]) {
-  float left[2] = {Widen(low), Widen(high)};
-  pieces[0] = TakeBF16(left[0], left[1]);
-  pieces[1] = TakeBF16(left[0], left[1]);
-}
-
-// What a lane reads of a panel: rows of its four inputs of a step, its eight outputs each.
-// `group` is which of the kLaneGroups it is of.
-template <typename T, int kNumPieces>
-struct DenseTiles {
-  static constexpr int kPieces = kNumPieces;
-  static constexpr bool kGrouped = false;
-  static constexpr int kAhead = 4;  // steps whose loads are under way at once
-  struct Loaded {
-    Vector<T> rows[kLaneInputs];
-  };
-
-  __device__ DenseTiles(const MatMulArgs& args, int64_t panel, int group)
-      : weights(static_cast<const T*>(args.weights) +
-                (args.first_panel + panel) * kPanelOutputs * args.inputs +
-                group * Vector<T>::kCount) {}
-  __device__ static int OutputOf(int group, int tile, int half) {
-    return group * Vector<T>::kCount + 2 * tile + half;
-  }
-  __device__ void LoadRow(int64_t k, int row, Loaded& loaded) const {
-    loaded.rows[row].words = __ldg(reinterpret_cast<const uint4*>(weights + k * kPanelOutputs));
-  }
-  __device__ void Fragments(const Loaded& loaded, int tile,
-                            WeightFragment (&fragments)[kPieces]) const {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      uint32_t pieces[kPieces];
-      Split(loaded.rows[i / 2 * 2].values[2 * tile + i % 2],
-            loaded.rows[i / 2 * 2 + 1].values[2 * tile + i % 2], pieces);
-#pragma unroll
-      for (int p = 0; p < kPieces; ++p) fragments[p].pairs[i] = pieces[p];
-    }
-  }
-
-  const T* weights;
-};
-
-// Integers less their group's zeros, which bf16 holds exactly; scales come when a group is summed.
-template <int kBits>
-struct IntegerTiles {
-  static constexpr int kPieces = 1;
-  static constexpr bool kGrouped = true;
-  static constexpr int kAhead = 4;
-  static constexpr int kRowBytes = kPanelOutputs * kBits / 8;
-  static constexpr int kWords = kRowBytes / kLaneGroups / 4;
-  struct Loaded {
-    unsigned int rows[kLaneInputs][kWords];
-  };
-
-  __device__ IntegerTiles(const MatMulArgs& args, int64_t panel, int group)
-      : format(args.grouped),
-        panel(args.first_panel + panel),
-        group(group),
-        weights(static_cast<const uint8_t*>(args.weights) +
-                (args.first_panel + panel) * args.inputs * kRowBytes + group * kWords * 4) {}
-  // Of 4 bits, a byte holds outputs half a panel apart.
-  __device__ static int OutputOf(int group, int tile, int half) {
-    return kBits == 8 ? group * 8 + 2 * tile + half : group * 4 + tile + half * kPanelOutputs / 2;
-  }
-  __device__ static void LoadWords(const uint8_t* from, unsigned int (&words)[kWords]) {
-#pragma unroll
-    for (int i = 0; i < kWords; ++i)
-      words[i] = __ldg(reinterpret_cast<const unsigned int*>(from) + i);
-  }
-  __device__ void LoadRow(int64_t k, int row, Loaded& loaded) const {
-    LoadWords(weights + k * kRowBytes, loaded.rows[row]);
-  }
-
-  // Gets ready for the `at`-th group of inputs.
-  __device__ void Enter(int64_t at) {
-    const int64_t row = panel * format.groups + at;
-    unsigned int zeros[kWords] = {};
-    if (format.zeros != nullptr)
-      LoadWords(format.zeros + row * kRowBytes + group * kWords * 4, zeros);
-    const uint16_t* const scales =
-        static_cast<const uint16_t*>(format.scales) + row * kPanelOutputs;
-#pragma unroll
-    for (int i = 0; i < 2 * kOutputTiles; ++i) {
-      const int output = OutputOf(group, i / 2, i % 2);
-      const uint16_t bits = __ldg(scales + output);
-      scale[i] = format.scale_dtype == DType::kF16 ? Widen(F16Bits{bits}) : Widen(BF16Bits{bits});
-      const unsigned int zero = format.zeros == nullptr ? 1u << (kBits - 1)
-                                : kBits == 8            ? zeros[i / 4] >> (i % 4 * 8) & 0xff
-                                                        : zeros[0] >> (i / 2 * 8 + i % 2 * 4) & 0xf;
-      zero_bits[i] = kBits == 8 ? 0x4b000000u | zero : (0x4300u | zero) * 0x10001u;
-    }
-  }
-  __device__ void Fragments(const Loaded& loaded, int tile, WeightFragment (&fragments)[1]) const {
-#pragma unroll
-    for (int i = 0; i < 4; i += 2) {
-      const unsigned int(&low)[kWords] = loaded.rows[i];
-      const unsigned int(&high)[kWords] = loaded.rows[i + 1];
-      if (kBits == 4) {
-        // 128 + integer, less 128 + zero.
-        const unsigned int bytes = __byte_perm(low[0], high[0], tile | (4 + tile) << 8);
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          fragments[0].pairs[i + half] = SubtractBF16(
-              (bytes >> (4 * half) & 0x000f000fu) | 0x43004300u, zero_bits[2 * tile + half]);
-        }
-      } else {
-        // 2^23 + integer, less 2^23 + zero.
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int at = 2 * tile + half;
-          const unsigned int pick = 0x7440u | at % 4;
-          const float zero = __uint_as_float(zero_bits[at]);
-          fragments[0].pairs[i + half] =
-              PackBF16(__uint_as_float(__byte_perm(low[at / 4], 0x4b000000u, pick)) - zero,
-                       __uint_as_float(__byte_perm(high[at / 4], 0x4b000000u, pick)) - zero);
-        }
-      }
-    }
-  }
-
-  GroupedWeights format;
-  int64_t panel;
-  int group;
-  const uint8_t* weights;
-  float scale[2 * kOutputTiles];             // of outputs OutputOf(group, i / 2, i % 2)
-  unsigned int zero_bits[2 * kOutputTiles];  // their zeros, in the form of the integers
 };
 
 // Rows as a block or warp sees them.
