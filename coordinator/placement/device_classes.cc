@@ -32,8 +32,9 @@ std::vector<double> ToOthers(const LinkTimes& links) {
 
 }  // namespace
 
-DeviceClasses::DeviceClasses(const CostModel& cost, const DeviceSelection& selection)
-    : cost_(cost), selection_(selection), class_of_(selection.devices.size()) {
+DeviceClasses::DeviceClasses(const CostModel& cost, const DeviceSelection& selection,
+                             Middles middles)
+    : cost_(cost), selection_(selection), middles_(middles), class_of_(selection.devices.size()) {
   FindNeeds();
   const LinkTimes links = selection.links.Times(
       static_cast<double>(cost.ActivationBytes(cost.limits().max_batch_sequences)));
@@ -65,6 +66,7 @@ DeviceClasses::DeviceClasses(const CostModel& cost, const DeviceSelection& selec
       cls.port_may_hold_all |= traits[device][0] > 0;
     }
   }
+  if (middles == Middles::kMost) TakeMostNeeds();
 }
 
 void DeviceClasses::FindNeeds() {
@@ -86,6 +88,15 @@ void DeviceClasses::FindNeeds() {
   }
   for (auto* needs : {&first_needs_, &middle_needs_, &last_needs_}) TakeLeastOfLonger(*needs);
   whole_needs_ = need(0, num_layers);
+}
+
+void DeviceClasses::TakeMostNeeds() {
+  for (int count = 1; count < cost_.num_layers(); ++count) {
+    for (const int first : unlike_[count]) {
+      middle_needs_[count] = std::max(middle_needs_[count], cost_.WeightBytes(first, count) +
+                                                                cost_.WorkspaceBytes(first, count));
+    }
+  }
 }
 
 // Of each device, as logarithms: whether its port may hold all, the best link to others, the time
@@ -167,15 +178,22 @@ StageSeconds DeviceClasses::SecondsOf(const std::vector<int>& devices, int64_t s
   result.link = link == kDoesNotFit ? 0 : link;
   result.within_port = within == kDoesNotFit ? 0 : within;
   for (const DeviceSpeed* speed : speeds) {
-    const auto take_least = [&](double& least, int first, int count) {
-      least = std::min(least, cost_.DecodeSeconds(*speed, first, count, sequences));
+    const auto seconds = [&](int first, int count) {
+      return cost_.DecodeSeconds(*speed, first, count, sequences);
     };
+    const auto take_least = [](double& least, double value) { least = std::min(least, value); };
     for (int count = 1; count < num_layers; ++count) {
-      take_least(result.first[count], 0, count);
-      take_least(result.last[count], num_layers - count, count);
-      for (const int first : unlike_[count]) take_least(result.middle[count], first, count);
+      take_least(result.first[count], seconds(0, count));
+      take_least(result.last[count], seconds(num_layers - count, count));
+      if (unlike_[count].empty()) continue;
+      double middle = seconds(unlike_[count][0], count);
+      for (const int first : unlike_[count]) {
+        const double other = seconds(first, count);
+        middle = middles_ == Middles::kLeast ? std::min(middle, other) : std::max(middle, other);
+      }
+      take_least(result.middle[count], middle);
     }
-    take_least(result.whole, 0, num_layers);
+    take_least(result.whole, seconds(0, num_layers));
   }
   for (auto* seconds : {&result.first, &result.middle, &result.last}) TakeLeastOfLonger(*seconds);
   return result;

@@ -45,8 +45,12 @@ struct StageRoom {
 
 class DeviceClasses {
  public:
-  // REQUIRES: at least three layers. Both must outlive this.
-  DeviceClasses(const CostModel& cost, const DeviceSelection& selection);
+  // Where layers are unlike, what stages between the ends are taken to cost and need: the least of
+  // any as long, to be never above it, or the most, to be able to keep it.
+  enum class Middles { kLeast, kMost };
+
+  // The classes are the same for both. REQUIRES: at least three layers. Both must outlive this.
+  DeviceClasses(const CostModel& cost, const DeviceSelection& selection, Middles middles);
 
   int size() const { return static_cast<int>(classes_.size()); }
   // By index in the selection: about as fast, with about as much room and as good links to others.
@@ -81,6 +85,7 @@ class DeviceClasses {
   };
 
   void FindNeeds();
+  void TakeMostNeeds();
   std::vector<std::vector<double>> Traits(const StepCosts& step) const;
   StepCosts CostsOf(int64_t sequences) const;
   StageSeconds SecondsOf(const std::vector<int>& devices, int64_t sequences,
@@ -88,6 +93,7 @@ class DeviceClasses {
 
   const CostModel& cost_;
   const DeviceSelection& selection_;
+  const Middles middles_;
   std::vector<std::vector<int>> unlike_;  // [count]: where unlike middle stages start
   // Bytes of weights and workspace that a stage of at least so many layers needs, [count].
   std::vector<int64_t> first_needs_;

@@ -47,7 +47,7 @@ class FleetDivider {
   FleetDivider(const CostModel& cost, const DeviceSelection& selection)
       : cost_(cost),
         selection_(selection),
-        classes_(cost, selection),
+        classes_(cost, selection, DeviceClasses::Middles::kMost),
         estimator_(cost, classes_),
         program_(cost, classes_, PipelineShapes::Take::kKept) {
     all_.resize(selection.devices.size());
@@ -55,7 +55,8 @@ class FleetDivider {
   }
 
   FleetDivision Run(int wanted) {
-    FleetProgram promised(cost_, classes_, PipelineShapes::Take::kPromised);
+    const DeviceClasses at_best(cost_, selection_, DeviceClasses::Middles::kLeast);
+    FleetProgram promised(cost_, at_best, PipelineShapes::Take::kPromised);
     FleetDivision division = {.bound = promised.Solve(NumbersOf(all_), kMaxRounds)};
     worths_ = promised.bound_prices();
     Pipelines best;

@@ -19,6 +19,8 @@ constexpr double kSameTime = 1e-9;
 // Replicas that gain less than this share are not worth the slower answers of a slow one.
 constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
+// A division that is so far below its bound is held against one of equal room.
+constexpr double kDoubtfulGap = 0.2;
 // So many devices are few: every room is tried.
 constexpr size_t kFewDevices = 8;
 
@@ -266,10 +268,17 @@ std::optional<Arrangement> OverReplicas(const CostModel& cost, const DeviceSelec
   }
   if (!MayHoldTwo(cost, selection)) return std::nullopt;
   FleetDivision division = DivideFleet(cost, selection, num_replicas);
-  if (division.pipelines.empty()) return with_equal_room();
-  return Arrangement{.replicas = std::move(division.pipelines),
-                     .tokens_per_second = division.tokens_per_second,
-                     .gap = Gap(division.bound, division.tokens_per_second)};
+  Arrangement several = {.replicas = std::move(division.pipelines),
+                         .tokens_per_second = division.tokens_per_second};
+  if (division.bound > several.tokens_per_second * (1 + kDoubtfulGap)) {
+    std::optional<Arrangement> other = with_equal_room();
+    if (other.has_value() && other->tokens_per_second > several.tokens_per_second) {
+      several = *std::move(other);
+    }
+  }
+  if (several.replicas.empty()) return std::nullopt;
+  several.gap = Gap(division.bound, several.tokens_per_second);
+  return several;
 }
 
 }  // namespace

@@ -168,7 +168,7 @@ TEST(PipelineEstimatorTest, ComesNearTheSearchForStages) {
     const PlanningProblem problem =
         ProblemOf(Llama70B(), MixedFleet(seed, 100, 8, 8.0, Llama70B()), Context4096());
     const CostModel cost = problem.cost();
-    const DeviceClasses classes(cost, problem.selection);
+    const DeviceClasses classes(cost, problem.selection, DeviceClasses::Middles::kMost);
     PipelineEstimator estimator(cost, classes);
     for (int i = 0; i < 200; ++i) {
       EstimatedPipeline pipeline{.sequences = Draw(random, 1, 16)};
