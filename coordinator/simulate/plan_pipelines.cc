@@ -44,7 +44,7 @@ absl::Status CheckPlan(const v1::Plan& plan, const ModelConfig& model) {
   LC_RETURN_IF_ERROR(ActivationDType(plan.activation_type()).status());
   int64_t next = 0;
   for (const v1::StagePlan& stage : plan.stages()) {
-    if (stage.first_layer() == 0) next = 0;
+    if (next == model.num_layers) next = 0;  // the next replica
     if (stage.num_layers() < 1 || stage.first_layer() != next) break;
     next += stage.num_layers();
   }

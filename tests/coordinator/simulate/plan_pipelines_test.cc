@@ -111,6 +111,8 @@ TEST_F(PlanPipelinesTest, StagesOfAReplicaMustHaveTheSameBlocks) {
 TEST_F(PlanPipelinesTest, PlansOfOtherModelsAndWorkersAreRefused) {
   EXPECT_THAT(PipelinesOf(PlanOf({Stage("a", 0, 4)}), model_, fleet_, 9),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("6 layers")));
+  EXPECT_THAT(PipelinesOf(PlanOf({Stage("a", 0, 4), Stage("c", 0, 6, 1)}), model_, fleet_, 9),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("end at layer 4")));
   EXPECT_THAT(PipelinesOf(PlanOf({Stage("z", 0, 6)}), model_, fleet_, 9),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("worker z")));
   EXPECT_THAT(PipelinesOf(v1::Plan(), model_, fleet_, 9),
