@@ -13,6 +13,7 @@
 #include "tests/testing/kernel_testing.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/test_card.h"
+#include "worker/engine/row_sampler.h"
 #include "worker/engine/sampler.h"
 
 namespace layercake {
@@ -191,6 +192,55 @@ TEST_F(SummarizeLogitsTest, SaysSoWhereTooManyLogitsCouldBeTheLikeliest) {
               ASSERT_OK(sampled);
               EXPECT_FALSE(sampled->has_value());
             });
+}
+
+// Rows that their summary suffices for beside those that are copied, in one call.
+TEST_F(SummarizeLogitsTest, RowSamplersOfACardAndACpuAgree) {
+  const auto cpu = Device::CreateCpu(1);
+  ASSERT_OK(cpu);
+  int copied = 0;
+  for (int seed = 0; seed < 20; ++seed) {
+    const int64_t vocab_size = 1 + random_.Below(1500), rows = 1 + random_.Below(6);
+    const std::vector<int32_t> history = {0, static_cast<int32_t>(vocab_size - 1)};
+    const std::vector<int32_t> counts = {2, 1};
+    std::vector<float> logits;
+    std::vector<SamplingSettings> settings(rows);
+    std::vector<RowRequest> requests(rows);
+    for (int64_t row = 0; row < rows; ++row) {
+      const auto some = SomeLogits(random_, vocab_size);
+      logits.insert(logits.end(), some.begin(), some.end());
+      settings[row] = SomeSettings(random_);
+      if (random_.Below(3) == 0) {
+        settings[row].history_ids = history;
+        settings[row].history_counts = counts;
+        settings[row].frequency_penalty = 0.5f;
+      }
+      if (random_.Below(5) == 0) settings[row].banned_ids = std::span(history).first(1);
+      copied += QueryToSample(settings[row]).has_value() ? 0 : 1;
+      requests[row].position = seed;
+      if (random_.Below(4) > 0) requests[row].sampling = &settings[row];
+      // Now and then outside the vocabulary.
+      if (random_.Below(2) == 0) {
+        requests[row].known_id = static_cast<int32_t>(random_.Below(vocab_size + 2)) - 1;
+      }
+      requests[row].known_top_logprobs = static_cast<int32_t>(random_.Below(300));
+    }
+    std::vector<std::vector<RowResult>> results;
+    for (Device* device : {device_.get(), cpu->get()}) {
+      const Buffer buffer = Upload(*device, logits);
+      LC_ASSERT_OK_AND_ASSIGN(RowSampler sampler, RowSampler::Create(rows, vocab_size, *device));
+      ASSERT_OK(sampler.Run(F32View(buffer.As<float>(), rows, vocab_size), requests,
+                            results.emplace_back(rows), *device));
+    }
+    for (int64_t row = 0; row < rows; ++row) {
+      ASSERT_EQ(results[0][row].status, results[1][row].status);
+      if (!results[0][row].status.ok()) continue;
+      ExpectSame(results[0][row].sampled, results[1][row].sampled);
+      ExpectSame(results[0][row].known, results[1][row].known);
+    }
+    ASSERT_FALSE(HasFailure()) << random_.seed();
+  }
+  EXPECT_GT(copied, 0);
 }
 
 }  // namespace
