@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace layercake {
 namespace {
@@ -69,32 +70,32 @@ DeviceClasses::DeviceClasses(const CostModel& cost, const DeviceSelection& selec
   if (middles == Middles::kMost) TakeMostNeeds();
 }
 
+int64_t DeviceClasses::NeedOf(int first, int count) const {
+  return cost_.WeightBytes(first, count) + cost_.WorkspaceBytes(first, count);
+}
+
 void DeviceClasses::FindNeeds() {
   const int num_layers = cost_.num_layers();
-  const auto need = [this](int first, int count) {
-    return cost_.WeightBytes(first, count) + cost_.WorkspaceBytes(first, count);
-  };
   unlike_.resize(num_layers);
   first_needs_.assign(num_layers, std::numeric_limits<int64_t>::max() / 2);
   middle_needs_ = last_needs_ = first_needs_;
   for (int count = 1; count < num_layers; ++count) {
-    first_needs_[count] = need(0, count);
-    last_needs_[count] = need(num_layers - count, count);
+    first_needs_[count] = NeedOf(0, count);
+    last_needs_[count] = NeedOf(num_layers - count, count);
     for (int first = 1; first + count < num_layers; ++first) {
       if (cost_.FirstLike(first, count) != first) continue;
       unlike_[count].push_back(first);
-      middle_needs_[count] = std::min(middle_needs_[count], need(first, count));
+      middle_needs_[count] = std::min(middle_needs_[count], NeedOf(first, count));
     }
   }
   for (auto* needs : {&first_needs_, &middle_needs_, &last_needs_}) TakeLeastOfLonger(*needs);
-  whole_needs_ = need(0, num_layers);
+  whole_needs_ = NeedOf(0, num_layers);
 }
 
 void DeviceClasses::TakeMostNeeds() {
   for (int count = 1; count < cost_.num_layers(); ++count) {
     for (const int first : unlike_[count]) {
-      middle_needs_[count] = std::max(middle_needs_[count], cost_.WeightBytes(first, count) +
-                                                                cost_.WorkspaceBytes(first, count));
+      middle_needs_[count] = std::max(middle_needs_[count], NeedOf(first, count));
     }
   }
 }

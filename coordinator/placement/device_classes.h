@@ -84,6 +84,7 @@ class DeviceClasses {
     bool port_may_hold_all = false;
   };
 
+  int64_t NeedOf(int first, int count) const;
   void FindNeeds();
   void TakeMostNeeds();
   std::vector<std::vector<double>> Traits(const StepCosts& step) const;

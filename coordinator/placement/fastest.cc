@@ -238,22 +238,6 @@ class Throughput {
   std::map<size_t, Candidate> best_;  // by number of replicas
 };
 
-// Whether devices hold two copies of the model, if each held what it does at best.
-bool MayHoldTwo(const CostModel& cost, const DeviceSelection& selection) {
-  int64_t layers = 0;
-  for (const UsableDevice& device : selection.devices) {
-    int most = 0;
-    for (int first = 0; first < cost.num_layers(); ++first) {
-      while (first + most < cost.num_layers() &&
-             BlocksThatFit(cost, device, first, most + 1) >= cost.context_blocks()) {
-        ++most;
-      }
-    }
-    layers += most;
-  }
-  return layers >= 2 * cost.num_layers();
-}
-
 //   num_replicas: 0: any number.
 // nullopt: none was found, or there can be but one.
 std::optional<Arrangement> OverReplicas(const CostModel& cost, const DeviceSelection& selection,
@@ -266,7 +250,7 @@ std::optional<Arrangement> OverReplicas(const CostModel& cost, const DeviceSelec
       TriesEveryDivision(tables.space())) {
     return with_equal_room();
   }
-  if (!MayHoldTwo(cost, selection)) return std::nullopt;
+  if (MostReplicas(tables.space()) < 2) return std::nullopt;
   FleetDivision division = DivideFleet(cost, selection, num_replicas);
   Arrangement several = {.replicas = std::move(division.pipelines),
                          .tokens_per_second = division.tokens_per_second};

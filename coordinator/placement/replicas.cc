@@ -225,6 +225,12 @@ double ReplicaRateBound(const SearchSpace& space) {
 
 bool TriesEveryDivision(const SearchSpace& space) { return SetsToDivide(space).has_value(); }
 
+int MostReplicas(const SearchSpace& space) {
+  int64_t layers = 0;
+  for (const Worth& worth : WorthsOf(space)) layers += worth.layers;
+  return static_cast<int>(layers / space.times.num_layers());
+}
+
 Divisions DivideDevices(const SearchSpace& space, int wanted) {
   const std::optional<DeviceStates> sets = SetsToDivide(space);
   if (sets.has_value()) return EveryDivision(space, *sets).Run(wanted);
@@ -234,8 +240,7 @@ Divisions DivideDevices(const SearchSpace& space, int wanted) {
     rates.push_back(worth.rate);
     rooms.push_back(worth.layers);
   }
-  const double all_layers = std::accumulate(rooms.begin(), rooms.end(), 0.0);
-  const int most = static_cast<int>(all_layers / space.times.num_layers());
+  const int most = MostReplicas(space);
   Divisions divisions;
   for (const int number : NumbersToTry(wanted, most)) {
     for (const std::vector<double>& worths : {rates, rooms}) {

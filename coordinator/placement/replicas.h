@@ -27,6 +27,10 @@ struct Divisions {
 // Whether DivideDevices tries every division.
 bool TriesEveryDivision(const SearchSpace& space);
 
+// No division has more pipelines: so often the devices hold all layers, each as many as it does at
+// best.
+int MostReplicas(const SearchSpace& space);
+
 // Divides into `wanted` pipelines, or if that is 0 into one, two and more. Up to kMaxSetsToDivide
 // each division has the highest rate of its number; beyond, devices are dealt out evenly to several
 // numbers of pipelines. Empty: no division was found.

@@ -23,10 +23,6 @@
 namespace layercake {
 namespace {
 
-int Draw(std::mt19937& random, int low, int high) {
-  return std::uniform_int_distribution<>(low, high)(random);
-}
-
 PlanningProblem ProblemOf(const ModelConfig& model, const Fleet& fleet,
                           const v1::PlanOptions& options) {
   absl::StatusOr<PlanningProblem> problem = MakeProblem(model, fleet, options, "m");
@@ -34,10 +30,17 @@ PlanningProblem ProblemOf(const ModelConfig& model, const Fleet& fleet,
   return *std::move(problem);
 }
 
-// Up to four devices, each on its host or two together, and a model that several copies of may fit.
+// Up to four devices, each on its host or two together, and a model, of which several copies may
+// fit and whose layers may be unlike.
 PlanningProblem SmallProblem(std::mt19937& random) {
   ModelConfig model = TinyModel(Draw(random, 3, 6));
   model.vocab_size = Draw(random, 1, 4) * 300;
+  if (Draw(random, 0, 2) == 0) {
+    model.experts = MixtureOfExperts{.num_experts = 4, .experts_per_token = 2, .expert_dim = 64};
+    for (int64_t layer = 0; layer < model.num_layers; ++layer) {
+      model.experts->in_layer.push_back(Draw(random, 0, 2) > 0);
+    }
+  }
   Fleet fleet;
   const int num_devices = Draw(random, 1, 4);
   for (int i = 0; i < num_devices; ++i) {
@@ -47,16 +50,7 @@ PlanningProblem SmallProblem(std::mt19937& random) {
     if (Draw(random, 0, 1) == 0) device.host = absl::StrCat("h", i / 2);
     fleet.devices.push_back(std::move(device));
   }
-  for (const PlannerDevice& from : fleet.devices) {
-    for (const PlannerDevice& to : fleet.devices) {
-      if (from.name == to.name || Draw(random, 0, 1) == 0) continue;
-      v1::Link& link = fleet.links.emplace_back();
-      link.set_from(from.name);
-      link.set_to(to.name);
-      link.set_latency_seconds(Draw(random, 0, 20) * 1e-5);
-      link.set_bandwidth_bytes_per_second(Draw(random, 1, 100) * 1e6);
-    }
-  }
+  fleet.links = RandomLinks(random, fleet.devices);
   v1::PlanOptions options;
   options.set_context_tokens(Draw(random, 1, 256));
   options.set_batch_sequences(Draw(random, 1, 8));

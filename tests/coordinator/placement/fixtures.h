@@ -3,6 +3,7 @@
 // Models, devices and an exhaustive enumeration of pipelines for the planner's tests.
 
 #include <functional>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,28 @@ inline PlannerDevice Gpu(const std::string& name, double bytes, double bytes_per
 
 inline PlannerDevice Cpu(const std::string& name, double bytes, double bytes_per_second = 15e9) {
   return MakeDevice(name, v1::DEVICE_KIND_CPU, bytes, bytes_per_second);
+}
+
+inline int Draw(std::mt19937& random, int low, int high) {
+  return std::uniform_int_distribution<int>(low, high)(random);
+}
+
+// Some pairs of workers, one way or both, from fast to as slow as a whole stage of TinyModel.
+inline std::vector<v1::Link> RandomLinks(std::mt19937& random,
+                                         const std::vector<PlannerDevice>& devices) {
+  std::vector<v1::Link> links;
+  if (Draw(random, 0, 2) == 0) return links;
+  for (const PlannerDevice& from : devices) {
+    for (const PlannerDevice& to : devices) {
+      if (from.name == to.name || Draw(random, 0, 2) == 0) continue;
+      v1::Link& link = links.emplace_back();
+      link.set_from(from.name);
+      link.set_to(to.name);
+      link.set_latency_seconds(Draw(random, 0, 20) * 1e-5);
+      link.set_bandwidth_bytes_per_second(Draw(random, 1, 100) * 1e6);
+    }
+  }
+  return links;
 }
 
 // Calls `visit` with every way to cut `num_layers` layers over every ordered choice of devices.

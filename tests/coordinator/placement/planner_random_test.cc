@@ -27,25 +27,6 @@ struct Case {
   }
 };
 
-int Draw(std::mt19937& random, int low, int high) {
-  return std::uniform_int_distribution<int>(low, high)(random);
-}
-
-// Some pairs of workers, one way or both, from fast to as slow as a whole stage.
-void AddLinks(std::mt19937& random, Case& c) {
-  if (Draw(random, 0, 2) == 0) return;
-  for (const PlannerDevice& from : c.devices) {
-    for (const PlannerDevice& to : c.devices) {
-      if (from.name == to.name || Draw(random, 0, 2) == 0) continue;
-      v1::Link& link = c.links.emplace_back();
-      link.set_from(from.name);
-      link.set_to(to.name);
-      link.set_latency_seconds(Draw(random, 0, 20) * 1e-5);
-      link.set_bandwidth_bytes_per_second(Draw(random, 1, 100) * 1e6);
-    }
-  }
-}
-
 Case RandomCase(std::mt19937& random) {
   Case c;
   c.model = TinyModel(Draw(random, 1, 7));
@@ -62,7 +43,7 @@ Case RandomCase(std::mt19937& random) {
     if (Draw(random, 0, 3) == 0)
       c.devices.back().device.set_cap_bytes(Draw(random, 100, 3000) * 1024);
   }
-  AddLinks(random, c);
+  c.links = RandomLinks(random, c.devices);
   if (Draw(random, 0, 3) == 0) {
     (*c.options.mutable_max_memory_bytes())[""] = Draw(random, 300, 2000) * 1024;
   }
