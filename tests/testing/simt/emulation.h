@@ -32,7 +32,22 @@ void BreakDevice(int device, cudaError_t error);
 // What the last kernel that failed did wrong.
 std::string LastReport();
 
-// Counted since the program began.
+// Kernels that ran since the program began.
 int64_t NumLaunches();
+
+// Counted since the program began.
+struct GraphCounts {
+  int64_t issued =
+      0;  // launches of kernels, by the host into streams that do not record, and of graphs
+  int64_t captures = 0;  // begun
+  int64_t launches = 0;  // of graphs
+  int64_t alive = 0;     // graphs that can be launched now
+};
+GraphCounts CountGraphs();
+
+enum class GraphCall { kBeginCapture, kEndCapture, kInstantiate, kLaunch };
+
+// From now on such calls fail with `error`; cudaSuccess: no more.
+void RefuseGraphs(GraphCall call, cudaError_t error);
 
 }  // namespace layercake::simt

@@ -57,6 +57,7 @@ void SetDevices(const std::vector<DeviceSpec>& specs) {
     runtime.devices.push_back(
         {spec, std::make_unique<DeviceMemory>(static_cast<size_t>(spec.memory_bytes))});
   }
+  runtime.refused.clear();
   last_error = cudaSuccess;
 }
 
@@ -93,6 +94,7 @@ cudaError_t Return(cudaError_t error) {
 
 }  // namespace layercake::simt
 
+using layercake::simt::CheckNoCapture;
 using layercake::simt::CurrentDevice;
 using layercake::simt::Return;
 using layercake::simt::TheRuntime;
@@ -113,6 +115,10 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorECCUncorrectable";
     case cudaErrorLaunchFailure:
       return "cudaErrorLaunchFailure";
+    case cudaErrorStreamCaptureUnsupported:
+      return "cudaErrorStreamCaptureUnsupported";
+    case cudaErrorStreamCaptureInvalidated:
+      return "cudaErrorStreamCaptureInvalidated";
     default:
       return "cudaError";
   }
@@ -196,6 +202,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
+  if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   const auto* device = CurrentDevice();
   if (device == nullptr) return Return(cudaErrorNoDevice);
   if (device->broken != cudaSuccess) return device->broken;
@@ -205,6 +212,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
 
 cudaError_t cudaFree(void* data) {
   if (data == nullptr) return cudaSuccess;
+  if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   const cudaError_t error = layercake::simt::FinishAll();
   for (auto& device : TheRuntime().devices) {
     if (device.memory->Free(data)) return error;
@@ -213,6 +221,7 @@ cudaError_t cudaFree(void* data) {
 }
 
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned int) {
+  if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   auto& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);
   *data = std::aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
@@ -223,6 +232,7 @@ cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned int) {
 
 cudaError_t cudaFreeHost(void* data) {
   if (data == nullptr) return cudaSuccess;
+  if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   auto& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);
   const cudaError_t error = layercake::simt::FinishAll();

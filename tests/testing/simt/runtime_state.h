@@ -2,11 +2,13 @@
 
 // What the emulated runtime keeps. Private to this directory.
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "cuda_runtime_api.h"
@@ -23,6 +25,14 @@ struct EmulatedDevice {
 
 using Work = std::function<cudaError_t()>;
 
+// What a stream records instead of doing.
+struct Capture {
+  cudaStreamCaptureMode mode;
+  std::thread::id thread;  // that began it
+  std::vector<Work> work;
+  bool broken = false;
+};
+
 struct Runtime {
   // Held while work is queued or done.
   std::recursive_mutex mutex;
@@ -31,6 +41,8 @@ struct Runtime {
   std::vector<CUstream_st*> streams;
   uint64_t seed = 0;
   int64_t num_launches = 0;
+  GraphCounts graphs;
+  std::map<GraphCall, cudaError_t> refused;
   std::string report;
 };
 
@@ -48,4 +60,16 @@ cudaError_t FinishAll();
 // Is all of it page-locked, or device memory?
 bool IsAsynchronous(const void* data);
 
+// Work for the stream's turn; with no stream, once all others have finished.
+cudaError_t Queue(CUstream_st* stream, Work work);
+
+// For a call that CUDA calls potentially unsafe: breaks the captures that forbid it, and says so.
+cudaError_t CheckNoCapture();
+
 }  // namespace layercake::simt
+
+struct CUstream_st {
+  layercake::simt::EmulatedDevice* device = nullptr;
+  std::deque<layercake::simt::Work> queue;
+  std::unique_ptr<layercake::simt::Capture> capture;
+};

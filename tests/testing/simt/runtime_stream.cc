@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <cstring>
-#include <deque>
 
 #include "absl/strings/str_cat.h"
 #include "cuda_runtime.h"
 #include "tests/testing/simt/block.h"
 #include "tests/testing/simt/runtime_state.h"
 
+using layercake::simt::CheckNoCapture;
 using layercake::simt::CurrentDevice;
 using layercake::simt::EmulatedDevice;
 using layercake::simt::FinishAll;
@@ -15,23 +15,9 @@ using layercake::simt::Return;
 using layercake::simt::TheRuntime;
 using layercake::simt::Work;
 
-struct CUgraph_st {
-  std::vector<Work> work;
-  bool broken = false;
-};
-
-struct CUgraphExec_st {
-  std::vector<Work> work;
-};
-
-struct CUstream_st {
-  EmulatedDevice* device = nullptr;
-  std::deque<Work> queue;
-  CUgraph_st* capture = nullptr;
-};
-
 struct CUevent_st {
   CUstream_st* stream = nullptr;  // where it was recorded last
+  bool captured = false;          // that recording was captured
   int64_t recorded = 0;
   int64_t reached = 0;
 };
@@ -62,6 +48,8 @@ cudaError_t Finish(CUstream_st& stream) {
   return Finish(stream, [] { return false; });
 }
 
+}  // namespace
+
 cudaError_t Queue(CUstream_st* stream, Work work) {
   Runtime& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);
@@ -81,8 +69,6 @@ cudaError_t Queue(CUstream_st* stream, Work work) {
   }
   return cudaSuccess;
 }
-
-}  // namespace
 
 cudaError_t FinishAll() {
   Runtime& runtime = TheRuntime();
@@ -109,6 +95,10 @@ bool IsAsynchronous(const void* data) {
 
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, const char* kernel,
                     std::function<void()> body) {
+  if (config.stream == nullptr || config.stream->capture == nullptr) {
+    const std::lock_guard lock(TheRuntime().mutex);
+    ++TheRuntime().graphs.issued;
+  }
   const dim3 grid = config.gridDim, block = config.blockDim;
   const uint64_t threads = uint64_t{block.x} * block.y * block.z;
   if (threads == 0 || threads > 1024 || grid.x == 0 || grid.y == 0 || grid.z == 0 ||
@@ -132,9 +122,13 @@ cudaError_t Enqueue(const cudaLaunchConfig_t& config, const char* kernel,
 using layercake::simt::Finish;
 using layercake::simt::Queue;
 
-cudaError_t cudaDeviceSynchronize() { return Return(FinishAll()); }
+cudaError_t cudaDeviceSynchronize() {
+  if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
+  return Return(FinishAll());
+}
 
 cudaError_t cudaMemcpy(void* to, const void* from, size_t bytes, cudaMemcpyKind) {
+  if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   return Return(Queue(nullptr, [=] {
     std::memcpy(to, from, bytes);
     return cudaSuccess;
@@ -171,7 +165,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
   const std::lock_guard lock(runtime.mutex);
   EmulatedDevice* device = CurrentDevice();
   if (device == nullptr) return Return(cudaErrorNoDevice);
-  *stream = new CUstream_st{device, {}, nullptr};
+  *stream = new CUstream_st{device, {}, {}};
   runtime.streams.push_back(*stream);
   return cudaSuccess;
 }
@@ -204,6 +198,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(TheRuntime().mutex);
   event->stream = stream;
+  event->captured = stream != nullptr && stream->capture != nullptr;
   const int64_t number = ++event->recorded;
   return Return(Queue(stream, [=] {
     event->reached = number;
@@ -214,12 +209,15 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(TheRuntime().mutex);
   if (event->stream == nullptr) return cudaSuccess;
+  if (event->captured) return Return(cudaErrorCapturedEvent);
   return Return(Finish(*event->stream, [&] { return event->reached == event->recorded; }));
 }
 
 // Nothing goes on by itself: asking is what makes it.
 cudaError_t cudaEventQuery(cudaEvent_t event) {
+  if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   const std::lock_guard lock(TheRuntime().mutex);
+  if (event->captured) return Return(cudaErrorCapturedEvent);
   if (event->stream == nullptr || event->reached == event->recorded) return cudaSuccess;
   const cudaError_t error = cudaEventSynchronize(event);
   return error == cudaSuccess ? cudaErrorNotReady : error;
@@ -227,43 +225,4 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
   return Return(Queue(stream, [=] { return cudaEventSynchronize(event); }));
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  const std::lock_guard lock(TheRuntime().mutex);
-  stream->capture = new CUgraph_st();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  const std::lock_guard lock(TheRuntime().mutex);
-  *graph = std::exchange(stream->capture, nullptr);
-  if (!(*graph)->broken) return cudaSuccess;
-  delete std::exchange(*graph, nullptr);
-  return Return(cudaErrorStreamCaptureInvalidated);
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  *exec = new CUgraphExec_st{graph->work};
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
-  const std::vector<Work> work = exec->work;
-  return Return(Queue(stream, [work] {
-    for (const Work& each : work) {
-      if (const cudaError_t error = each(); error != cudaSuccess) return error;
-    }
-    return cudaSuccess;
-  }));
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
-  delete graph;
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
-  delete exec;
-  return cudaSuccess;
 }

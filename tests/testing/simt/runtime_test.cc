@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+#include <thread>
 #include <vector>
 
 #include "cuda_runtime_api.h"
@@ -48,6 +50,28 @@ class RuntimeTest : public ::testing::Test {
     return values;
   }
 
+  // What ends a capture of nothing but `during`.
+  cudaError_t Capture(cudaStreamCaptureMode mode, const std::function<void()>& during) {
+    EXPECT_EQ(cudaStreamBeginCapture(stream_, mode), cudaSuccess);
+    during();
+    cudaGraph_t graph = nullptr;
+    const cudaError_t error = cudaStreamEndCapture(stream_, &graph);
+    EXPECT_EQ(graph == nullptr, error != cudaSuccess);
+    if (graph != nullptr) (void)cudaGraphDestroy(graph);
+    return error;
+  }
+  cudaGraphExec_t MakeGraph() {
+    EXPECT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+    Add();
+    cudaGraph_t graph;
+    EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaSuccess);
+    cudaGraphExec_t exec = nullptr;
+    made_ = cudaGraphInstantiate(&exec, graph);
+    EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    return exec;
+  }
+
+  cudaError_t made_ = cudaSuccess;
   cudaStream_t stream_ = nullptr;
   float* pinned_ = nullptr;
   float* data_ = nullptr;
@@ -95,6 +119,74 @@ TEST_F(RuntimeTest, WaitingWhileCapturingBreaksTheCapture) {
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorStreamCaptureUnsupported);
   cudaGraph_t graph;
   EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorStreamCaptureInvalidated);
+}
+
+TEST_F(RuntimeTest, UnsafeCallsBreakTheCapturesThatForbidThem) {
+  const auto allocate = [] {
+    void* data = nullptr;
+    const cudaError_t error = cudaMalloc(&data, 256);
+    (void)cudaFree(data);
+    return error;
+  };
+  const auto here = [&] { EXPECT_EQ(allocate(), cudaErrorStreamCaptureUnsupported); };
+  const auto elsewhere = [&](cudaError_t expected) {
+    return [=] { std::thread([=] { EXPECT_EQ(allocate(), expected); }).join(); };
+  };
+  EXPECT_EQ(Capture(cudaStreamCaptureModeThreadLocal, here), cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(Capture(cudaStreamCaptureModeThreadLocal, elsewhere(cudaSuccess)), cudaSuccess);
+  EXPECT_EQ(Capture(cudaStreamCaptureModeGlobal, elsewhere(cudaErrorStreamCaptureUnsupported)),
+            cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(Capture(cudaStreamCaptureModeRelaxed, [&] { EXPECT_EQ(allocate(), cudaSuccess); }),
+            cudaSuccess);
+}
+
+TEST_F(RuntimeTest, EventsRecordedWhileCapturingCannotBeWaitedFor) {
+  cudaEvent_t event;
+  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
+  EXPECT_EQ(Capture(cudaStreamCaptureModeThreadLocal,
+                    [&] { EXPECT_EQ(cudaEventRecord(event, stream_), cudaSuccess); }),
+            cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event), cudaErrorCapturedEvent);
+  ASSERT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess);
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, CapturesAreBegunAndEndedOnceAndByOneThread) {
+  cudaGraph_t graph;
+  EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorIllegalState);
+  EXPECT_EQ(Capture(cudaStreamCaptureModeThreadLocal,
+                    [&] {
+                      EXPECT_EQ(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal),
+                                cudaErrorIllegalState);
+                      std::thread([&] {
+                        EXPECT_EQ(cudaStreamEndCapture(stream_, &graph),
+                                  cudaErrorStreamCaptureWrongThread);
+                      }).join();
+                    }),
+            cudaSuccess);
+}
+
+TEST_F(RuntimeTest, GraphsTakeMemoryAreCountedAndCanBeRefused) {
+  size_t before = 0, after = 0, total = 0;
+  ASSERT_EQ(cudaMemGetInfo(&before, &total), cudaSuccess);
+  const GraphCounts counts = CountGraphs();
+  cudaGraphExec_t exec = MakeGraph();
+  ASSERT_EQ(made_, cudaSuccess);
+  ASSERT_EQ(cudaMemGetInfo(&after, &total), cudaSuccess);
+  EXPECT_LT(after, before);
+  EXPECT_EQ(CountGraphs().alive, counts.alive + 1);
+  EXPECT_EQ(CountGraphs().issued, counts.issued);
+  ASSERT_EQ(cudaGraphLaunch(exec, stream_), cudaSuccess);
+  Add();
+  EXPECT_EQ(CountGraphs().issued, counts.issued + 2);
+  EXPECT_EQ(cudaGraphExecDestroy(exec), cudaSuccess);
+  ASSERT_EQ(cudaMemGetInfo(&after, &total), cudaSuccess);
+  EXPECT_EQ(after, before);
+  RefuseGraphs(GraphCall::kInstantiate, cudaErrorMemoryAllocation);
+  EXPECT_EQ(MakeGraph(), nullptr);
+  EXPECT_EQ(made_, cudaErrorMemoryAllocation);
+  EXPECT_EQ(CountGraphs().alive, counts.alive);
 }
 
 TEST_F(RuntimeTest, MemoryIsWhatTheDeviceHas) {
