@@ -271,10 +271,12 @@ absl::StatusOr<TensorView> Decoder::Logits(std::span<const int32_t> rows) {
   const TensorView logits = state_->View(state_->workspace.logits, count, config.vocab_size);
   if (count == 0) return logits;
   const TensorView all = hidden(state_->limits.max_step_tokens);
-  for (int64_t i = 0; i < count; ++i) {
-    CHECK(rows[i] >= 0 && rows[i] < all.rows) << rows[i];
-    state_->Norm(F32View(all.Row(rows[i]), 1, all.cols), state_->weights.final_norm,
-                 F32View(in.Row(i), 1, in.cols));
+  for (const int32_t row : rows) CHECK(row >= 0 && row < all.rows) << row;
+  // Neighbouring rows go together: those of a step that decodes are all of it.
+  for (int64_t begin = 0, end = 0; begin < count; begin = end) {
+    for (end = begin + 1; end < count && rows[end] == rows[end - 1] + 1;) ++end;
+    state_->Norm(F32View(all.Row(rows[begin]), end - begin, all.cols), state_->weights.final_norm,
+                 F32View(in.Row(begin), end - begin, in.cols));
   }
   MatMul(in, state_->weights.head, nullptr, logits, state_->device);
   LC_RETURN_IF_ERROR(state_->device.status());
