@@ -2,14 +2,20 @@
 
 // A CUDA device, as the ops see it. This header needs no CUDA: builds without it include it too.
 
+#include <memory>
 #include <string>
 
+#include "absl/functional/function_ref.h"
 #include "worker/device/cuda_tier.h"
 #include "worker/device/device.h"
 
-struct CUstream_st;  // what a cudaStream_t points to
+struct CUstream_st;     // what a cudaStream_t points to
+struct CUgraphExec_st;  // what a cudaGraphExec_t points to
 
 namespace layercake {
+
+// Recorded work that is launched as one. The device must outlive it.
+using CudaGraph = std::unique_ptr<CUgraphExec_st, void (*)(CUgraphExec_st*)>;
 
 // Everything goes through one stream, so ops run in the order they were issued. The first error
 // that CUDA reports, at a launch or while waiting, is what status() says from then on: most of
@@ -34,6 +40,17 @@ class CudaDevice : public Device {
   virtual char* BeginStaging() = 0;
   virtual void EndStaging() = 0;
 
+  // Records what `issue` issues, which is only launches of kernels, instead of doing it. The
+  // kernels must have run before, or loading them may fail. Takes some memory of the device.
+  // Errors: Unavailable (CUDA refuses; nothing was done, and the device is as it was); status().
+  virtual absl::StatusOr<CudaGraph> Capture(absl::FunctionRef<void()> issue) = 0;
+  // Issues what was recorded.
+  virtual void Launch(const CudaGraph& graph) = 0;
+
+  // Whether stages that are loaded from now on may record their steps. Set before any is.
+  bool use_graphs() const { return use_graphs_; }
+  void set_use_graphs(bool use_graphs) { use_graphs_ = use_graphs; }
+
  protected:
   CudaDevice(std::string name, int index, int compute_capability, int num_multiprocessors,
              int num_threads)
@@ -46,6 +63,7 @@ class CudaDevice : public Device {
   const int index_;
   const int compute_capability_;
   const int num_multiprocessors_;
+  bool use_graphs_ = true;
 };
 
 // REQUIRES: device.kind() is kCuda.

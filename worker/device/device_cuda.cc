@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
@@ -20,6 +21,11 @@ int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit 
 
 void FreeOnDevice(void* data, int64_t) { cudaFree(data); }
 void FreeOnHost(void* data, int64_t) { cudaFreeHost(data); }
+void FreeGraph(CUgraphExec_st* graph) { cudaGraphExecDestroy(graph); }
+
+std::string Describe(cudaError_t error) {
+  return absl::StrCat(cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
+}
 
 class RealCudaDevice final : public CudaDevice {
  public:
@@ -41,8 +47,12 @@ class RealCudaDevice final : public CudaDevice {
   void Record(int error, absl::string_view what) override;
   char* BeginStaging() override;
   void EndStaging() override;
+  absl::StatusOr<CudaGraph> Capture(absl::FunctionRef<void()> issue) override;
+  void Launch(const CudaGraph& graph) override;
 
  private:
+  int RecordGraph(absl::FunctionRef<void()> issue, cudaGraph_t* graph);
+
   // Two, so that one is filled while the other is copied from.
   struct Staging {
     Buffer buffer;
@@ -54,6 +64,9 @@ class RealCudaDevice final : public CudaDevice {
   int next_staging_ = 0;
   mutable Mutex mutex_;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  // While a thread captures, what its calls return concerns the capture alone.
+  std::thread::id capturing_ ABSL_GUARDED_BY(mutex_);
+  int capture_error_ ABSL_GUARDED_BY(mutex_) = cudaSuccess;
 };
 
 absl::Status RealCudaDevice::Open() {
@@ -166,11 +179,14 @@ CUstream_st* RealCudaDevice::stream() {
 void RealCudaDevice::Record(int error, absl::string_view what) {
   if (error == cudaSuccess) return;
   MutexLock lock(mutex_);
+  if (capturing_ == std::this_thread::get_id()) {
+    if (capture_error_ == cudaSuccess) capture_error_ = error;
+    return;
+  }
   if (!status_.ok()) return;
-  const auto code = static_cast<cudaError_t>(error);
-  status_ = absl::InternalError(absl::StrCat("CUDA device ", index(), " (", name(), ") failed at ",
-                                             what, ": ", cudaGetErrorString(code), " (",
-                                             cudaGetErrorName(code), ")"));
+  status_ =
+      absl::InternalError(absl::StrCat("CUDA device ", index(), " (", name(), ") failed at ", what,
+                                       ": ", Describe(static_cast<cudaError_t>(error))));
 }
 
 char* RealCudaDevice::BeginStaging() {
@@ -184,10 +200,47 @@ void RealCudaDevice::EndStaging() {
   next_staging_ = 1 - next_staging_;
 }
 
+// Other threads may call CUDA meanwhile, so only this one's calls count.
+int RealCudaDevice::RecordGraph(absl::FunctionRef<void()> issue, cudaGraph_t* graph) {
+  const int refused = cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal);
+  if (refused != cudaSuccess) return refused;
+  {
+    MutexLock lock(mutex_);
+    capturing_ = std::this_thread::get_id();
+    capture_error_ = cudaSuccess;
+  }
+  issue();
+  const int error = cudaStreamEndCapture(stream(), graph);
+  MutexLock lock(mutex_);
+  capturing_ = std::thread::id();
+  return capture_error_ != cudaSuccess ? capture_error_ : error;
+}
+
+absl::StatusOr<CudaGraph> RealCudaDevice::Capture(absl::FunctionRef<void()> issue) {
+  LC_RETURN_IF_ERROR(status());
+  cudaGraph_t recorded = nullptr;
+  cudaGraphExec_t exec = nullptr;
+  auto error = static_cast<cudaError_t>(RecordGraph(issue, &recorded));
+  if (error == cudaSuccess) error = cudaGraphInstantiate(&exec, recorded, 0);
+  CudaGraph graph(error == cudaSuccess ? exec : nullptr, &FreeGraph);
+  if (recorded != nullptr) cudaGraphDestroy(recorded);
+  // What memory it needs it takes now, so that launching it cannot fail for want of any.
+  if (error == cudaSuccess) error = cudaGraphUpload(exec, stream());
+  // Ops issue nothing any more once the device has failed.
+  LC_RETURN_IF_ERROR(status());
+  if (error == cudaSuccess) return graph;
+  cudaGetLastError();
+  return absl::UnavailableError(
+      absl::StrCat("CUDA device ", index(), " (", name(), ") makes no graph: ", Describe(error)));
+}
+
+void RealCudaDevice::Launch(const CudaGraph& graph) {
+  Record(cudaGraphLaunch(graph.get(), stream()), "replaying a step");
+}
+
 absl::Status OpenError(cudaError_t error, int index) {
   const std::string text =
-      absl::StrCat("CUDA device ", index, " cannot be used: ", cudaGetErrorString(error), " (",
-                   cudaGetErrorName(error), ")");
+      absl::StrCat("CUDA device ", index, " cannot be used: ", Describe(error));
   if (error == cudaErrorNoDevice || error == cudaErrorInvalidDevice ||
       error == cudaErrorInsufficientDriver) {
     return absl::NotFoundError(text);

@@ -8,7 +8,7 @@ namespace {
 // Positions are taken in chunks that begin at multiples of kChunk. What a row makes of a chunk
 // depends on its own query, the chunk, and how many of its positions come before the row; chunks
 // are then joined in order. So it is the same whether one block takes all chunks, or one each.
-constexpr int kChunk = 128;
+constexpr int kChunk = kAttentionChunk;
 constexpr int kThreads = kChunk;  // a position each, then a dimension each
 constexpr int kWarps = kThreads / kWarpLanes;
 
@@ -37,7 +37,7 @@ struct KernelArgs {
   int group;            // heads that share a kv head
   int heads_each;       // of them, heads of one tile
   int parts;            // tiles that a group makes
-  int num_chunks;       // of the longest slice
+  int num_chunks;       // of the longest slice, or more
   int64_t part_floats;  // of one chunk's part of a row in scratch
 };
 

@@ -53,8 +53,9 @@ struct StepOnDevice {
   const AttentionTile* tiles = nullptr;
   const int32_t* blocks = nullptr;
   int32_t num_tiles = 0;
-  int32_t tile_tokens = 0;    // at most so many tokens in a tile
-  int32_t num_positions = 0;  // of the longest slice, its own tokens included
+  int32_t tile_tokens = 0;  // at most so many tokens in a tile
+  // Of the longest slice, its own tokens included, or more: grids are made for so many.
+  int32_t num_positions = 0;
 };
 
 struct StoreKvArgs {
@@ -129,6 +130,8 @@ const CudaKernels& GetCudaKernels();
 
 // Rows, each a head of a token, of an attention tile.
 inline constexpr int kAttentionTileRows = 16;
+// Positions that attention takes at once.
+inline constexpr int kAttentionChunk = 128;
 // Heads may have so many dimensions.
 inline constexpr int kMaxCudaHeadDim = 256;
 

@@ -16,6 +16,8 @@ struct KvShape {
   int64_t block_size_tokens = 0;
   int64_t num_kv_heads = 0;
   int64_t head_dim = 0;
+
+  bool operator==(const KvShape&) const = default;
 };
 
 // Borrowed.
@@ -26,6 +28,8 @@ struct KvLayer {
   KvShape shape;
   void* keys = nullptr;
   void* values = nullptr;
+
+  bool operator==(const KvLayer&) const = default;
 };
 
 // Consecutive tokens of one sequence in a step. A step's rows are its slices' tokens, one slice

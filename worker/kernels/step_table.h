@@ -40,7 +40,9 @@ class StepTable {
   static absl::StatusOr<StepTable> Create(const StageLimits& limits, int64_t heads_per_kv_head,
                                           Device& device);
 
-  // The next step's slices, on their way to the device; valid until the next call.
+  // The next step's slices, on their way to the device; valid until the next call. Where every
+  // slice is one token, `on_device` is one of few: their number fixes all of it but num_positions,
+  // and that is rounded up to 1, 2, 3, 4, 6, 8, 12, ... chunks of attention.
   // Errors: as Device::CopyFromHost. REQUIRES: they are within the limits.
   absl::StatusOr<StepView> Set(std::span<const SliceView> slices, Device& device);
 
@@ -48,6 +50,7 @@ class StepTable {
 
  private:
   int64_t max_tiles_ = 0;
+  int64_t max_positions_ = 0;
   int64_t tile_tokens_ = 1;
   Buffer buffer_;              // AttentionTile[max_tiles], then block ids
   std::vector<int32_t> host_;  // what is copied there

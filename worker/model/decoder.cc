@@ -1,6 +1,8 @@
 #include "worker/model/decoder.h"
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -8,6 +10,7 @@
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
 #include "common/model/layer_shape.h"
+#include "worker/device/cuda_graphs.h"
 #include "worker/kernels/attention.h"
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/embedding.h"
@@ -112,6 +115,9 @@ struct Decoder::State {
   void Experts(const LayerWeights& layer, int64_t rows);
   // Adds what is in `normed` to hidden, and leaves hidden's norm there.
   void AddAndNorm(const Buffer& weight, int64_t rows);
+  void RunLayers(const StepView& step, std::span<const KvLayer> kv, int64_t rows);
+  // The same of a step whose slices are a token each, which may have been recorded.
+  void ReplayLayers(const StepView& step, std::span<const KvLayer> kv, int64_t rows);
 
   const ModelConfig config;
   const LayerRange range;
@@ -121,6 +127,8 @@ struct Decoder::State {
   StageWeights weights;
   Workspace workspace;
   std::vector<float> angles;  // of the step, on their way to the device
+  std::optional<CudaGraphs> graphs;
+  std::vector<KvLayer> recorded_kv;  // that the graphs use
 };
 
 absl::Status Decoder::State::FillAngles(std::span<const SliceView> slices, int64_t rows) {
@@ -198,6 +206,35 @@ void Decoder::State::AddAndNorm(const Buffer& weight, int64_t rows) {
              static_cast<float>(config.rms_norm_epsilon), normed, device);
 }
 
+void Decoder::State::RunLayers(const StepView& step, std::span<const KvLayer> kv, int64_t rows) {
+  const std::vector<LayerWeights>& layers = weights.layers;
+  const TensorView hidden = View(workspace.hidden, rows, config.hidden_dim);
+  const TensorView normed = View(workspace.normed, rows, config.hidden_dim);
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (i == 0) Norm(hidden, layers[i].attention_norm, normed);
+    Attend(layers[i], step, kv[i], rows);
+    AddAndNorm(layers[i].mlp_norm, rows);
+    FeedForward(layers[i], rows);
+    if (i + 1 < layers.size()) {
+      AddAndNorm(layers[i + 1].attention_norm, rows);
+    } else {
+      AddInPlace(hidden, normed, device);
+    }
+  }
+}
+
+void Decoder::State::ReplayLayers(const StepView& step, std::span<const KvLayer> kv, int64_t rows) {
+  if (!std::equal(kv.begin(), kv.end(), recorded_kv.begin(), recorded_kv.end())) {
+    graphs->Clear();
+    recorded_kv.assign(kv.begin(), kv.end());
+  }
+  // All else that launches depend on is the same for every step of the stage, or in the device's
+  // memory by now.
+  const uint64_t key =
+      static_cast<uint64_t>(rows) << 32 | static_cast<uint32_t>(step.on_device->num_positions);
+  graphs->Run(key, [&] { RunLayers(step, kv, rows); });
+}
+
 Decoder::Decoder(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Decoder::~Decoder() = default;
 
@@ -215,6 +252,10 @@ absl::StatusOr<std::unique_ptr<Decoder>> Decoder::Load(const Checkpoint& checkpo
   auto state = std::make_unique<State>(config, range, limits, device);
   LC_ASSIGN_OR_RETURN(state->workspace, TakeWorkspace(config, range, limits, device));
   state->angles.reserve(limits.max_step_tokens * config.head_dim);
+  if (device.kind() == DeviceKind::kCuda && AsCuda(device).use_graphs() && range.num_layers > 0) {
+    state->graphs.emplace(AsCuda(device));
+    state->recorded_kv.reserve(range.num_layers);
+  }
   LC_ASSIGN_OR_RETURN(state->weights, LoadStageWeights(checkpoint, range, device, progress));
   return std::unique_ptr<Decoder>(new Decoder(std::move(state)));
 }
@@ -245,19 +286,10 @@ absl::Status Decoder::Forward(std::span<const SliceView> slices, std::span<const
   step.scratch = state_->workspace.feed_forward.As<float>();
   step.scratch_floats =
       state_->workspace.feed_forward.bytes() / static_cast<int64_t>(sizeof(float));
-  const std::vector<LayerWeights>& layers = state_->weights.layers;
-  const TensorView all = hidden(rows);
-  const TensorView normed = state_->View(state_->workspace.normed, rows, all.cols);
-  for (size_t i = 0; i < layers.size(); ++i) {
-    if (i == 0) state_->Norm(all, layers[i].attention_norm, normed);
-    state_->Attend(layers[i], step, kv[i], rows);
-    state_->AddAndNorm(layers[i].mlp_norm, rows);
-    state_->FeedForward(layers[i], rows);
-    if (i + 1 < layers.size()) {
-      state_->AddAndNorm(layers[i + 1].attention_norm, rows);
-    } else {
-      AddInPlace(all, normed, state_->device);
-    }
+  if (state_->graphs.has_value() && rows == std::ssize(slices)) {
+    state_->ReplayLayers(step, kv, rows);
+  } else {
+    state_->RunLayers(step, kv, rows);
   }
   return state_->device.status();
 }

@@ -25,6 +25,7 @@ namespace layercake {
 //
 // Every row's result depends only on its own sequence's tokens up to it, bit for bit: not on the
 // other slices, on how a prompt was cut into slices, or on where the model was cut into stages.
+// On a CUDA device, steps whose slices are one token each are replayed (cuda_graphs.h).
 // Used by one thread at a time.
 class Decoder {
  public:

@@ -25,7 +25,7 @@ struct CUgraphExec_st {
 namespace layercake::simt {
 namespace {
 
-// Of the device's memory, which a graph takes that can be launched.
+// Of the device's memory, which a graph takes that was uploaded, or launched.
 constexpr size_t kGraphBytes = 64 << 10;
 
 cudaError_t Refusal(GraphCall call) {
@@ -106,19 +106,25 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   if (const cudaError_t error = Refusal(GraphCall::kInstantiate); error != cudaSuccess) {
     return Return(error);
   }
-  void* const memory = graph->device->memory->Allocate(kGraphBytes);
-  if (memory == nullptr) return Return(cudaErrorMemoryAllocation);
   ++TheRuntime().graphs.alive;
-  *exec = new CUgraphExec_st{graph->device, graph->work, memory};
+  *exec = new CUgraphExec_st{graph->device, graph->work};
   return cudaSuccess;
+}
+
+cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream) {
+  const std::lock_guard lock(TheRuntime().mutex);
+  if (exec->device->broken != cudaSuccess) return exec->device->broken;
+  if (stream != nullptr && stream->device != exec->device) return Return(cudaErrorInvalidValue);
+  if (exec->memory == nullptr) exec->memory = exec->device->memory->Allocate(kGraphBytes);
+  return Return(exec->memory == nullptr ? cudaErrorMemoryAllocation : cudaSuccess);
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   const std::lock_guard lock(TheRuntime().mutex);
-  if (stream != nullptr && stream->device != exec->device) return Return(cudaErrorInvalidValue);
   if (const cudaError_t error = Refusal(GraphCall::kLaunch); error != cudaSuccess) {
     return Return(error);
   }
+  if (const cudaError_t error = cudaGraphUpload(exec, stream); error != cudaSuccess) return error;
   ++TheRuntime().graphs.issued;
   ++TheRuntime().graphs.launches;
   return Return(Queue(stream, [work = exec->work] {
@@ -137,7 +143,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 // What is queued of it is still done.
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   const std::lock_guard lock(TheRuntime().mutex);
-  exec->device->memory->Free(exec->memory);
+  if (exec->memory != nullptr) exec->device->memory->Free(exec->memory);
   --TheRuntime().graphs.alive;
   delete exec;
   return cudaSuccess;

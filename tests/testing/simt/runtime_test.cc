@@ -173,6 +173,7 @@ TEST_F(RuntimeTest, GraphsTakeMemoryAreCountedAndCanBeRefused) {
   const GraphCounts counts = CountGraphs();
   cudaGraphExec_t exec = MakeGraph();
   ASSERT_EQ(made_, cudaSuccess);
+  ASSERT_EQ(cudaGraphUpload(exec, stream_), cudaSuccess);
   ASSERT_EQ(cudaMemGetInfo(&after, &total), cudaSuccess);
   EXPECT_LT(after, before);
   EXPECT_EQ(CountGraphs().alive, counts.alive + 1);

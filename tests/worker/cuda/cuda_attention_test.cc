@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <set>
 #include <vector>
 
 #include "tests/testing/kernel_testing.h"
@@ -66,7 +67,7 @@ struct Sequence {
 };
 
 constexpr int64_t kBlockSize = 16;
-constexpr int64_t kBlocks = 24;
+constexpr int64_t kBlocks = 40;
 
 class CudaAttentionTest : public ::testing::Test {
  protected:
@@ -148,6 +149,36 @@ TEST_F(CudaAttentionTest, BitsDoNotDependOnSlicesNorOnHowChunksAreShared) {
           << random_.seed() << ", chunk " << chunk;
     }
   }
+}
+
+// The last token comes alone, with a grid for six chunks of which it has five.
+TEST_F(CudaAttentionTest, BitsDoNotDependOnHowManyChunksTheGridIsFor) {
+  for (const DType dtype : {DType::kF32, DType::kF16}) {
+    const Sequence s(random_, {4, 2, 16}, 513 + random_.Below(100), dtype, kBlocks);
+    const auto whole = Run(s, dtype, s.length, false);
+    ASSERT_TRUE(SameBits(Run(s, dtype, s.length - 1, true), whole)) << random_.seed();
+  }
+}
+
+TEST_F(CudaAttentionTest, StepsOfOneTokenEachAreForFewLengths) {
+  StageLimits limits;
+  limits.max_step_tokens = 8;
+  limits.max_context_tokens = 5000;
+  LC_ASSERT_OK_AND_ASSIGN(StepTable table, StepTable::Create(limits, 1, *device_));
+  const std::vector<int32_t> blocks(5000 / kBlockSize + 1);
+  std::set<int32_t> lengths;
+  for (int64_t position = 0; position < 5000; position += 1 + random_.Below(60)) {
+    const std::vector<SliceView> two = {{position, 1, blocks}, {position / 2, 1, blocks}};
+    LC_ASSERT_OK_AND_ASSIGN(StepView step, table.Set(two, *device_));
+    const int32_t length = step.on_device->num_positions;
+    ASSERT_GT(length, position);
+    ASSERT_LE(length, std::min<int64_t>(5000, (position + kAttentionChunk) * 3 / 2));
+    lengths.insert(length);
+    const std::vector<SliceView> mixed = {{position, 1, blocks}, {0, 2, blocks}};
+    LC_ASSERT_OK_AND_ASSIGN(step, table.Set(mixed, *device_));
+    ASSERT_EQ(step.on_device->num_positions, std::max<int64_t>(2, position + 1));
+  }
+  EXPECT_LE(lengths.size(), 11u);
 }
 
 TEST_F(CudaAttentionTest, LaterInfinitiesDoNotReachEarlierTokens) {

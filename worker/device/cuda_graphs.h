@@ -1,0 +1,54 @@
+#pragma once
+
+// What a CUDA device does time and again, launched as one.
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "absl/functional/function_ref.h"
+#include "worker/device/cuda_device.h"
+
+namespace layercake {
+
+// To launch a kernel takes the host some microseconds, and a step of a stage is hundreds of them.
+// One thread's at a time: the one that issues the device's work.
+class CudaGraphs {
+ public:
+  // A graph takes memory of the device, which no plan counts.
+  static constexpr size_t kMaxGraphs = 32;
+  // One that was not launched in so many runs may give way to another.
+  static constexpr int64_t kIdleRuns = 256;
+
+  // `device` must outlive it.
+  explicit CudaGraphs(CudaDevice& device) : device_(device) {}
+
+  // Has the device do what `issue` issues: at a key's first run by calling it, at the second by
+  // recording it, which then pays, and from then on by launching what was recorded. Where CUDA
+  // refuses to record, or there are enough graphs, it is called. What fails is in the device's
+  // status().
+  // REQUIRES: `issue` only launches kernels, and the key fixes all of their grids and arguments.
+  void Run(uint64_t key, absl::FunctionRef<void()> issue);
+
+  // Forgets every key: what was recorded is about memory that is not there any more.
+  void Clear() { shapes_.clear(); }
+
+ private:
+  struct Shape {
+    uint64_t key;
+    int64_t last_run;
+    CudaGraph graph;  // null: not recorded
+  };
+
+  Shape* Find(uint64_t key);
+  void Remember(uint64_t key);
+  bool MakeRoom();
+  void Capture(Shape& shape, absl::FunctionRef<void()> issue);
+
+  CudaDevice& device_;
+  std::vector<Shape> shapes_;
+  int64_t num_runs_ = 0;
+  bool refused_ = false;
+};
+
+}  // namespace layercake
