@@ -22,6 +22,7 @@
 #include "common/rpc/channel.h"
 #include "common/rpc/duration.h"
 #include "common/rpc/protocol.h"
+#include "worker/device/cuda_device.h"
 #include "worker/device_choice.h"
 #include "worker/profile/profile.h"
 #include "worker/service/join_client.h"
@@ -188,6 +189,9 @@ int Main(int argc, char** argv) {
       OpenDevice(flags.device, flags.num_threads, CudaRuntime::Real(), flags.share_card);
   if (!chosen.ok()) return Fail(chosen.status(), DeviceExitCode(chosen.status()));
   Device& device = *chosen->device;
+  if (device.kind() == DeviceKind::kCuda) {
+    AsCuda(device).set_use_graphs(flags.cuda_graphs != "off");
+  }
   int64_t measure_bytes = device.Memory().free_bytes;
   if (flags.memory_bytes > 0) measure_bytes = std::min(measure_bytes, flags.memory_bytes);
   const auto profile = GetProfile(flags.profile, device, {.max_bytes = measure_bytes / 2},

@@ -43,6 +43,10 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
       ->transform(CLI::CheckedTransformer(std::map<std::string, Transport>{
           {"auto", Transport::kAuto}, {"nccl", Transport::kNccl}, {"grpc", Transport::kGrpc}}))
       ->default_str("auto");
+  app.add_option("--cuda-graphs", flags->cuda_graphs,
+                 "Whether a GPU replays decode steps as CUDA graphs: auto, or off to find faults")
+      ->check(CLI::IsMember({"auto", "off"}))
+      ->capture_default_str();
   app.add_flag("--list-devices", flags->list_devices, "Show the devices of this host, and end");
   app.add_option("-o,--output", flags->output, "How --list-devices prints: table or json")
       ->check(CLI::IsMember({"table", "json"}))

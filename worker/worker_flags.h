@@ -17,12 +17,13 @@ struct WorkerFlags {
   std::string advertise;        // host that others reach this worker by; empty: the one listened on
   std::string device = "auto";  // see OpenDevice
   bool share_card = false;
-  int64_t memory_bytes = 0;     // 0: no cap
-  int num_threads = 0;          // 0: all cores
+  int64_t memory_bytes = 0;  // 0: no cap
+  int num_threads = 0;       // 0: all cores
   std::string model_root;
   std::string profile = "cached";
   bool exit_with_parent = false;
   Transport transport = Transport::kAuto;
+  std::string cuda_graphs = "auto";  // or "off"
   bool list_devices = false;
   std::string output = "table";  // of list_devices; or "json"
 };

@@ -19,9 +19,9 @@ class EmulatedCudaTest(harness.ClusterTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        for i in range(2):
+        for i, graphs in enumerate(["auto", "off"]):
             cls.cluster.start_worker(
-                f"cuda{i}", memory="192MiB", device=f"cuda:{i}",
+                f"cuda{i}", memory="192MiB", device=f"cuda:{i}", flags=["--cuda-graphs", graphs],
                 program="layercake-worker-emulated", LAYERCAKE_EMULATED_DEVICES=DEVICES)
         cls.cluster.wait_for_workers(3)
 

@@ -163,10 +163,10 @@ class Cluster(contextlib.AbstractContextManager):
         self.inference = inference_pb2_grpc.InferenceStub(self.channel)
 
     def start_worker(self, name, memory=None, device="cpu", program="layercake-worker",
-                     **environment):
+                     flags=(), **environment):
         arguments = ["--coordinator", self.address, "--name", name, "--device", device]
         arguments += ["--memory", memory or self.memory, "--threads", 1]
-        arguments += ["--profile", "1e10,1e11"]
+        arguments += ["--profile", "1e10,1e11", *flags]
         self.workers[name] = Process(program, arguments, name, **environment)
         self.processes.append(self.workers[name])
         return self.workers[name]

@@ -159,6 +159,7 @@ TEST(WorkerProgramTest, MistakesEndItInOneLineEachWithItsCode) {
       {Args("a:1", {"--device", "cuda:99"}), no_card.code, no_card.words},
       {Args("a:1", {"--device", "tpu"}), kExitUsage, "write auto, cpu, cuda:N"},
       {Args("a:1", {"--transport", "pigeon"}), kExitUsage, "--transport"},
+      {Args("a:1", {"--cuda-graphs", "maybe"}), kExitUsage, "--cuda-graphs"},
       {Args("a:1", {"--memory", "lots"}), kExitUsage, "\"lots\" is not a size"},
       {Args("a:1", {"--threads", "-1"}), kExitUsage, "--threads"},
       {Args("a:1", {"--listen", "nowhere"}), kExitUsage, "write host:port"},
