@@ -1,11 +1,11 @@
 // A checkpoint's forward pass on this machine, in one process and one stage: tokens per second of
 // prompts and of generation, and time to load.
 //
-//   decoder_bench MODEL_DIR [--threads N | --device CARD] [--kv f32|f16] [--processor-time]
+//   decoder_bench MODEL_DIR [--threads N | --device CARD [--cuda-graphs auto|off]] [--kv f32|f16]
+//                 [--processor-time]
 //
 // Tokens are arbitrary, weights may be: speed depends on shapes alone. Best of three runs each.
-// With
-// --processor-time and one thread, on a machine that others use: what it would do alone.
+// With --processor-time and one thread, on a machine that others use: what it would do alone.
 
 #include <sys/resource.h>
 #include <time.h>
@@ -21,6 +21,7 @@
 
 #include "common/base/logging.h"
 #include "common/model/checkpoint.h"
+#include "worker/device/cuda_device.h"
 #include "worker/device/device.h"
 #include "worker/engine/kv_cache.h"
 #include "worker/engine/row_sampler.h"
@@ -121,11 +122,12 @@ void Report(Model& model) {
 
 int Main(int argc, char** argv) {
   CLI::App app("Measures a checkpoint's forward pass");
-  std::string directory, kv_type = "f16";
+  std::string directory, kv_type = "f16", graphs = "auto";
   int threads = 1, card = -1;
   app.add_option("MODEL_DIR", directory)->required();
   app.add_option("--threads", threads);
   app.add_option("--device", card, "index of a CUDA device; default the CPU");
+  app.add_option("--cuda-graphs", graphs)->check(CLI::IsMember({"auto", "off"}));
   app.add_option("--kv", kv_type)->check(CLI::IsMember({"f32", "f16"}));
   bool processor_time = false;
   app.add_flag("--processor-time", processor_time);
@@ -136,6 +138,7 @@ int Main(int argc, char** argv) {
   model.limits.max_batch_sequences = kMaxSequences;
   model.limits.kv_dtype = kv_type == "f32" ? DType::kF32 : DType::kF16;
   model.device = OrDie(card < 0 ? Device::CreateCpu(threads) : Device::CreateCuda(card));
+  if (card >= 0) AsCuda(*model.device).set_use_graphs(graphs != "off");
   const double start = Now(model.clock);
   model.checkpoint = OrDie(Checkpoint::Open(directory));
   const ModelConfig& config = model.checkpoint->config();
@@ -152,7 +155,12 @@ int Main(int argc, char** argv) {
   std::printf("load %.2f s, peak memory %.2f GB, weights %.2f GB\n", Now(model.clock) - start,
               usage.ru_maxrss / 1048576.0,
               static_cast<double>(model.decoder->weight_bytes()) / 1e9);
+  const int64_t free_bytes = model.device->Memory().free_bytes;
   Report(model);
+  if (card >= 0) {
+    std::printf("taken of the card after loading  %.1f MiB\n",
+                static_cast<double>(free_bytes - model.device->Memory().free_bytes) / 1048576.0);
+  }
   return 0;
 }
 

@@ -18,8 +18,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/logging.h"
-#include "worker/device/cuda_device.h"
+#include "worker/device/cuda_graphs.h"
 #include "worker/kernels/attention.h"
+#include "worker/kernels/elementwise.h"
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/step_table.h"
 
@@ -112,6 +113,25 @@ class Bench {
            seconds, read, 2.0 * read / static_cast<double>(DTypeBytes(dtype)) * kHeads / kKvHeads);
   }
 
+  // What it takes to start kernels that do next to nothing, each by itself and all as a graph.
+  void Launches() {
+    constexpr int64_t kKernels = 320, kWidth = 256;
+    const Buffer x = Upload(Random(kWidth)), y = Upload(Random(kWidth));
+    const auto add = [&] {
+      for (int64_t i = 0; i < kKernels; ++i) {
+        AddInPlace(F32View(x.As<float>(), 1, kWidth), F32View(y.As<float>(), 1, kWidth), device_);
+      }
+    };
+    const double launched = Time(add) / kKernels;
+    const int64_t free_bytes = device_.Memory().free_bytes;
+    CudaGraphs graphs(AsCuda(device_));
+    const double replayed = Time([&] { graphs.Run(0, add); }) / kKernels;
+    const int64_t taken = free_bytes - device_.Memory().free_bytes;
+    std::printf("%-44s %9.2f us each\n", "320 small kernels, launched", launched * 1e6);
+    std::printf("%-44s %9.2f us each, %.2f MiB\n", "320 small kernels, as a graph", replayed * 1e6,
+                static_cast<double>(taken) / 1048576.0);
+  }
+
  private:
   // Over matrices enough that none is in the cache when its turn comes.
   void Multiply(absl::string_view format, int64_t outputs, int64_t inputs, int64_t rows,
@@ -190,6 +210,7 @@ int Main(int argc, char** argv) {
   }
   std::printf("%s\n", std::string((*device)->name()).c_str());
   Bench bench(**device, seconds);
+  bench.Launches();
   bench.Copy();
   for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
     for (const auto& [outputs, inputs] : {std::pair{4096, 4096}, {14336, 4096}, {4096, 14336}}) {

@@ -182,8 +182,11 @@ served_bench() {  # GEOMETRY
     say FAIL "serving $1" "$(cat "$scratch/plan" "$scratch/worker-0" 2>/dev/null | tail -n 1)"
   fi
   stop_cluster
-  if [ -x "$here/bin/decoder_bench" ] && check "forward pass of $1" decoder_bench "$model" --device 0; then
-    show "Forward pass of $1, one process" "$scratch/log"
+  if [ -x "$here/bin/decoder_bench" ]; then
+    check "forward pass of $1" decoder_bench "$model" --device 0 &&
+      show "Forward pass of $1, one process" "$scratch/log"
+    check "forward pass of $1, no graphs" decoder_bench "$model" --device 0 --cuda-graphs off &&
+      show "Forward pass of $1, one process, kernels launched one by one" "$scratch/log"
   fi
   rm -rf "$model"
 }
