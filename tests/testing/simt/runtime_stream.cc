@@ -31,10 +31,6 @@ constexpr size_t kMaxSharedBytes = 48 << 10;
 template <typename Done>
 cudaError_t Finish(CUstream_st& stream, Done done) {
   EmulatedDevice& device = *stream.device;
-  if (stream.capture != nullptr) {
-    stream.capture->broken = true;
-    return cudaErrorStreamCaptureUnsupported;
-  }
   const DeviceMemory::Access access(*device.memory);
   while (!stream.queue.empty() && !done()) {
     const Work work = std::move(stream.queue.front());
@@ -181,6 +177,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   const std::lock_guard lock(TheRuntime().mutex);
+  if (stream != nullptr && stream->capture != nullptr) {
+    stream->capture->broken = true;
+    return Return(cudaErrorStreamCaptureUnsupported);
+  }
   return Return(stream == nullptr ? FinishAll() : Finish(*stream));
 }
 
@@ -209,6 +209,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(TheRuntime().mutex);
   if (event->stream == nullptr) return cudaSuccess;
+  if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   if (event->captured) return Return(cudaErrorCapturedEvent);
   return Return(Finish(*event->stream, [&] { return event->reached == event->recorded; }));
 }

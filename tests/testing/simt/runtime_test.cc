@@ -152,6 +152,28 @@ TEST_F(RuntimeTest, EventsRecordedWhileCapturingCannotBeWaitedFor) {
   EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
 }
 
+TEST_F(RuntimeTest, AnotherThreadMayWaitForWhatCameBeforeTheCapture) {
+  cudaEvent_t event;
+  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
+  std::fill_n(pinned_, 100, 1.0f);
+  Upload();
+  ASSERT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
+  EXPECT_EQ(
+      Capture(cudaStreamCaptureModeThreadLocal,
+              [&] {
+                Add();
+                std::thread([&] { EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess); }).join();
+                std::fill_n(pinned_, 100, 5.0f);
+              }),
+      cudaSuccess);
+  EXPECT_THAT(Download(), Each(1));
+  EXPECT_EQ(
+      Capture(cudaStreamCaptureModeThreadLocal,
+              [&] { EXPECT_EQ(cudaEventSynchronize(event), cudaErrorStreamCaptureUnsupported); }),
+      cudaErrorStreamCaptureInvalidated);
+  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+}
+
 TEST_F(RuntimeTest, CapturesAreBegunAndEndedOnceAndByOneThread) {
   cudaGraph_t graph;
   EXPECT_EQ(cudaStreamEndCapture(stream_, &graph), cudaErrorIllegalState);
