@@ -8,6 +8,7 @@
 #include "absl/functional/function_ref.h"
 #include "worker/device/cuda_tier.h"
 #include "worker/device/device.h"
+#include "worker/device/host_copy.h"
 
 struct CUstream_st;     // what a cudaStream_t points to
 struct CUgraphExec_st;  // what a cudaGraphExec_t points to
@@ -39,6 +40,10 @@ class CudaDevice : public Device {
   static constexpr int64_t kStagingBytes = int64_t{8} << 20;
   virtual char* BeginStaging() = 0;
   virtual void EndStaging() = 0;
+
+  // With room for `bytes` (> 0). Errors: as AllocateHost; status().
+  virtual absl::StatusOr<std::unique_ptr<HostCopy>> CreateHostCopy(int64_t bytes,
+                                                                   absl::string_view purpose) = 0;
 
   // Records what `issue` issues, which is only launches of kernels, instead of doing it. The
   // kernels must have run before, or loading them may fail. Takes some memory of the device.

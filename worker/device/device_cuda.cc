@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
@@ -27,6 +28,39 @@ std::string Describe(cudaError_t error) {
   return absl::StrCat(cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
 }
 
+class RealHostCopy final : public HostCopy {
+ public:
+  RealHostCopy(CudaDevice& device, Buffer buffer) : device_(device), buffer_(std::move(buffer)) {
+    device_.Record(cudaEventCreateWithFlags(&done_, cudaEventDisableTiming), "making an event");
+  }
+  ~RealHostCopy() override {
+    if (done_ == nullptr) return;
+    cudaEventSynchronize(done_);
+    cudaEventDestroy(done_);
+  }
+
+  void Begin(const TensorView& from) override {
+    const int64_t size = DTypeBytes(from.dtype);
+    const int64_t row_bytes = from.cols * size;
+    CHECK_LE(from.rows * row_bytes, buffer_.bytes());
+    cudaStream_t const order = device_.stream();
+    device_.Record(cudaMemcpy2DAsync(buffer_.data(), row_bytes, from.data, from.stride * size,
+                                     row_bytes, from.rows, cudaMemcpyDeviceToHost, order),
+                   "copying from it");
+    device_.Record(cudaEventRecord(done_, order), "recording an event");
+  }
+  absl::StatusOr<const void*> Wait() override {
+    device_.Record(cudaEventSynchronize(done_), "copying from it");
+    LC_RETURN_IF_ERROR(device_.status());
+    return buffer_.data();
+  }
+
+ private:
+  CudaDevice& device_;
+  const Buffer buffer_;
+  cudaEvent_t done_ = nullptr;
+};
+
 class RealCudaDevice final : public CudaDevice {
  public:
   RealCudaDevice(int index, const cudaDeviceProp& properties, int num_threads)
@@ -47,6 +81,8 @@ class RealCudaDevice final : public CudaDevice {
   void Record(int error, absl::string_view what) override;
   char* BeginStaging() override;
   void EndStaging() override;
+  absl::StatusOr<std::unique_ptr<HostCopy>> CreateHostCopy(int64_t bytes,
+                                                           absl::string_view purpose) override;
   absl::StatusOr<CudaGraph> Capture(absl::FunctionRef<void()> issue) override;
   void Launch(const CudaGraph& graph) override;
 
@@ -198,6 +234,14 @@ char* RealCudaDevice::BeginStaging() {
 void RealCudaDevice::EndStaging() {
   Record(cudaEventRecord(staging_[next_staging_].done, stream()), "recording an event");
   next_staging_ = 1 - next_staging_;
+}
+
+absl::StatusOr<std::unique_ptr<HostCopy>> RealCudaDevice::CreateHostCopy(
+    int64_t bytes, absl::string_view purpose) {
+  LC_ASSIGN_OR_RETURN(Buffer buffer, AllocateHost(bytes, purpose));
+  auto copy = std::make_unique<RealHostCopy>(*this, std::move(buffer));
+  LC_RETURN_IF_ERROR(status());
+  return copy;
 }
 
 // Other threads may call CUDA meanwhile, so only this one's calls count.

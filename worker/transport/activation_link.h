@@ -32,11 +32,11 @@ class ActivationSink {
  public:
   virtual ~ActivationSink() = default;
 
-  // Sends the activations of step `step_id`; `from` may be overwritten when this returns, though
-  // they need not have arrived. Opens the link at the first call.
+  // Sends the activations of step `step_id`; `from` may be overwritten by what is issued when this
+  // returns, though they need not have left. Opens the link at the first call.
   //   from: as `to` above.
-  // Errors: Unavailable (the link broke: names the peer and what it said); Internal (device
-  // failure).
+  // Errors, of this step or one before: Unavailable (the link broke: names the peer and what it
+  // said); Internal (device failure).
   virtual absl::Status Send(uint64_t step_id, const TensorView& from) = 0;
 
   // Waits until the peer has taken everything sent, and closes the link.

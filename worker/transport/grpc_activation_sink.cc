@@ -1,14 +1,30 @@
 #include "worker/transport/grpc_activation_sink.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/logging.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
+#include "worker/device/cuda_device.h"
 #include "worker/kernels/convert.h"
 
 namespace layercake {
+
+absl::StatusOr<std::unique_ptr<GrpcActivationSink>> GrpcActivationSink::Create(
+    const std::string& address, uint64_t epoch, DType dtype, int64_t max_values, Device& device) {
+  std::unique_ptr<GrpcActivationSink> sink(new GrpcActivationSink(address, epoch, dtype, device));
+  if (device.kind() == DeviceKind::kCuda) {
+    for (Slot& slot : sink->slots_) {
+      LC_ASSIGN_OR_RETURN(slot.copy, AsCuda(device).CreateHostCopy(
+                                         max_values * DTypeBytes(DType::kF32), "activations"));
+    }
+  }
+  sink->thread_ = std::thread([sink = sink.get()] { sink->SendThread(); });
+  return sink;
+}
 
 GrpcActivationSink::GrpcActivationSink(const std::string& address, uint64_t epoch, DType dtype,
                                        Device& device)
@@ -20,51 +36,102 @@ GrpcActivationSink::GrpcActivationSink(const std::string& address, uint64_t epoc
 
 GrpcActivationSink::~GrpcActivationSink() {
   Cancel();
-  if (writer_ != nullptr && ended_.ok()) writer_->Finish();
+  {
+    MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.NotifyAll();
+  }
+  if (thread_.joinable()) thread_.join();
+  if (writer_ != nullptr) writer_->Finish();
 }
 
 absl::Status GrpcActivationSink::Send(uint64_t step_id, const TensorView& from) {
-  LC_RETURN_IF_ERROR(ended_);
-  if (writer_ == nullptr) writer_ = stub_->Activate(&context_, &response_);
-  message_.set_epoch(epoch_);
-  message_.set_step_id(step_id);
-  LC_RETURN_IF_ERROR(Fill(from));
-  if (writer_->Write(message_)) return absl::OkStatus();
-  (void)End(step_id);
-  return ended_;
-}
-
-absl::Status GrpcActivationSink::Fill(const TensorView& from) {
-  const int64_t count = from.rows * from.cols;
-  const int64_t bytes = count * DTypeBytes(from.dtype);
-  std::string& hidden = *message_.mutable_hidden();
-  hidden.resize(count * DTypeBytes(dtype_));
-  if (dtype_ == from.dtype) return device_.CopyToHost(hidden.data(), from, bytes);
-  const void* numbers = from.data;
-  if (device_.kind() != DeviceKind::kCpu) {
-    staged_.resize(count);
-    LC_RETURN_IF_ERROR(device_.CopyToHost(staged_.data(), from, bytes));
-    numbers = staged_.data();
+  bool alone = false;
+  {
+    MutexLock lock(mutex_);
+    while (num_queued_ == slots_.size() && ended_.ok()) changed_.Wait(mutex_);
+    LC_RETURN_IF_ERROR(ended_);
+    alone = num_queued_ == 0;
   }
-  ConvertNumbers(numbers, from.dtype, count, hidden.data(), dtype_);
+  Slot& slot = slots_[next_slot_];
+  slot.message.set_epoch(epoch_);
+  slot.message.set_step_id(step_id);
+  last_step_id_ = step_id;
+  Fill(from, slot);
+  if (alone && slot.count * DTypeBytes(dtype_) <= kSmallBytes) {
+    const absl::Status status = Write(slot);
+    MutexLock lock(mutex_);
+    ended_ = status;
+    return status;
+  }
+  next_slot_ = (next_slot_ + 1) % slots_.size();
+  MutexLock lock(mutex_);
+  ++num_queued_;
+  changed_.NotifyAll();
   return absl::OkStatus();
 }
 
-absl::Status GrpcActivationSink::Finish() {
-  LC_RETURN_IF_ERROR(ended_);
-  if (writer_ == nullptr) return absl::OkStatus();
-  writer_->WritesDone();
-  return End(message_.step_id());
+// From a GPU the numbers only begin to come.
+void GrpcActivationSink::Fill(const TensorView& from, Slot& slot) {
+  CHECK(from.dtype == DType::kF32 && from.stride == from.cols);
+  slot.count = from.rows * from.cols;
+  std::string& hidden = *slot.message.mutable_hidden();
+  hidden.resize(slot.count * DTypeBytes(dtype_));
+  if (slot.copy != nullptr) return slot.copy->Begin(from);
+  ConvertNumbers(from.data, from.dtype, slot.count, hidden.data(), dtype_);
 }
 
-// Learns how the call ended; anything but a Finish that went well is a broken link.
-absl::Status GrpcActivationSink::End(uint64_t step_id) {
-  const grpc::Status status = writer_->Finish();
-  writer_ = nullptr;
-  ended_ = absl::UnavailableError(absl::StrCat("the link to the next stage at ", address_,
-                                               " is closed at step ", step_id,
-                                               status.ok() ? "" : ": ", status.error_message()));
+absl::Status GrpcActivationSink::Write(Slot& slot) {
+  if (slot.copy != nullptr) {
+    const absl::StatusOr<const void*> numbers = slot.copy->Wait();
+    if (!numbers.ok()) {
+      // The peer would wait for this step, and may hear of it before this stage's next one.
+      Cancel();
+      return numbers.status();
+    }
+    ConvertNumbers(*numbers, DType::kF32, slot.count, slot.message.mutable_hidden()->data(),
+                   dtype_);
+  }
+  if (writer_ == nullptr) writer_ = stub_->Activate(&context_, &response_);
+  if (writer_->Write(slot.message)) return absl::OkStatus();
+  const grpc::Status status = std::exchange(writer_, nullptr)->Finish();
+  return Closed(status, slot.message.step_id());
+}
+
+void GrpcActivationSink::SendThread() {
+  for (size_t slot = 0;; slot = (slot + 1) % slots_.size()) {
+    {
+      MutexLock lock(mutex_);
+      while (num_queued_ == 0 && !stopping_) changed_.Wait(mutex_);
+      if (stopping_) return;
+    }
+    const absl::Status status = Write(slots_[slot]);
+    MutexLock lock(mutex_);
+    --num_queued_;
+    ended_ = status;
+    changed_.NotifyAll();
+    if (!status.ok()) return;
+  }
+}
+
+absl::Status GrpcActivationSink::Finish() {
+  {
+    MutexLock lock(mutex_);
+    while (num_queued_ > 0 && ended_.ok()) changed_.Wait(mutex_);
+    LC_RETURN_IF_ERROR(ended_);
+  }
+  if (writer_ == nullptr) return absl::OkStatus();
+  writer_->WritesDone();
+  const grpc::Status status = std::exchange(writer_, nullptr)->Finish();
+  MutexLock lock(mutex_);
+  ended_ = Closed(status, last_step_id_);
   return status.ok() ? absl::OkStatus() : ended_;
+}
+
+absl::Status GrpcActivationSink::Closed(const grpc::Status& status, uint64_t step_id) const {
+  return absl::UnavailableError(absl::StrCat("the link to the next stage at ", address_,
+                                             " is closed at step ", step_id,
+                                             status.ok() ? "" : ": ", status.error_message()));
 }
 
 void GrpcActivationSink::Cancel() { context_.TryCancel(); }

@@ -5,23 +5,35 @@
 #include <grpcpp/client_context.h>
 #include <grpcpp/support/sync_stream.h>
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
+#include <thread>
 
+#include "common/base/mutex.h"
 #include "layercake/v1/stage.grpc.pb.h"
 #include "worker/device/device.h"
+#include "worker/device/host_copy.h"
 #include "worker/transport/activation_link.h"
 
 namespace layercake {
 
+// Two steps may be on their way at once, so that the stage computes the next one meanwhile; Send
+// waits where there are more. What is small is sent by Send itself, if nothing is before it.
 class GrpcActivationSink : public ActivationSink {
  public:
+  // At most so much is small: it leaves in less time than handing it to a thread takes.
+  static constexpr int64_t kSmallBytes = 64 << 10;
+
   // `address`: host:port of the next stage's worker. `dtype`: of the numbers that are sent.
-  // `device` must outlive the sink. Connects in the background; the call opens at the first Send,
-  // when the peer holds its stage for sure.
-  GrpcActivationSink(const std::string& address, uint64_t epoch, DType dtype, Device& device);
+  // `max_values`: in a step's activations. `device` must outlive the sink. Connects in the
+  // background; the call opens with the first step, when the peer holds its stage for sure.
+  // Errors: ResourceExhausted (the host's memory, page-locked beside a GPU).
+  static absl::StatusOr<std::unique_ptr<GrpcActivationSink>> Create(const std::string& address,
+                                                                    uint64_t epoch, DType dtype,
+                                                                    int64_t max_values,
+                                                                    Device& device);
   ~GrpcActivationSink() override;
 
   absl::Status Send(uint64_t step_id, const TensorView& from) override;
@@ -29,8 +41,19 @@ class GrpcActivationSink : public ActivationSink {
   void Cancel() override;
 
  private:
-  absl::Status Fill(const TensorView& from);
-  absl::Status End(uint64_t step_id);
+  // A step's way from the device to the call.
+  struct Slot {
+    v1::Activation message;          // reused, so that its bytes are taken once
+    std::unique_ptr<HostCopy> copy;  // null: its numbers are in the message already
+    int64_t count = 0;               // of its numbers
+  };
+
+  GrpcActivationSink(const std::string& address, uint64_t epoch, DType dtype, Device& device);
+  void Fill(const TensorView& from, Slot& slot);
+  absl::Status Write(Slot& slot);
+  // That a call is over, which ended with `status`.
+  absl::Status Closed(const grpc::Status& status, uint64_t step_id) const;
+  void SendThread();
 
   const std::string address_;
   const uint64_t epoch_;
@@ -39,10 +62,19 @@ class GrpcActivationSink : public ActivationSink {
   std::unique_ptr<v1::Stage::Stub> stub_;
   grpc::ClientContext context_;
   v1::ActivateResponse response_;
-  std::unique_ptr<grpc::ClientWriter<v1::Activation>> writer_;  // null before the first Send
-  absl::Status ended_;                                          // not OK after the call broke
-  v1::Activation message_;     // reused, so that its bytes are taken once
-  std::vector<float> staged_;  // out of a device's memory, on their way to 16 bits
+
+  // Of whoever's turn it is: the thread's while slots are queued, else Send's and Finish's.
+  std::unique_ptr<grpc::ClientWriter<v1::Activation>> writer_;  // null before the first step
+
+  std::array<Slot, 2> slots_;
+  size_t next_slot_ = 0;  // that Send fills
+  uint64_t last_step_id_ = 0;
+  Mutex mutex_;
+  CondVar changed_;
+  size_t num_queued_ ABSL_GUARDED_BY(mutex_) = 0;  // slots before next_slot_, for the thread
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  absl::Status ended_ ABSL_GUARDED_BY(mutex_);  // not OK after the call, or a step, is lost
+  std::thread thread_;
 };
 
 }  // namespace layercake
