@@ -2,10 +2,12 @@
 #include <array>
 #include <cmath>
 #include <numeric>
+#include <optional>
 #include <vector>
 
 #include "common/base/status_macros.h"
 #include "common/model/costs.h"
+#include "worker/device/cuda_graphs.h"
 #include "worker/engine/kv_cache.h"
 #include "worker/engine/row_sampler.h"
 #include "worker/kernels/attention.h"
@@ -90,6 +92,11 @@ class BareLayer {
     return layer;
   }
 
+  // What a step has ready before its layers. REQUIRES: the layer is not moved any more.
+  void Prepare() {
+    slices_ = {{0, shape_.rows, sequence_.blocks}};
+    step_ = sequence_.table.Set(slices_, device_).value_or(StepView());
+  }
   void AroundAttention() {
     Norm();
     const int64_t q_cols = shape_.num_heads * kHeadDim;
@@ -97,16 +104,14 @@ class BareLayer {
     const TensorView qkv = F32View(qkv_.As<float>(), shape_.rows, QkvCols());
     ApplyRope(qkv.Columns(0, q_cols + kv_cols), F32View(angles_.As<float>(), shape_.rows, kHeadDim),
               device_);
-    const SliceView slice = Slice();
-    StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols),
-            sequence_.Step(slice, device_), sequence_.cache->layers()[0], device_);
+    StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols), step_,
+            sequence_.cache->layers()[0], device_);
     Add();
   }
   void Attend() {
-    const SliceView slice = Slice();
     const int64_t q_cols = shape_.num_heads * kHeadDim;
-    PagedAttention(F32View(qkv_.As<float>(), shape_.rows, QkvCols()).Columns(0, q_cols),
-                   sequence_.Step(slice, device_), sequence_.cache->layers()[0], 0.125f,
+    PagedAttention(F32View(qkv_.As<float>(), shape_.rows, QkvCols()).Columns(0, q_cols), step_,
+                   sequence_.cache->layers()[0], 0.125f,
                    F32View(gate_up_.As<float>(), shape_.rows, q_cols), device_);
   }
   void AroundFeedForward() {
@@ -128,7 +133,6 @@ class BareLayer {
   BareLayer(const Shape& shape, Device& device) : shape_(shape), device_(device) {}
 
   int64_t QkvCols() const { return (shape_.num_heads + 2 * shape_.num_kv_heads) * kHeadDim; }
-  SliceView Slice() const { return {0, shape_.rows, sequence_.blocks}; }
   TensorView Hidden(const Buffer& buffer) const {
     return F32View(buffer.As<float>(), shape_.rows, shape_.hidden_dim);
   }
@@ -139,7 +143,28 @@ class BareLayer {
   Device& device_;
   Buffer hidden_, normed_, qkv_, gate_up_, angles_, norm_;
   Sequence sequence_;
+  std::vector<SliceView> slices_;
+  StepView step_;
 };
+
+// Seconds that `layer` takes in a step that decodes. A CPU does it at once; another device is
+// waited for once a step, which it replays where it can.
+double TimeLayer(Device& device, absl::Duration patience, absl::FunctionRef<void()> layer) {
+  if (device.kind() == DeviceKind::kCpu) return TimeRepeated(patience, layer).typical_seconds;
+  constexpr int kLayers = 16;
+  const auto step = [&] {
+    for (int i = 0; i < kLayers; ++i) layer();
+  };
+  std::optional<CudaGraphs> graphs;
+  if (AsCuda(device).use_graphs()) graphs.emplace(AsCuda(device));
+  const auto run = [&] {
+    graphs.has_value() ? graphs->Run(0, step) : step();
+    (void)device.Finish();
+  };
+  run();
+  run();
+  return TimeRepeated(patience, run).typical_seconds / kLayers;
+}
 
 }  // namespace
 
@@ -162,7 +187,8 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
     MatMul(F32View(x.As<float>(), 1, kTinyInputs), matrix, nullptr,
            F32View(out.As<float>(), 1, outputs), device);
   };
-  const Timing fixed = TimeRepeated(limits.patience, [&] {
+  tiny.Prepare();
+  profile->set_layer_seconds(TimeLayer(device, limits.patience, [&] {
     multiply();
     tiny.AroundAttention();
     tiny.Attend();
@@ -170,9 +196,7 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
     multiply();
     tiny.AroundFeedForward();
     multiply();
-    (void)device.Finish();
-  });
-  profile->set_layer_seconds(fixed.typical_seconds);
+  }));
 
   LC_ASSIGN_OR_RETURN(BareLayer wide, BareLayer::Create({.rows = 128,
                                                          .hidden_dim = 1024,
@@ -180,6 +204,7 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
                                                          .num_heads = 16,
                                                          .num_kv_heads = 4},
                                                         device));
+  wide.Prepare();
   const Timing activations = TimeRepeated(2 * limits.patience, [&] {
     wide.AroundAttention();
     wide.AroundFeedForward();
