@@ -37,8 +37,7 @@ int64_t NumLaunches();
 
 // Counted since the program began.
 struct GraphCounts {
-  int64_t issued =
-      0;  // launches of kernels, by the host into streams that do not record, and of graphs
+  int64_t issued = 0;    // launches by the host: of kernels that no capture took, and of graphs
   int64_t captures = 0;  // begun
   int64_t launches = 0;  // of graphs
   int64_t alive = 0;     // graphs that can be launched now
