@@ -124,7 +124,53 @@ absl::StatusOr<LinkMap> LinkMap::Of(const Fleet& fleet,
       map.links_.push_back(*link);
     }
   }
+  map.MergePorts();
   return map;
+}
+
+// Whether the devices of both ports can be told apart by no link.
+bool LinkMap::Alike(int a, int b, const std::vector<int>& sizes) const {
+  const LinkSpeed& between = between_ports(a, b);
+  for (const int port : {a, b}) {
+    if (sizes[port] > 1 && between_ports(port, port) != between) return false;
+  }
+  if (between_ports(b, a) != between) return false;
+  for (int other = 0; other < num_ports_; ++other) {
+    if (other == a || other == b) continue;
+    if (between_ports(a, other) != between_ports(b, other)) return false;
+    if (between_ports(other, a) != between_ports(other, b)) return false;
+  }
+  return true;
+}
+
+// Hosts of one device each are as one host where all links among them are the same.
+void LinkMap::MergePorts() {
+  std::vector<int> sizes(num_ports_, 0);
+  for (const int port : ports_) ++sizes[port];
+  std::vector<int> merged(num_ports_);  // of each port
+  std::vector<int> first;               // of each merged port's
+  std::vector<int> second;              // -1: it has but one
+  for (int port = 0; port < num_ports_; ++port) {
+    size_t to = 0;
+    while (to < first.size() && !Alike(first[to], port, sizes)) ++to;
+    if (to == first.size()) {
+      first.push_back(port);
+      second.push_back(-1);
+    } else if (second[to] < 0) {
+      second[to] = port;
+    }
+    merged[port] = static_cast<int>(to);
+  }
+  std::vector<LinkSpeed> links;
+  for (size_t from = 0; from < first.size(); ++from) {
+    for (size_t to = 0; to < first.size(); ++to) {
+      const bool among = from == to && second[from] >= 0;
+      links.push_back(between_ports(first[from], among ? second[from] : first[to]));
+    }
+  }
+  for (int& port : ports_) port = merged[port];
+  num_ports_ = static_cast<int>(first.size());
+  links_ = std::move(links);
 }
 
 LinkTimes LinkMap::Times(double bytes) const {

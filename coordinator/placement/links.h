@@ -18,6 +18,8 @@ struct LinkSpeed {
   double latency_seconds = 0;
   double bytes_per_second = 0;
 
+  bool operator==(const LinkSpeed&) const = default;
+
   double Seconds(double bytes) const { return latency_seconds + bytes / bytes_per_second; }
 };
 
@@ -43,11 +45,15 @@ class LinkMap {
   // Of messages of `bytes`.
   LinkTimes Times(double bytes) const;
   // By index in `devices`.
-  const LinkSpeed& at(int from, int to) const {
-    return links_[static_cast<size_t>(ports_[from]) * num_ports_ + ports_[to]];
-  }
+  const LinkSpeed& at(int from, int to) const { return between_ports(ports_[from], ports_[to]); }
 
  private:
+  const LinkSpeed& between_ports(int from, int to) const {
+    return links_[static_cast<size_t>(from) * num_ports_ + to];
+  }
+  bool Alike(int a, int b, const std::vector<int>& sizes) const;
+  void MergePorts();
+
   std::vector<int> ports_;
   int num_ports_ = 0;
   std::vector<LinkSpeed> links_;

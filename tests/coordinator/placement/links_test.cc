@@ -4,7 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <string>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/coordinator/placement/fixtures.h"
 #include "tests/testing/status_matchers.h"
 
@@ -129,6 +132,37 @@ TEST(LinkMapTest, ABadLinkIsRefusedByThePlanner) {
   const Fleet fleet({Gpu("a", 20e9)}, {Link("a", "nowhere")});
   EXPECT_THAT(MakePlan(Llama3_8B(), fleet, {}, "m"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("nowhere")));
+}
+
+TEST(LinkMapTest, HostsThatNoLinkTellsApartAreOnePort) {
+  const auto ports = [](const std::vector<v1::Link>& links, size_t per_host) {
+    Fleet fleet({}, links);
+    for (size_t i = 0; i < 4 * per_host; ++i) {
+      fleet.devices.push_back(Gpu(absl::StrCat("g", i), 1e9));
+      fleet.devices.back().host = absl::StrCat("h", i / per_host);
+    }
+    const LinkMap map = *Resolve(fleet);
+    const LinkTimes times = map.Times(1e6);
+    // What was said is kept.
+    for (const v1::Link& link : links) {
+      for (size_t from = 0; from < fleet.devices.size(); ++from) {
+        for (size_t to = 0; to < fleet.devices.size(); ++to) {
+          if (from == to || fleet.devices[from].host != link.from()) continue;
+          if (fleet.devices[to].host != link.to()) continue;
+          EXPECT_EQ(times.at(static_cast<int>(from), static_cast<int>(to)),
+                    link.latency_seconds() + 1e6 / link.bandwidth_bytes_per_second());
+        }
+      }
+    }
+    return times.num_ports();
+  };
+  EXPECT_EQ(ports({}, 1), 1);
+  // Links within a host are others than those between hosts.
+  EXPECT_EQ(ports({}, 2), 4);
+  // One way back differs.
+  EXPECT_EQ(ports({Link("h0", "h1", 0.1), Link("h1", "h0", 0.2)}, 1), 3);
+  EXPECT_EQ(ports({Link("h0", "h1", 0.1), Link("h1", "h0", 0.1)}, 1), 2);
+  EXPECT_EQ(ports({Link("h0", "h1", 0.1), Link("h0", "h2", 0.1), Link("h0", "h3", 0.1)}, 1), 2);
 }
 
 }  // namespace
