@@ -1,38 +1,14 @@
 #include "coordinator/placement/relaxation.h"
 
 #include <algorithm>
-#include <map>
 #include <numeric>
+#include <set>
 #include <utility>
 
 #include "coordinator/placement/device_states.h"
 
 namespace layercake {
 namespace {
-
-StageEnvelope EnvelopeOf(const StageTimes& times, int device) {
-  const int num_layers = times.num_layers();
-  StageEnvelope envelope;
-  envelope.first.assign(num_layers, kDoesNotFit);
-  envelope.middle = envelope.last = envelope.first;
-  for (int count = 1; count < num_layers; ++count) {
-    envelope.first[count] = times.at(device, 0, count);
-    envelope.last[count] = times.at(device, num_layers - count, count);
-    for (int first = 1; first + count < num_layers; ++first) {
-      envelope.middle[count] = std::min(envelope.middle[count], times.at(device, first, count));
-    }
-  }
-  envelope.whole = times.at(device, 0, num_layers);
-  return envelope;
-}
-
-// The most layers of a stage within the period; 0: none.
-int Most(const std::vector<double>& seconds, double period) {
-  for (int count = static_cast<int>(seconds.size()) - 1; count > 0; --count) {
-    if (seconds[count] <= period && seconds[count] != kDoesNotFit) return count;
-  }
-  return 0;
-}
 
 constexpr int kSpareDevices = 8;
 constexpr int64_t kNever = -(int64_t{1} << 40);
@@ -92,20 +68,11 @@ struct Relaxation::Grouping {
 
 Relaxation::Relaxation(const SearchSpace& space)
     : num_layers_(space.times.num_layers()), reward_(space.reward), links_(space.links) {
-  std::map<std::pair<int, int64_t>, size_t> known;
-  const std::vector<std::vector<int>> kinds = InterchangeableDevices(space);
-  std::vector<size_t> envelope_of;
-  for (const std::vector<int>& devices : kinds) {
-    const int device = devices[0];
-    const auto [found, added] =
-        known.try_emplace({space.times.row(device), space.times.room(device)}, envelopes_.size());
-    if (added) envelopes_.push_back(EnvelopeOf(space.times, device));
-    envelope_of.push_back(found->second);
-  }
   std::vector<double> nearest(links_.num_ports(), -1);
-  for (size_t i = 0; i < kinds.size(); ++i) {
-    const int port = links_.port(kinds[i][0]);
-    kinds_.push_back({.devices = kinds[i], .port = port, .envelope = &envelopes_[envelope_of[i]]});
+  for (std::vector<int>& devices : InterchangeableDevices(space)) {
+    const int port = links_.port(devices[0]);
+    const StageEnvelope* envelope = &space.times.envelope(devices[0]);
+    kinds_.push_back({.devices = std::move(devices), .port = port, .envelope = envelope});
     nearest[port] = kDoesNotFit;
   }
   // Prim: `nearest` is the link from the tree, -1 for what is in it already or has no device.
@@ -147,10 +114,10 @@ Relaxation::Grouping Relaxation::GroupPorts(double period) const {
     const RelaxedKind& kind = kinds_[i];
     Group& group = grouping.groups[grouping.group_of_port[kind.port]];
     if (group.num_ports == 1 && links_.between_ports(kind.port, kind.port) > period) continue;
-    const int64_t middle = Most(kind.envelope->middle, period);
+    const int64_t middle = kind.envelope->middle.Most(period);
     group.between += middle * static_cast<int64_t>(kind.devices.size());
-    const int first = Most(kind.envelope->first, period);
-    const int last = Most(kind.envelope->last, period);
+    const int first = kind.envelope->first.Most(period);
+    const int last = kind.envelope->last.Most(period);
     if (first > 0) group.firsts.Add(static_cast<int>(i), first - middle);
     if (last > 0) group.lasts.Add(static_cast<int>(i), last - middle);
   }
@@ -174,16 +141,18 @@ double Relaxation::PeriodBound() const {
   const auto add = [&values](double seconds) {
     if (seconds != kDoesNotFit) values.push_back(seconds);
   };
-  for (const StageEnvelope& envelope : envelopes_) {
+  std::set<const StageEnvelope*> added;
+  for (const RelaxedKind& kind : kinds_) {
+    add(links_.between_ports(kind.port, kind.port));
+    if (!added.insert(kind.envelope).second) continue;
     for (int count = 1; count < num_layers_; ++count) {
-      add(envelope.first[count]);
-      add(envelope.middle[count]);
-      add(envelope.last[count]);
+      add(kind.envelope->first.seconds[count]);
+      add(kind.envelope->middle.seconds[count]);
+      add(kind.envelope->last.seconds[count]);
     }
-    add(envelope.whole);
+    add(kind.envelope->whole);
   }
   for (const Edge& edge : tree_) add(edge.seconds);
-  for (const RelaxedKind& kind : kinds_) add(links_.between_ports(kind.port, kind.port));
   while (values.size() > 1) {
     const auto middle = values.begin() + static_cast<int64_t>(values.size() - 1) / 2;
     std::nth_element(values.begin(), middle, values.end());
@@ -194,6 +163,33 @@ double Relaxation::PeriodBound() const {
     }
   }
   return values[0];
+}
+
+double Relaxation::CycleBound() const {
+  const double period = PeriodBound();
+  if (period == kDoesNotFit) return period;
+  double layer = kDoesNotFit;
+  double whole = kDoesNotFit;
+  double num_devices = 0;
+  for (const RelaxedKind& kind : kinds_) {
+    num_devices += static_cast<double>(kind.devices.size());
+    whole = std::min(whole, kind.envelope->whole);
+    layer = std::min(layer, kind.envelope->per_layer);
+  }
+  double link = kDoesNotFit;
+  for (const RelaxedKind& from : kinds_) {
+    for (const RelaxedKind& to : kinds_) {
+      if (&from == &to && from.devices.size() < 2) continue;
+      link = std::min(link, links_.between_ports(from.port, to.port));
+    }
+  }
+  // Of S stages: (num_layers * layer + (S - 1) * link) / S, which is least for the fewest or the
+  // most.
+  const auto of = [&](double stages) {
+    return (num_layers_ * layer + (stages - 1) * link) / stages;
+  };
+  const double several = num_devices < 2 ? kDoesNotFit : std::min(of(2), of(num_devices));
+  return std::max(period, std::min(whole, several));
 }
 
 std::optional<RelaxedPlacement> Relaxation::LeastSum(double period) const {
@@ -216,7 +212,7 @@ std::vector<int> Relaxation::MostLayers(double period) const {
   const int last = kinds_[best->last].devices.back();
   for (const RelaxedKind& kind : kinds_) {
     if (&grouping.groups[grouping.group_of_port[kind.port]] != &*best) continue;
-    const int layers = Most(kind.envelope->middle, period);
+    const int layers = kind.envelope->middle.Most(period);
     for (const int device : kind.devices) {
       if (layers > 0 && device != first && device != last) middles.emplace_back(layers, device);
     }
@@ -224,8 +220,8 @@ std::vector<int> Relaxation::MostLayers(double period) const {
   std::stable_sort(middles.begin(), middles.end(),
                    [](const auto& a, const auto& b) { return a.first > b.first; });
   std::vector<int> devices = {first};
-  int64_t placed = Most(kinds_[best->first].envelope->first, period) +
-                   Most(kinds_[best->last].envelope->last, period);
+  int64_t placed = kinds_[best->first].envelope->first.Most(period) +
+                   kinds_[best->last].envelope->last.Most(period);
   int spare = kSpareDevices;
   for (const auto& [layers, device] : middles) {
     if (placed >= num_layers_ && spare-- == 0) break;

@@ -17,14 +17,6 @@
 
 namespace layercake {
 
-// The quickest stages of each length on a device: [count], for 1 .. num_layers - 1 layers.
-struct StageEnvelope {
-  std::vector<double> first;  // with the first layer of all
-  std::vector<double> middle;
-  std::vector<double> last;    // with the last layer of all
-  double whole = kDoesNotFit;  // the stage of all layers
-};
-
 // Interchangeable devices.
 struct RelaxedKind {
   std::vector<int> devices;
@@ -50,6 +42,10 @@ class Relaxation {
   // of at most the period connect, one way or the other: these must have room for all layers.
   double PeriodBound() const;
 
+  // No pipeline has a smaller cycle: none of its stages computes a layer in less than the least
+  // share of a stage's time, and each but the first is entered over no less than the quickest link.
+  double CycleBound() const;
+
   // No pipeline of at most that period has a smaller sum less rewards. nullopt: there is no such
   // pipeline.
   std::optional<RelaxedPlacement> LeastSum(double period) const;
@@ -68,7 +64,6 @@ class Relaxation {
   int num_layers_;
   double reward_;
   const LinkTimes& links_;
-  std::vector<StageEnvelope> envelopes_;
   std::vector<RelaxedKind> kinds_;
   // A tree of the ports whose slowest links are quickest: it connects at any period what all links
   // do.

@@ -99,9 +99,9 @@ class RelaxedSum {
 
   static std::vector<Use> UsesOf(const Port& port, size_t device) {
     const StageEnvelope& envelope = *port.envelopes[device];
-    return {{.ends = kNeither, .seconds = &envelope.middle, .link = port.step},
-            {.ends = kFirst, .seconds = &envelope.first, .link = 0},
-            {.ends = kLast, .seconds = &envelope.last, .link = port.step}};
+    return {{.ends = kNeither, .seconds = &envelope.middle.seconds, .link = port.step},
+            {.ends = kFirst, .seconds = &envelope.first.seconds, .link = 0},
+            {.ends = kLast, .seconds = &envelope.last.seconds, .link = port.step}};
   }
 
   double SecondsOf(const Use& use, int count) const {

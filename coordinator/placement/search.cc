@@ -28,7 +28,7 @@ bool Exceeds(double value, double allowed) {
 double Below(double seconds) { return std::nextafter(seconds, 0); }
 
 // No pipeline has a smaller cycle than this, by relaxation alone; `cycle` is that of one.
-double CycleBound(const SearchSpace& space, double period_bound, double cycle) {
+double RelaxedCycle(const SearchSpace& space, double period_bound, double cycle) {
   double bound = cycle;
   for (int round = 0; round < kMaxRounds; ++round) {
     SearchSpace rewarded = space;
@@ -117,12 +117,14 @@ std::optional<Pipeline> MinimiseCycle(const SearchSpace& space, double cycle_all
     best = std::move(found);
   }
   if (Exceeds(best->cycle(), cycle_allowed)) return std::nullopt;
-  best->bound = exact ? best->cycle() : CycleBound(space, period_bound, best->cycle());
+  best->bound = exact ? best->cycle() : RelaxedCycle(space, period_bound, best->cycle());
   best->bound = Exceeds(best->cycle(), period_bound) ? best->bound : period_bound;
   return best;
 }
 
 double PeriodBound(const SearchSpace& space) { return Relaxation(space).PeriodBound(); }
+
+double CycleBound(const SearchSpace& space) { return Relaxation(space).CycleBound(); }
 
 bool AnyPipeline(const SearchSpace& space) {
   const std::optional<DeviceStates> states = DeviceStates::Of(space, kMaxExactStates);

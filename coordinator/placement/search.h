@@ -60,6 +60,9 @@ std::optional<Pipeline> MinimiseSum(const SearchSpace& space, double period_allo
 // No pipeline has a smaller period; found in a fraction of the time. kDoesNotFit: there is none.
 double PeriodBound(const SearchSpace& space);
 
+// As quickly: no pipeline has a smaller cycle.
+double CycleBound(const SearchSpace& space);
+
 // Whether any pipeline is possible at all, where a stage that fits fits with fewer layers too.
 bool AnyPipeline(const SearchSpace& space);
 

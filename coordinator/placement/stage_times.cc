@@ -28,6 +28,36 @@ StageTimes::StageTimes(std::vector<int> rows, int num_rows, int num_layers)
       needs_(stages_, 0),
       seconds_(stages_ * num_rows, kDoesNotFit) {}
 
+const StageEnvelope& StageTimes::envelope(int device) const {
+  const auto [known, added] = envelopes_.try_emplace({row(device), room(device)});
+  StageEnvelope& envelope = known->second;
+  if (!added) return envelope;
+  for (QuickestStages* stages : {&envelope.first, &envelope.middle, &envelope.last}) {
+    stages->seconds.assign(num_layers_, kDoesNotFit);
+  }
+  for (int count = 1; count < num_layers_; ++count) {
+    envelope.first.seconds[count] = at(device, 0, count);
+    envelope.last.seconds[count] = at(device, num_layers_ - count, count);
+  }
+  for (int first = 1; first < num_layers_; ++first) {
+    for (int count = 1; first + count < num_layers_; ++count) {
+      double& quickest = envelope.middle.seconds[count];
+      quickest = std::min(quickest, at(device, first, count));
+    }
+  }
+  for (QuickestStages* stages : {&envelope.first, &envelope.middle, &envelope.last}) {
+    stages->longer = stages->seconds;
+    for (int count = num_layers_ - 2; count >= 1; --count) {
+      stages->longer[count] = std::min(stages->longer[count], stages->longer[count + 1]);
+    }
+    for (int count = 1; count < num_layers_; ++count) {
+      envelope.per_layer = std::min(envelope.per_layer, stages->seconds[count] / count);
+    }
+  }
+  envelope.whole = at(device, 0, num_layers_);
+  return envelope;
+}
+
 LinkTimes::LinkTimes(std::vector<int> ports, std::vector<double> seconds)
     : ports_(std::move(ports)),
       num_ports_(ports_.empty() ? 0 : *std::max_element(ports_.begin(), ports_.end()) + 1),

@@ -3,14 +3,39 @@
 // What the searches know of a placement: plain tables of seconds. Nothing of models, bytes by kind
 // or devices' names.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <map>
+#include <utility>
 #include <vector>
 
 namespace layercake {
 
 inline constexpr double kDoesNotFit = std::numeric_limits<double>::infinity();
+
+// The quickest stages on a device: [count], for 1 .. num_layers - 1 layers.
+struct QuickestStages {
+  std::vector<double> seconds;
+  std::vector<double> longer;  // of at least so many layers
+
+  // The most layers of a stage of at most that period; 0: there is none.
+  int Most(double period) const {
+    if (period == kDoesNotFit) period = std::numeric_limits<double>::max();
+    return static_cast<int>(std::upper_bound(longer.begin() + 1, longer.end(), period) -
+                            longer.begin()) -
+           1;
+  }
+};
+
+struct StageEnvelope {
+  QuickestStages first;  // with the first layer of all
+  QuickestStages middle;
+  QuickestStages last;             // with the last layer of all
+  double whole = kDoesNotFit;      // the stage of all layers
+  double per_layer = kDoesNotFit;  // of any stage but that, the least of seconds / layers
+};
 
 // Seconds of every stage [first, first + count) on every device, or kDoesNotFit. Devices of one
 // speed share a row of times, and what keeps a stage off one of them is its room, so that a
@@ -39,11 +64,18 @@ class StageTimes {
     return seconds_[row * stages_ + Stage(first, count)];
   }
   void set(int row, int first, int count, double seconds) {
+    envelopes_.clear();
     seconds_[row * stages_ + Stage(first, count)] = seconds;
   }
   // A stage fits the devices whose room is at least its need; both are 0 at first.
-  void set_need(int first, int count, int64_t need) { needs_[Stage(first, count)] = need; }
+  void set_need(int first, int count, int64_t need) {
+    envelopes_.clear();
+    needs_[Stage(first, count)] = need;
+  }
   void set_room(int device, int64_t room) { rooms_[device] = room; }
+
+  // Made when it is first asked for, and kept until a time or a need is set.
+  const StageEnvelope& envelope(int device) const;
 
  private:
   size_t Stage(int first, int count) const {
@@ -56,6 +88,7 @@ class StageTimes {
   std::vector<int64_t> rooms_;
   std::vector<int64_t> needs_;
   std::vector<double> seconds_;
+  mutable std::map<std::pair<int, int64_t>, StageEnvelope> envelopes_;  // by row and room
 };
 
 // Seconds that one step's activations take from device to device, one way.
