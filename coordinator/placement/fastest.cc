@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "coordinator/placement/divide_few.h"
 #include "coordinator/placement/divide_fleet.h"
 #include "coordinator/placement/memory.h"
 #include "coordinator/placement/predict.h"
@@ -21,8 +22,6 @@ constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
 // A division that is so far below its bound is held against one of equal room.
 constexpr double kDoubtfulGap = 0.2;
-// So many devices are few: every room is tried.
-constexpr size_t kFewDevices = 8;
 
 std::vector<int> Everyone(const DeviceSelection& selection) {
   std::vector<int> devices(selection.devices.size());
@@ -86,7 +85,7 @@ std::vector<int> DevicesOf(const Pipeline& pipeline) {
 class Throughput {
  public:
   Throughput(const CostModel& cost, const DeviceSelection& selection, int num_replicas)
-      : cost_(cost), selection_(selection), num_replicas_(selection.in_order ? 1 : num_replicas) {}
+      : cost_(cost), selection_(selection), num_replicas_(num_replicas) {}
 
   // nullopt: nothing fits.
   std::optional<Arrangement> Run() {
@@ -122,16 +121,8 @@ class Throughput {
     }
   }
 
-  // Of one pipeline, room for every number of sequences a step: of few devices in every number of
-  // stages, else in as many as the best has.
+  // Of one pipeline, room for every number of sequences a step in as many stages as the best has.
   void RefineRoom(int64_t batch) {
-    const auto most =
-        std::min<int64_t>(static_cast<int64_t>(selection_.devices.size()), cost_.num_layers());
-    if (selection_.devices.size() <= kFewDevices) {
-      for (int64_t stages = most; stages >= 1; --stages) RefineRoom(batch, stages);
-      for (int64_t in_flight = 1; in_flight < most; ++in_flight) ConsiderFewInFlight(in_flight);
-      return;
-    }
     int64_t stages = 0;
     while (!CannotGain() && StagesOfBest() != stages) {
       stages = StagesOfBest();
@@ -150,24 +141,6 @@ class Throughput {
 
   int64_t StagesOfBest() const {
     return static_cast<int64_t>(best_.at(1).replicas.pipelines[0].stages.size());
-  }
-
-  // Where there is room for fewer sequences than stages, each is a step of its own, and the time of
-  // one counts: all of them for its stages and links, or as often as there are sequences the
-  // slowest of these, whichever is more.
-  void ConsiderFewInFlight(int64_t sequences) {
-    const int64_t blocks = std::max(cost_.context_blocks(), sequences * cost_.sequence_blocks());
-    const StepTables tables = TablesFor(cost_, selection_, blocks, 1, &UsableDevice::crowded_speed);
-    double period = kDoesNotFit;
-    while (!CannotGain()) {
-      std::optional<Pipeline> found = MinimiseSum(tables.space(), period);
-      if (!found.has_value()) return;
-      const bool by_sum = found->sum >= static_cast<double>(sequences) * found->period;
-      period = std::nextafter(found->period, 0);
-      const double rate = 1 / found->cycle();
-      Keep({.pipelines = {*found}, .rate = rate}, rate * found->sum / found->bound, 1);
-      if (by_sum) return;
-    }
   }
 
   double Highest() const {
@@ -238,6 +211,21 @@ class Throughput {
   std::map<size_t, Candidate> best_;  // by number of replicas
 };
 
+std::optional<Arrangement> OfFew(const CostModel& cost, const DeviceSelection& selection,
+                                 const FewDivision& division) {
+  if (division.pipelines.empty()) return std::nullopt;
+  Arrangement arrangement;
+  for (const RatedPipeline& rated : division.pipelines) {
+    arrangement.replicas.push_back(WithMostBlocks(
+        cost, selection, rated.sequences, &UsableDevice::crowded_speed, rated.pipeline.cycle(),
+        division.pipelines.size() == 1 ? Everyone(selection) : DevicesOf(rated.pipeline),
+        rated.pipeline));
+  }
+  arrangement.tokens_per_second = Rate(cost, selection, arrangement.replicas);
+  arrangement.gap = Gap(division.bound, arrangement.tokens_per_second);
+  return arrangement;
+}
+
 //   num_replicas: 0: any number.
 // nullopt: none was found, or there can be but one.
 std::optional<Arrangement> OverReplicas(const CostModel& cost, const DeviceSelection& selection,
@@ -246,10 +234,7 @@ std::optional<Arrangement> OverReplicas(const CostModel& cost, const DeviceSelec
       TablesFor(cost, selection, cost.context_blocks(), cost.limits().max_batch_sequences,
                 &UsableDevice::crowded_speed);
   const auto with_equal_room = [&] { return Throughput(cost, selection, num_replicas).Run(); };
-  if (selection.in_order || cost.num_layers() < kLeastLayersOfFleets ||
-      TriesEveryDivision(tables.space())) {
-    return with_equal_room();
-  }
+  if (cost.num_layers() < kLeastLayersOfFleets) return with_equal_room();
   if (MostReplicas(tables.space()) < 2) return std::nullopt;
   FleetDivision division = DivideFleet(cost, selection, num_replicas);
   Arrangement several = {.replicas = std::move(division.pipelines),
@@ -269,10 +254,12 @@ std::optional<Arrangement> OverReplicas(const CostModel& cost, const DeviceSelec
 
 std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection,
                                          int num_replicas) {
+  if (selection.in_order) num_replicas = 1;
+  const auto few = DivideFew(cost, selection, num_replicas, kLeastGain);
+  if (few.has_value()) return OfFew(cost, selection, *few);
   if (num_replicas > 1) return OverReplicas(cost, selection, num_replicas);
   std::optional<Arrangement> one = Throughput(cost, selection, 1).Run();
-  const bool divides = num_replicas == 0 && !selection.in_order && selection.devices.size() > 1;
-  if (!one.has_value() || !divides) return one;
+  if (!one.has_value() || num_replicas == 1) return one;
   const std::optional<Arrangement> several = OverReplicas(cost, selection, 0);
   if (!several.has_value()) return one;
   const double gain =

@@ -5,13 +5,11 @@
 #include <numeric>
 #include <utility>
 
+#include "coordinator/placement/device_sets.h"
 #include "coordinator/placement/device_states.h"
 
 namespace layercake {
 namespace {
-
-// Rates equal to this much are the same.
-constexpr double kSameRate = 1e-9;
 
 // What a device can add to any division.
 struct Worth {
@@ -56,92 +54,27 @@ void Sort(Replicas& replicas) {
 
 // Tries every division: the best pipeline of every set of kinds, then the best sum over disjoint
 // sets.
-class EveryDivision {
- public:
-  EveryDivision(const SearchSpace& space, const DeviceStates& sets) : space_(space), sets_(sets) {
-    for (int set = 1; set < sets.num_sets(); ++set) {
-      pipelines_.push_back(MinimiseCycle(Only(space, DevicesOf(set))));
-    }
+Divisions EveryDivision(const SearchSpace& space, const DeviceSets& sets, int wanted) {
+  std::vector<std::optional<Pipeline>> pipelines = {std::nullopt};
+  std::vector<double> rates = {-1};
+  for (int set = 1; set < sets.size(); ++set) {
+    pipelines.push_back(MinimiseCycle(Only(space, sets.devices(set))));
+    rates.push_back(pipelines.back().has_value() ? 1 / pipelines.back()->cycle() : -1);
   }
-
-  // best[n][set]: the highest rate of n pipelines on the devices of the set.
-  Divisions Run(int wanted) {
-    const int most = wanted > 0 ? wanted : static_cast<int>(space_.devices.size());
-    std::vector<std::vector<double>> best(1, std::vector<double>(sets_.num_sets(), 0));
-    std::vector<std::vector<int>> chosen(1);
-    const auto all = static_cast<size_t>(sets_.num_sets() - 1);
-    Divisions divisions;
-    for (int n = 1; n <= most; ++n) {
-      best.emplace_back(sets_.num_sets(), -1);
-      chosen.emplace_back(sets_.num_sets(), 0);
-      for (int set = 1; set < sets_.num_sets(); ++set) Divide(set, best[n - 1], best[n], chosen[n]);
-      if (best[n][all] < 0) break;
-      if (wanted > 0 && n != wanted) continue;
-      divisions.by_number.push_back(TraceBack(chosen, n, best[n][all]));
-      divisions.bound = std::max(divisions.bound, best[n][all]);
-    }
-    return divisions;
-  }
-
- private:
-  std::vector<int> DevicesOf(int set) const {
-    std::vector<int> devices;
-    for (int kind = 0; kind < sets_.num_kinds(); ++kind) {
-      const int count = sets_.count(set, kind);
-      devices.insert(devices.end(), sets_.devices(kind).begin(),
-                     sets_.devices(kind).begin() + count);
-    }
-    std::sort(devices.begin(), devices.end());
-    return devices;
-  }
-
-  bool Contains(int set, int part) const {
-    for (int kind = 0; kind < sets_.num_kinds(); ++kind) {
-      if (sets_.count(part, kind) > sets_.count(set, kind)) return false;
-    }
-    return true;
-  }
-
-  void Divide(int set, const std::vector<double>& fewer, std::vector<double>& best,
-              std::vector<int>& chosen) const {
-    for (int part = 1; part <= set; ++part) {
-      const std::optional<Pipeline>& pipeline = pipelines_[part - 1];
-      if (!pipeline.has_value() || !Contains(set, part) || fewer[set - part] < 0) continue;
-      const double rate = fewer[set - part] + 1 / pipeline->cycle();
-      if (rate <= best[set] * (1 + kSameRate)) continue;
-      best[set] = rate;
-      chosen[set] = part;
-    }
-  }
-
-  Replicas TraceBack(const std::vector<std::vector<int>>& chosen, int number, double rate) const {
-    Replicas replicas{.rate = rate};
-    std::vector<int> taken(sets_.num_kinds(), 0);
-    int set = sets_.num_sets() - 1;
-    for (int n = number; n > 0; --n) {
-      const int part = chosen[n][set];
-      replicas.pipelines.push_back(OnFreeDevices(*pipelines_[part - 1], part, taken));
-      set -= part;
-    }
+  const int most = wanted > 0 ? wanted : static_cast<int>(space.devices.size());
+  Divisions divisions;
+  for (int number = wanted > 0 ? wanted : 1; number <= most; ++number) {
+    const std::optional<DeviceSets::Division> best = sets.Divide(rates, number);
+    if (!best.has_value()) break;
+    Replicas replicas{.rate = best->value};
+    for (const int set : best->sets) replicas.pipelines.push_back(*pipelines[set]);
+    sets.MoveApart(*best, replicas.pipelines);
     Sort(replicas);
-    return replicas;
+    divisions.by_number.push_back(std::move(replicas));
+    divisions.bound = std::max(divisions.bound, best->value);
   }
-
-  // The pipeline of `part` on the next free devices of each kind.
-  Pipeline OnFreeDevices(Pipeline pipeline, int part, std::vector<int>& taken) const {
-    std::map<int, int> other;
-    for (int kind = 0; kind < sets_.num_kinds(); ++kind) {
-      const std::vector<int>& devices = sets_.devices(kind);
-      for (int i = 0; i < sets_.count(part, kind); ++i) other[devices[i]] = devices[taken[kind]++];
-    }
-    for (StageChoice& stage : pipeline.stages) stage.device = other.at(stage.device);
-    return pipeline;
-  }
-
-  const SearchSpace& space_;
-  const DeviceStates& sets_;
-  std::vector<std::optional<Pipeline>> pipelines_;
-};
+  return divisions;
+}
 
 // Devices that are dealt out together: those of a port, or one.
 struct Hand {
@@ -207,14 +140,6 @@ std::vector<int> NumbersToTry(int wanted, int most) {
   return numbers;
 }
 
-// Of devices; nullopt: too many.
-std::optional<DeviceStates> SetsToDivide(const SearchSpace& space) {
-  std::optional<DeviceStates> sets = DeviceStates::Of(Only(space, space.devices), kMaxExactStates,
-                                                      static_cast<int>(space.devices.size()));
-  if (sets.has_value() && sets->num_sets() > kMaxSetsToDivide) sets.reset();
-  return sets;
-}
-
 }  // namespace
 
 double ReplicaRateBound(const SearchSpace& space) {
@@ -223,8 +148,6 @@ double ReplicaRateBound(const SearchSpace& space) {
   return rate;
 }
 
-bool TriesEveryDivision(const SearchSpace& space) { return SetsToDivide(space).has_value(); }
-
 int MostReplicas(const SearchSpace& space) {
   int64_t layers = 0;
   for (const Worth& worth : WorthsOf(space)) layers += worth.layers;
@@ -232,8 +155,8 @@ int MostReplicas(const SearchSpace& space) {
 }
 
 Divisions DivideDevices(const SearchSpace& space, int wanted) {
-  const std::optional<DeviceStates> sets = SetsToDivide(space);
-  if (sets.has_value()) return EveryDivision(space, *sets).Run(wanted);
+  const auto sets = DeviceSets::Of(InterchangeableDevices(space), kMaxPairsToDivide);
+  if (sets.has_value()) return EveryDivision(space, *sets, wanted);
   std::vector<double> rates;
   std::vector<double> rooms;
   for (const Worth& worth : WorthsOf(space)) {

@@ -9,9 +9,6 @@
 
 namespace layercake {
 
-// Up to so many sets of kinds (eight unlike devices) every division is tried.
-inline constexpr int kMaxSetsToDivide = 256;
-
 struct Replicas {
   std::vector<Pipeline> pipelines;  // the quickest first; disjoint devices
   double rate = 0;                  // steps a second: 1 / cycle of each, added up
@@ -24,14 +21,11 @@ struct Divisions {
   double bound = 0;
 };
 
-// Whether DivideDevices tries every division.
-bool TriesEveryDivision(const SearchSpace& space);
-
 // No division has more pipelines: so often the devices hold all layers, each as many as it does at
 // best.
 int MostReplicas(const SearchSpace& space);
 
-// Divides into `wanted` pipelines, or if that is 0 into one, two and more. Up to kMaxSetsToDivide
+// Divides into `wanted` pipelines, or if that is 0 into one, two and more. Up to kMaxPairsToDivide
 // each division has the highest rate of its number; beyond, devices are dealt out evenly to several
 // numbers of pipelines. Empty: no division was found.
 Divisions DivideDevices(const SearchSpace& space, int wanted);

@@ -1,6 +1,7 @@
 #include "coordinator/placement/step_tables.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 #include "coordinator/placement/memory.h"
@@ -44,6 +45,25 @@ StepTables TablesFor(const CostModel& cost, const DeviceSelection& selection,
   }
   LimitToRoom(cost, selection, blocks, tables.times);
   return tables;
+}
+
+SearchSpace StepTableCache::For(const std::vector<int>& devices, int64_t in_flight,
+                                int64_t sequences) {
+  const int64_t blocks = std::max(cost_.context_blocks(), in_flight * cost_.sequence_blocks());
+  auto known = known_.find(sequences);
+  if (known == known_.end()) {
+    std::vector<int> all(selection_.devices.size());
+    std::iota(all.begin(), all.end(), 0);
+    StepTables tables = TablesFor(cost_, selection_, std::move(all), blocks, sequences, speed_);
+    known = known_.emplace(sequences, Limited{std::move(tables), blocks}).first;
+  }
+  Limited& limited = known->second;
+  if (limited.blocks != blocks) {
+    LimitToRoom(cost_, selection_, blocks, limited.tables.times);
+    limited.blocks = blocks;
+  }
+  limited.tables.devices = devices;
+  return limited.tables.space();
 }
 
 }  // namespace layercake

@@ -1,0 +1,298 @@
+#include "coordinator/placement/divide_few.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <numeric>
+#include <queue>
+#include <utility>
+
+#include "coordinator/placement/device_sets.h"
+#include "coordinator/placement/device_states.h"
+#include "coordinator/placement/step_tables.h"
+
+namespace layercake {
+namespace {
+
+// Of tokens/s: what differs by less is the same.
+constexpr double kSameRate = 1e-9;
+
+// Searches of one load. Few are needed but where very many divisions are about as good: after many,
+// a division is good enough that is known to lack at most so much; after the most, any.
+constexpr int kManySearches = 40;
+constexpr int kMaxSearches = 200;
+constexpr double kGoodEnough = 0.005;
+
+// What a pipeline is to have KV room for: so many steps in flight of so many sequences each. As
+// many steps as there are devices, or fewer of one sequence.
+struct Load {
+  int64_t sequences;
+  int64_t steps;
+};
+
+std::vector<Load> LoadsOf(int64_t devices, int64_t batch) {
+  std::vector<Load> loads;
+  for (int64_t steps = 1; steps < devices; ++steps) loads.push_back({1, steps});
+  for (int64_t sequences = 1; sequences <= batch; ++sequences) {
+    loads.push_back({sequences, devices});
+  }
+  return loads;
+}
+
+// The best pipeline of one set of devices, looked for step by step: ranges of loads are bounded,
+// and the most promising halved until it is one load, which is searched (branch and bound).
+class SetSearch {
+ public:
+  // loads: LoadsOf so many devices; must outlive this, as the tables must.
+  SetSearch(StepTableCache& tables, std::vector<int> devices, const std::vector<Load>& loads)
+      : tables_(tables), devices_(std::move(devices)), loads_(loads) {
+    Add(0, loads_.size() - 1, Cycle(0));
+    HalveBest();
+  }
+
+  const RatedPipeline& best() const { return best_; }
+  // No pipeline of all devices generates more.
+  double bound() const {
+    return std::max(best_.tokens_per_second, ranges_.empty() ? 0 : ranges_.top().bound);
+  }
+  bool IsSettled() const { return bound() <= best_.tokens_per_second; }
+
+  // Searches the most promising load. REQUIRES: !IsSettled().
+  void Advance() {
+    const Load load = loads_[ranges_.top().first];
+    ranges_.pop();
+    const SearchSpace space = SpaceFor(load);
+    if (load.steps == static_cast<int64_t>(devices_.size())) {
+      AllInFlight(space, load);
+    } else {
+      FewInFlight(space, load);
+    }
+    HalveBest();
+  }
+
+ private:
+  // Of loads, the last one included.
+  struct Range {
+    size_t first;
+    size_t last;
+    double cycle;  // of the first one, at least
+    double bound;  // tokens/s
+
+    bool operator<(const Range& other) const { return bound < other.bound; }
+  };
+
+  SearchSpace SpaceFor(const Load& load) {
+    return tables_.For(devices_, load.sequences * load.steps, load.sequences);
+  }
+
+  double Cycle(size_t load) { return CycleBound(SpaceFor(loads_[load])); }
+
+  void Add(size_t first, size_t last, double cycle) {
+    const double bound = static_cast<double>(loads_[last].sequences) / cycle;
+    if (bound > best_.tokens_per_second * (1 + kSameRate)) {
+      ranges_.push({first, last, cycle, bound});
+    }
+  }
+
+  void HalveBest() {
+    while (!ranges_.empty() && ranges_.top().first < ranges_.top().last) {
+      const Range range = ranges_.top();
+      ranges_.pop();
+      const size_t middle = (range.first + range.last) / 2;
+      Add(range.first, middle, range.cycle);
+      Add(middle + 1, range.last, Cycle(middle + 1));
+    }
+    if (IsAlike()) ranges_ = {};
+  }
+
+  bool IsAlike() const {
+    return !ranges_.empty() && ranges_.top().bound <= best_.tokens_per_second * (1 + kSameRate);
+  }
+
+  void Keep(Pipeline pipeline, int64_t sequences, double tokens_per_second) {
+    if (tokens_per_second <= best_.tokens_per_second * (1 + kSameRate)) return;
+    best_ = {std::move(pipeline), sequences, tokens_per_second};
+  }
+
+  double CycleAllowed(double sequences) const {
+    return best_.tokens_per_second > 0 ? sequences / best_.tokens_per_second : kDoesNotFit;
+  }
+
+  void AllInFlight(const SearchSpace& space, const Load& load) {
+    const auto sequences = static_cast<double>(load.sequences);
+    std::optional<Pipeline> found = MinimiseCycle(space, CycleAllowed(sequences));
+    if (!found.has_value()) return;
+    const double rate = sequences / found->cycle();
+    Keep(*std::move(found), load.sequences, rate);
+  }
+
+  // On all devices: fewer are a set of their own. The time of a step counts: all of it, or as often
+  // as there are steps its slowest part, whichever is more.
+  void FewInFlight(SearchSpace space, const Load& load) {
+    const auto steps = static_cast<double>(load.steps);
+    const auto stages = static_cast<double>(devices_.size());
+    // More than any sum, so that none of fewer stages is less.
+    space.reward = LongestSum(space);
+    double period = CycleAllowed(1);
+    while (true) {
+      std::optional<Pipeline> found =
+          MinimiseSum(space, period, steps * CycleAllowed(1) - space.reward * stages);
+      if (!found.has_value() || found->stages.size() < devices_.size()) return;
+      const bool by_sum = found->sum >= steps * found->period;
+      const double rate = steps / std::max(found->sum, steps * found->period);
+      period = std::nextafter(found->period, 0);
+      Keep(*std::move(found), 1, rate);
+      if (by_sum) return;
+    }
+  }
+
+  double LongestSum(const SearchSpace& space) const {
+    double sum = 0;
+    for (const int device : devices_) {
+      sum += space.times.seconds(space.times.row(device), 0, space.times.num_layers());
+      double link = 0;
+      for (const int other : devices_) {
+        if (other != device) link = std::max(link, space.links.at(other, device));
+      }
+      sum += link;
+    }
+    return sum;
+  }
+
+  StepTableCache& tables_;
+  const std::vector<int> devices_;
+  const std::vector<Load>& loads_;
+  std::priority_queue<Range> ranges_;
+  RatedPipeline best_;
+};
+
+// Divides by what the pipelines of sets are bounded by, and searches those that the best division
+// has, until that has none but such as were searched.
+class FewDivider {
+ public:
+  FewDivider(const CostModel& cost, const DeviceSelection& selection, DeviceSets sets)
+      : tables_(cost, selection, &UsableDevice::crowded_speed), sets_(std::move(sets)) {
+    std::vector<int> order;
+    for (int set = 1; set < sets_.size(); ++set) order.push_back(set);
+    // Sets of as many devices are asked about the same tables.
+    std::stable_sort(order.begin(), order.end(), [this](int a, int b) {
+      return sets_.devices(a).size() < sets_.devices(b).size();
+    });
+    searches_.resize(sets_.size());
+    bounds_.assign(sets_.size(), -1);
+    for (const int set : order) {
+      std::vector<int> devices = sets_.devices(set);
+      const size_t size = devices.size();
+      if (loads_.count(size) == 0) {
+        loads_[size] = LoadsOf(static_cast<int64_t>(size), cost.limits().max_batch_sequences);
+      }
+      searches_[set] = std::make_unique<SetSearch>(tables_, std::move(devices), loads_[size]);
+      SetBound(set);
+    }
+  }
+
+  FewDivision Run(int number, double least_gain) {
+    const std::optional<Bounded> most = Best(number, 0);
+    if (!most.has_value()) return {};
+    for (int fewer = 1; number == 0 && fewer < most->size(); ++fewer) {
+      const auto some = Best(fewer, most->bound / (1 + least_gain));
+      if (some.has_value()) return {Pipelines(some->division), most->bound};
+    }
+    return {Pipelines(most->division), most->bound};
+  }
+
+ private:
+  struct Bounded {
+    DeviceSets::Division division;
+    double bound;  // no division has more value
+
+    int size() const { return static_cast<int>(division.sets.size()); }
+  };
+
+  void SetBound(int set) {
+    const double bound = searches_[set]->bound();
+    bounds_[set] = bound > 0 ? bound : -1;
+  }
+
+  // nullopt: none generates `least`.
+  std::optional<Bounded> Best(int number, double least) {
+    while (true) {
+      std::optional<DeviceSets::Division> promised = sets_.Divide(bounds_, number);
+      if (!promised.has_value() || promised->value < least) return std::nullopt;
+      if (searched_ >= kManySearches) {
+        const std::optional<DeviceSets::Division> known = sets_.Divide(Known(), number);
+        const double allowed = searched_ < kMaxSearches ? kGoodEnough : kDoesNotFit;
+        if (known.has_value() && promised->value <= known->value * (1 + allowed)) {
+          if (known->value < least) return std::nullopt;
+          return {{*known, promised->value}};
+        }
+      }
+      bool settled = true;
+      for (const int set : promised->sets) {
+        if (searches_[set]->IsSettled()) continue;
+        settled = false;
+        searches_[set]->Advance();
+        SetBound(set);
+        ++searched_;
+      }
+      if (settled) return {{*promised, promised->value}};
+    }
+  }
+
+  // What was found, of each set.
+  std::vector<double> Known() const {
+    std::vector<double> known(searches_.size(), -1);
+    for (size_t set = 1; set < known.size(); ++set) {
+      const double rate = searches_[set]->best().tokens_per_second;
+      if (rate > 0) known[set] = rate;
+    }
+    return known;
+  }
+
+  std::vector<RatedPipeline> Pipelines(const DeviceSets::Division& division) const {
+    std::vector<Pipeline> pipelines;
+    for (const int set : division.sets) pipelines.push_back(searches_[set]->best().pipeline);
+    sets_.MoveApart(division, pipelines);
+    std::vector<RatedPipeline> rated;
+    for (size_t i = 0; i < pipelines.size(); ++i) {
+      rated.push_back(searches_[division.sets[i]]->best());
+      rated.back().pipeline = std::move(pipelines[i]);
+    }
+    std::stable_sort(rated.begin(), rated.end(), [](const auto& a, const auto& b) {
+      return a.tokens_per_second > b.tokens_per_second;
+    });
+    return rated;
+  }
+
+  StepTableCache tables_;
+  const DeviceSets sets_;
+  std::map<size_t, std::vector<Load>> loads_;         // of so many devices
+  std::vector<std::unique_ptr<SetSearch>> searches_;  // by set
+  std::vector<double> bounds_;
+  int searched_ = 0;
+};
+
+// Devices that are told apart: all of them where their order is given.
+std::vector<std::vector<int>> KindsOf(const CostModel& cost, const DeviceSelection& selection) {
+  std::vector<int> devices(selection.devices.size());
+  std::iota(devices.begin(), devices.end(), 0);
+  if (!selection.in_order) {
+    StepTableCache tables(cost, selection, &UsableDevice::crowded_speed);
+    return InterchangeableDevices(tables.For(devices, 1, cost.limits().max_batch_sequences));
+  }
+  std::vector<std::vector<int>> kinds;
+  for (const int device : devices) kinds.push_back({device});
+  return kinds;
+}
+
+}  // namespace
+
+std::optional<FewDivision> DivideFew(const CostModel& cost, const DeviceSelection& selection,
+                                     int number, double least_gain) {
+  std::optional<DeviceSets> sets = DeviceSets::Of(KindsOf(cost, selection), kMaxPairsToDivide);
+  if (!sets.has_value()) return std::nullopt;
+  return FewDivider(cost, selection, *std::move(sets)).Run(number, least_gain);
+}
+
+}  // namespace layercake
