@@ -18,6 +18,22 @@ void TakeLeastOfLonger(std::vector<Value>& values) {
   for (size_t n = values.size() - 1; n-- > 1;) values[n] = std::min(values[n], values[n + 1]);
 }
 
+// The line through the shortest and the longest stage, lowered until no stage is below it.
+void SetLine(StageSeconds& seconds) {
+  const std::vector<double>& middle = seconds.middle;
+  size_t longest = middle.size() - 1;
+  while (longest > 1 && middle[longest] == kDoesNotFit) --longest;
+  if (longest > 1)
+    seconds.per_layer = (middle[longest] - middle[1]) / static_cast<double>(longest - 1);
+  seconds.overhead = kDoesNotFit;
+  for (const auto* stages : {&seconds.first, &seconds.middle, &seconds.last}) {
+    for (size_t n = 1; n < stages->size(); ++n) {
+      seconds.overhead =
+          std::min(seconds.overhead, (*stages)[n] - seconds.per_layer * static_cast<double>(n));
+    }
+  }
+}
+
 std::vector<double> ToOthers(const LinkTimes& links) {
   std::vector<double> least(links.num_ports(), kDoesNotFit);
   for (int from = 0; from < links.num_ports(); ++from) {
@@ -169,7 +185,9 @@ StageSeconds DeviceClasses::SecondsOf(const std::vector<int>& devices, int64_t s
     result.to_others = std::min(result.to_others, others);
     if (port_sizes_[port] > 1) within = std::min(within, inner);
     if (others != kDoesNotFit) {
-      link = std::min(link, (others + inner * (port_sizes_[port] - 1)) / port_sizes_[port]);
+      result.longest_entry = std::max({result.longest_entry, others, inner});
+      link =
+          std::min({link, others, (others + inner * (port_sizes_[port] - 1)) / port_sizes_[port]});
     }
     const DeviceSpeed& speed = selection_.devices[device].crowded_speed;
     if (std::ranges::none_of(speeds, [&](const DeviceSpeed* known) { return *known == speed; })) {
@@ -197,6 +215,7 @@ StageSeconds DeviceClasses::SecondsOf(const std::vector<int>& devices, int64_t s
     take_least(result.whole, seconds(0, num_layers));
   }
   for (auto* seconds : {&result.first, &result.middle, &result.last}) TakeLeastOfLonger(*seconds);
+  SetLine(result);
   return result;
 }
 

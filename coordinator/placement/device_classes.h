@@ -21,10 +21,15 @@ struct StageSeconds {
   std::vector<double> middle;  // with neither end
   std::vector<double> last;    // with the last layer of all
   double whole = kDoesNotFit;  // the stage of all layers
+  // No stage of n layers takes less than overhead + n * per_layer.
+  double overhead = 0;
+  double per_layer = 0;
   // Of the quickest link between a port of the class and another; kDoesNotFit: there is none.
   double to_others = kDoesNotFit;
-  double within_port = 0;  // of the quickest link within a port of the class; 0: there is none
-  // Of the links to a device, on average, where all devices of its port follow each other.
+  double longest_entry = 0;  // of the slowest such link, or one within a port
+  double within_port = 0;    // of the quickest link within a port of the class; 0: there is none
+  // Of the links to a device, on average, where all devices of its port follow each other: at
+  // least.
   double link = 0;
 };
 

@@ -20,7 +20,8 @@ constexpr double kSameTime = 1e-9;
 // Replicas that gain less than this share are not worth the slower answers of a slow one.
 constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
-// A division that is so far below its bound is held against one of equal room.
+// A division of unlike layers, which are estimated as if they were alike, is held against one of
+// equal room where it is so far below its bound.
 constexpr double kDoubtfulGap = 0.2;
 
 std::vector<int> Everyone(const DeviceSelection& selection) {
@@ -239,7 +240,8 @@ std::optional<Arrangement> OverReplicas(const CostModel& cost, const DeviceSelec
   FleetDivision division = DivideFleet(cost, selection, num_replicas);
   Arrangement several = {.replicas = std::move(division.pipelines),
                          .tokens_per_second = division.tokens_per_second};
-  if (division.bound > several.tokens_per_second * (1 + kDoubtfulGap)) {
+  const bool alike = cost.FirstLike(cost.num_layers() - 2, 1) == 1;
+  if (!alike && division.bound > several.tokens_per_second * (1 + kDoubtfulGap)) {
     std::optional<Arrangement> other = with_equal_room();
     if (other.has_value() && other->tokens_per_second > several.tokens_per_second) {
       several = *std::move(other);

@@ -37,8 +37,8 @@ struct ShapedPipeline {
 class PipelineShapes {
  public:
   // What is taken of a class' devices, where they differ.
-  //   kPromised: the best, and links only as far as no pipeline can do without them: no real
-  //     pipeline is better. Steps of more sequences must not take less time.
+  //   kPromised: the best, and links as far as no pipeline can do without them: no real pipeline is
+  //     better. Steps of more sequences must not take less time.
   //   kKept: the least room, and in each stage's cycle its share of the links: real pipelines come
   //     near.
   enum class Take { kPromised, kKept };

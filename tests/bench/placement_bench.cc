@@ -58,6 +58,8 @@ int main() {
             MixedFleet(seed, 100, 8, 8.0, Llama70B()), options);
     Measure(absl::StrCat("1000 devices x 126, replicas #", seed), Llama405B(),
             MixedFleet(seed, 1000, 8, 40.0), options);
+    Measure(absl::StrCat("100 hosts of ", seed, " kinds of card"), Llama70B(),
+            HostsOfOneCard(100, static_cast<int>(seed)), options);
   }
   v1::PlanOptions single = options;
   single.set_replicas(1);

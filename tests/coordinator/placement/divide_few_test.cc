@@ -99,19 +99,6 @@ TEST(DivideFewTest, FourteenUnlikeDevicesAreDividedInTheBestWay) {
   }
 }
 
-// Cards of few kinds, each on a host of its own in one network.
-Fleet HostsOfOneCard(int count, int num_kinds) {
-  const Fleet kinds = UnlikeDevices(1, num_kinds, 40.0 * num_kinds / count);
-  Fleet fleet;
-  for (int i = 0; i < count; ++i) {
-    PlannerDevice device = kinds.devices[i % num_kinds];
-    device.name = absl::StrCat("card-", i);
-    device.host = absl::StrCat("host-", i);
-    fleet.devices.push_back(std::move(device));
-  }
-  return fleet;
-}
-
 TEST(DivideFewTest, HostsOfOneCardEachAreTheSame) {
   const std::clock_t begin = std::clock();
   const v1::Plan plan = PlanOf(HostsOfOneCard(100, 1));

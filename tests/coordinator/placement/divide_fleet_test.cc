@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "coordinator/placement/divide_few.h"
 #include "coordinator/placement/memory.h"
 #include "coordinator/placement/pipeline_estimate.h"
 #include "coordinator/placement/predict.h"
@@ -130,6 +131,48 @@ v1::PlanOptions Context4096() {
   v1::PlanOptions options;
   options.set_context_tokens(4096);
   return options;
+}
+
+// Fleets that are few enough to know the best division, and of many shapes.
+Fleet MiddlingFleet(uint32_t seed) {
+  std::mt19937 random(seed);
+  const double copies = Draw(random, 12, 60) / 10.0;
+  switch (seed % 3) {
+    case 0:
+      return UnlikeDevices(seed, Draw(random, 5, 10), copies);
+    case 1:
+      return MixedFleet(seed, Draw(random, 6, 10), Draw(random, 2, 4), copies, Llama70B());
+    default:
+      return HostsOfOneCard(Draw(random, 6, 24), Draw(random, 1, 3));
+  }
+}
+
+TEST(DivideFleetTest, TheBoundHoldsForTheBestDivisionOfMiddlingFleets) {
+  double found = 0;
+  double looseness = 0;
+  int divided = 0;
+  for (uint32_t seed = 0; seed < 30; ++seed) {
+    absl::StatusOr<PlanningProblem> problem =
+        MakeProblem(Llama70B(), MiddlingFleet(seed), Context4096(), "m");
+    ASSERT_OK(problem);
+    const CostModel cost = problem->cost();
+    const FewDivision best = *DivideFew(cost, problem->selection, 0, 0);
+    if (best.pipelines.empty()) continue;
+    double highest = 0;
+    for (const RatedPipeline& rated : best.pipelines) highest += rated.tokens_per_second;
+    const FleetDivision division = DivideFleet(cost, problem->selection, 0);
+    ExpectSound(cost, problem->selection, division);
+    ASSERT_GE(division.bound, highest * (1 - 1e-6)) << "seed " << seed;
+    ASSERT_LE(division.tokens_per_second, best.bound * (1 + 1e-9)) << "seed " << seed;
+    std::fprintf(stderr, "%u %zu %.4f %.4f\n", seed, best.pipelines.size(),
+                 division.tokens_per_second / highest, division.bound / highest);
+    found += division.tokens_per_second / highest;
+    looseness += division.bound / highest;
+    ++divided;
+  }
+  EXPECT_GT(divided, 20);
+  EXPECT_GT(found, 0.97 * divided);
+  EXPECT_LT(looseness, 1.06 * divided);
 }
 
 TEST(DivideFleetTest, AThousandDevicesComeWithinAnEighthOfTheBound) {

@@ -115,4 +115,17 @@ inline Fleet MixedFleet(uint32_t seed, int count, int per_host, double share,
   return fleet;
 }
 
+// Cards of few kinds, each on a host of its own in one slow network.
+inline Fleet HostsOfOneCard(int count, int num_kinds) {
+  const Fleet kinds = UnlikeDevices(1, num_kinds, 40.0 * num_kinds / count);
+  Fleet fleet;
+  for (int i = 0; i < count; ++i) {
+    PlannerDevice device = kinds.devices[i % num_kinds];
+    device.name = absl::StrCat("card-", i);
+    device.host = absl::StrCat("host-", i);
+    fleet.devices.push_back(std::move(device));
+  }
+  return fleet;
+}
+
 }  // namespace layercake
