@@ -1,71 +1,10 @@
-#include "worker/kernels/cuda_kernels.h"
-#include "worker/kernels/device_math.cuh"
-#include "worker/kernels/simt.cuh"
+#include "worker/kernels/attention_rows.cuh"
 
 namespace layercake {
 namespace {
 
-// Positions are taken in chunks that begin at multiples of kChunk. What a row makes of a chunk
-// depends on its own query, the chunk, and how many of its positions come before the row; chunks
-// are then joined in order. So it is the same whether one block takes all chunks, or one each.
-constexpr int kChunk = kAttentionChunk;
 constexpr int kThreads = kChunk;  // a position each, then a dimension each
 constexpr int kWarps = kThreads / kWarpLanes;
-
-// A row so far, but for its values.
-struct RowState {
-  float max;
-  float sum;
-};
-
-// How two parts of a row are joined: what there was counts `keep`, what comes `take`.
-struct Join {
-  float keep;
-  float take;
-  RowState state;
-};
-
-__device__ __forceinline__ Join JoinOf(bool first, RowState before, RowState next) {
-  const float max = first || next.max > before.max ? next.max : before.max;
-  const float keep = first ? 0.0f : Exp(before.max - max);
-  const float take = Exp(next.max - max);
-  return {keep, take, {max, fmaf(first ? 0.0f : before.sum, keep, next.sum * take)}};
-}
-
-struct KernelArgs {
-  PagedAttentionArgs op;
-  int group;            // heads that share a kv head
-  int heads_each;       // of them, heads of one tile
-  int parts;            // tiles that a group makes
-  int num_chunks;       // of the longest slice, or more
-  int64_t part_floats;  // of one chunk's part of a row in scratch
-};
-
-// What the rows of a tile are: `heads` heads of each token.
-struct TileRows {
-  AttentionTile tile;
-  int kv_head;
-  int first_head;
-  int heads;
-  int count;
-
-  __device__ int Token(int row) const { return row / heads; }
-  __device__ int Head(int row) const { return first_head + row % heads; }
-  // The row attends to positions [0, Limit).
-  __device__ int Limit(int row) const { return tile.position + Token(row) + 1; }
-};
-
-__device__ TileRows RowsOf(const KernelArgs& args) {
-  TileRows rows;
-  rows.tile = args.op.step.tiles[blockIdx.x];
-  rows.kv_head = static_cast<int>(blockIdx.y) / args.parts;
-  const int in_group = static_cast<int>(blockIdx.y) % args.parts * args.heads_each;
-  const int left = args.group - in_group;
-  rows.first_head = rows.kv_head * args.group + in_group;
-  rows.heads = left < args.heads_each ? left : args.heads_each;
-  rows.count = rows.tile.num_tokens * rows.heads;
-  return rows;
-}
 
 template <int kRows>
 struct Shared {
@@ -77,7 +16,7 @@ struct Shared {
 
 // Scores of the chunk's positions, a thread each, by one chain over the dimensions.
 template <typename T, int kRows>
-__device__ void Score(const KernelArgs& args, const TileRows& rows, int chunk, int end,
+__device__ void Score(const AttentionKernelArgs& args, const TileRows& rows, int chunk, int end,
                       Shared<kRows>& shared) {
   const KvShape& shape = args.op.kv.shape;
   const int thread = static_cast<int>(threadIdx.x);
@@ -126,7 +65,7 @@ __device__ void Weigh(const TileRows& rows, int chunk, Shared<kRows>& shared) {
 
 // Weighted values, some dimensions a thread, by one chain over the positions.
 template <typename T, int kRows, int kDims>
-__device__ void AddValues(const KernelArgs& args, const TileRows& rows, int chunk, int end,
+__device__ void AddValues(const AttentionKernelArgs& args, const TileRows& rows, int chunk, int end,
                           const Shared<kRows>& shared, float (&sums)[kRows][kDims]) {
   const KvShape& shape = args.op.kv.shape;
   const int64_t size = shape.block_size_tokens;
@@ -156,23 +95,19 @@ __device__ void AddValues(const KernelArgs& args, const TileRows& rows, int chun
 
 // A block takes a tile of tokens by some heads of a kv head; and all chunks, or with `kSplit` one.
 template <typename T, int kRows, int kDims, bool kSplit>
-__global__ void __launch_bounds__(kThreads) AttentionKernel(KernelArgs args) {
+__global__ void __launch_bounds__(kThreads) PlainKernel(AttentionKernelArgs args) {
   auto& shared = SharedAs<Shared<kRows>>();
-  const TileRows rows = RowsOf(args);
+  const TileRows rows = BlockRows(args);
   const int head_dim = static_cast<int>(args.op.kv.shape.head_dim);
   const int thread = static_cast<int>(threadIdx.x);
-  const int end = rows.tile.position + rows.tile.num_tokens;
+  const int end = rows.End();
   const int first_chunk = kSplit ? static_cast<int>(blockIdx.z) : 0;
   const int last_chunk = kSplit ? first_chunk : (end - 1) / kChunk;
-  if (first_chunk * kChunk >= end) return;
+  if (rows.count <= 0 || first_chunk * kChunk >= end) return;
 
   for (int i = thread; i < kRows * head_dim; i += kThreads) {
     const int r = i / head_dim;
-    const int64_t row = rows.tile.row + rows.Token(r);
-    shared.q[i] =
-        r < rows.count
-            ? args.op.q.data[row * args.op.q.stride + rows.Head(r) * head_dim + i % head_dim]
-            : 0.0f;
+    shared.q[i] = r < rows.count ? rows.Query(args, r)[i % head_dim] : 0.0f;
   }
   __syncthreads();
 
@@ -204,12 +139,7 @@ __global__ void __launch_bounds__(kThreads) AttentionKernel(KernelArgs args) {
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     if (r >= rows.count || rows.Limit(r) <= first_chunk * kChunk) continue;
-    const int64_t row = rows.tile.row + rows.Token(r);
-    const int64_t num_heads = args.op.q.cols / head_dim;
-    const int64_t part = (row * num_heads + rows.Head(r)) * args.num_chunks + first_chunk;
-    float* const out = kSplit
-                           ? args.op.scratch + part * args.part_floats
-                           : args.op.out.data + row * args.op.out.stride + rows.Head(r) * head_dim;
+    float* const out = kSplit ? rows.Part(args, r, first_chunk) : rows.Result(args, r);
 #pragma unroll
     for (int i = 0; i < kDims; ++i) {
       const int d = thread + i * kThreads;
@@ -222,8 +152,8 @@ __global__ void __launch_bounds__(kThreads) AttentionKernel(KernelArgs args) {
   }
 }
 
-// Joins the chunks that AttentionKernel took apart. A block a tile by a head.
-__global__ void __launch_bounds__(kThreads) JoinKernel(KernelArgs args) {
+// Joins the chunks that were taken apart. A block a tile by a head.
+__global__ void __launch_bounds__(kThreads) JoinKernel(AttentionKernelArgs args) {
   const AttentionTile tile = args.op.step.tiles[blockIdx.x];
   const int head_dim = static_cast<int>(args.op.kv.shape.head_dim);
   const int64_t num_heads = args.op.q.cols / head_dim;
@@ -247,29 +177,18 @@ __global__ void __launch_bounds__(kThreads) JoinKernel(KernelArgs args) {
 }
 
 template <typename T, int kRows, int kDims>
-int Run(const KernelArgs& args, CUstream_st* stream) {
-  const KvShape& shape = args.op.kv.shape;
-  const size_t shared_bytes = sizeof(Shared<kRows>) + sizeof(float) * kRows * shape.head_dim;
-  const auto tiles = static_cast<unsigned>(args.op.step.num_tiles);
-  const auto groups = static_cast<unsigned>(shape.num_kv_heads * args.parts);
-  const int64_t needed =
-      args.op.q.rows * (args.op.q.cols / shape.head_dim) * args.num_chunks * args.part_floats;
-  const bool few = int64_t{tiles} * groups < 4 * int64_t{args.op.num_multiprocessors};
-  if (args.num_chunks == 1 || !few || needed > args.op.scratch_floats) {
-    return Launch("attention", AttentionKernel<T, kRows, kDims, false>, dim3(tiles, groups),
-                  kThreads, shared_bytes, stream, args);
-  }
-  const cudaError_t error = Launch("attention_parts", AttentionKernel<T, kRows, kDims, true>,
-                                   dim3(tiles, groups, static_cast<unsigned>(args.num_chunks)),
-                                   kThreads, shared_bytes, stream, args);
-  if (error != cudaSuccess) return error;
-  return Launch("attention_join", JoinKernel,
-                dim3(tiles, static_cast<unsigned>(args.op.q.cols / shape.head_dim)), kThreads, 0,
-                stream, args);
+int Run(const AttentionKernelArgs& args, CUstream_st* stream) {
+  return LaunchAttention(
+      {.whole = PlainKernel<T, kRows, kDims, false>,
+       .parts = PlainKernel<T, kRows, kDims, true>,
+       .threads = kThreads,
+       .shared_bytes = sizeof(Shared<kRows>) + sizeof(float) * kRows * args.op.kv.shape.head_dim,
+       .blocks = 4},
+      args, stream);
 }
 
 template <typename T>
-int RunStored(const KernelArgs& args, CUstream_st* stream) {
+int RunStored(const AttentionKernelArgs& args, CUstream_st* stream) {
   const bool wide = args.op.kv.shape.head_dim > kThreads;
   const bool few_rows = args.op.step.tile_tokens * args.heads_each <= 4;
   if (few_rows) return wide ? Run<T, 4, 2>(args, stream) : Run<T, 4, 1>(args, stream);
@@ -279,14 +198,41 @@ int RunStored(const KernelArgs& args, CUstream_st* stream) {
 
 }  // namespace
 
-int PagedAttentionCuda(const PagedAttentionArgs& op, CUstream_st* stream) {
-  KernelArgs args;
+AttentionKernelArgs ArgsForRows(const PagedAttentionArgs& op, int rows) {
+  AttentionKernelArgs args;
   args.op = op;
   args.group = static_cast<int>(op.q.cols / op.kv.shape.head_dim / op.kv.shape.num_kv_heads);
-  args.heads_each = args.group < kAttentionTileRows ? args.group : kAttentionTileRows;
+  args.heads_each = args.group < rows ? args.group : rows;
   args.parts = static_cast<int>(CeilDivide(args.group, args.heads_each));
+  args.tokens_each = rows / args.heads_each;
+  args.token_parts = static_cast<int>(CeilDivide(op.step.tile_tokens, args.tokens_each));
   args.num_chunks = static_cast<int>(CeilDivide(op.step.num_positions, kChunk));
   args.part_floats = op.kv.shape.head_dim + 2;
+  return args;
+}
+
+int LaunchAttention(const AttentionKernels& kernels, const AttentionKernelArgs& args,
+                    CUstream_st* stream) {
+  const KvShape& shape = args.op.kv.shape;
+  const auto tiles = static_cast<unsigned>(args.op.step.num_tiles);
+  const auto groups = static_cast<unsigned>(shape.num_kv_heads * args.parts * args.token_parts);
+  const int64_t num_heads = args.op.q.cols / shape.head_dim;
+  const int64_t needed = args.op.q.rows * num_heads * args.num_chunks * args.part_floats;
+  const bool few = int64_t{tiles} * groups < int64_t{kernels.blocks} * args.op.num_multiprocessors;
+  if (args.num_chunks == 1 || !few || needed > args.op.scratch_floats) {
+    return Launch("attention", kernels.whole, dim3(tiles, groups), kernels.threads,
+                  kernels.shared_bytes, stream, args);
+  }
+  const cudaError_t error = Launch("attention_parts", kernels.parts,
+                                   dim3(tiles, groups, static_cast<unsigned>(args.num_chunks)),
+                                   kernels.threads, kernels.shared_bytes, stream, args);
+  if (error != cudaSuccess) return error;
+  return Launch("attention_join", JoinKernel, dim3(tiles, static_cast<unsigned>(num_heads)),
+                kThreads, 0, stream, args);
+}
+
+int PagedAttentionCuda(const PagedAttentionArgs& op, CUstream_st* stream) {
+  const AttentionKernelArgs args = ArgsForRows(op, kAttentionTileRows);
   return op.kv.shape.dtype == DType::kF16 ? RunStored<F16Bits>(args, stream)
                                           : RunStored<F32Bits>(args, stream);
 }
