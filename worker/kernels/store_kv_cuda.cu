@@ -6,15 +6,17 @@ namespace layercake {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kNumbersEach = 16;  // of a thread, roughly
 
-// A block a tile of tokens.
+// Some blocks a tile of tokens.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) StoreKvKernel(StoreKvArgs args) {
   const KvShape& shape = args.kv.shape;
   const AttentionTile tile = args.step.tiles[blockIdx.x];
   const int64_t size = shape.block_size_tokens;
   const int64_t cols = args.keys.cols;
-  for (int64_t i = threadIdx.x; i < tile.num_tokens * cols; i += kThreads) {
+  for (int64_t i = int64_t{blockIdx.y} * kThreads + threadIdx.x; i < tile.num_tokens * cols;
+       i += int64_t{gridDim.y} * kThreads) {
     const int64_t token = i / cols, column = i % cols;
     const int64_t position = tile.position + token;
     const int64_t block = args.step.blocks[tile.first_block + position / size];
@@ -32,9 +34,12 @@ __global__ void __launch_bounds__(kThreads) StoreKvKernel(StoreKvArgs args) {
 }  // namespace
 
 int StoreKvCuda(const StoreKvArgs& args, CUstream_st* stream) {
+  const unsigned blocks =
+      CeilDivide(args.step.tile_tokens * args.keys.cols, kThreads * kNumbersEach);
   return WithStorage(args.kv.shape.dtype, [&](auto zero) {
     return Launch("store_kv", StoreKvKernel<decltype(zero)>,
-                  static_cast<unsigned>(args.step.num_tiles), kThreads, 0, stream, args);
+                  dim3(static_cast<unsigned>(args.step.num_tiles), blocks), kThreads, 0, stream,
+                  args);
   });
 }
 
