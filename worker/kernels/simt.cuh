@@ -21,6 +21,12 @@ cudaError_t Launch(const char* /*name*/, void (*kernel)(Parameters...), dim3 gri
   config.blockDim = block;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  constexpr size_t kUnasked = 48 << 10;  // every card gives a block so much
+  if (shared_bytes > kUnasked) {
+    const cudaError_t error = cudaFuncSetAttribute(
+        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+    if (error != cudaSuccess) return error;
+  }
   return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 
@@ -71,6 +77,20 @@ __device__ __forceinline__ void MultiplyAddBF16(const uint32_t (&a)[4], const ui
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
+// The same in f16.
+__device__ __forceinline__ uint32_t PackF16(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+__device__ __forceinline__ void MultiplyAddF16(const uint4& a, const uint32_t (&b)[2],
+                                               float (&d)[4]) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+      "{%0,%1,%2,%3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b[0]), "r"(b[1]));
+}
+
 #else
 
 __device__ __forceinline__ uint32_t PackBF16(float, float) {
@@ -83,6 +103,13 @@ __device__ __forceinline__ uint32_t SubtractBF16(uint32_t, uint32_t) {
 }
 __device__ __forceinline__ void MultiplyAddBF16(const uint32_t (&)[4], const uint32_t (&)[2],
                                                 float (&)[4]) {
+  asm volatile("trap;");
+}
+__device__ __forceinline__ uint32_t PackF16(float, float) {
+  asm volatile("trap;");
+  return 0;
+}
+__device__ __forceinline__ void MultiplyAddF16(const uint4&, const uint32_t (&)[2], float (&)[4]) {
   asm volatile("trap;");
 }
 

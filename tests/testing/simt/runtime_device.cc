@@ -173,7 +173,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   std::memcpy(prop->uuid.bytes, &parent, sizeof(parent));
   prop->uuid.bytes[15] = static_cast<char>(device);
   prop->totalGlobalMem = static_cast<size_t>(spec.memory_bytes);
-  prop->sharedMemPerBlock = prop->sharedMemPerBlockOptin = 48 << 10;
+  prop->sharedMemPerBlock = layercake::simt::kUnaskedSharedBytes;
+  prop->sharedMemPerBlockOptin = layercake::simt::MaxSharedBytes(spec);
   prop->major = spec.major;
   prop->minor = spec.minor;
   prop->multiProcessorCount = 4;

@@ -23,6 +23,13 @@ struct EmulatedDevice {
   cudaError_t broken = cudaSuccess;
 };
 
+// Of a block, for kernels that ask for more than every card gives unasked: the least that real ones
+// of this compute capability have.
+constexpr size_t kUnaskedSharedBytes = 48 << 10;
+constexpr size_t MaxSharedBytes(const DeviceSpec& spec) {
+  return spec.major >= 8 ? 99 << 10 : kUnaskedSharedBytes;
+}
+
 using Work = std::function<cudaError_t()>;
 
 // What a stream records instead of doing.

@@ -25,8 +25,6 @@ struct CUevent_st {
 namespace layercake::simt {
 namespace {
 
-constexpr size_t kMaxSharedBytes = 48 << 10;
-
 // Does the stream's work until `done` holds, or all of it.
 template <typename Done>
 cudaError_t Finish(CUstream_st& stream, Done done) {
@@ -101,7 +99,9 @@ cudaError_t Enqueue(const cudaLaunchConfig_t& config, const char* kernel,
       grid.y > 65535 || grid.z > 65535) {
     return Return(cudaErrorInvalidConfiguration);
   }
-  if (config.dynamicSmemBytes > kMaxSharedBytes) return Return(cudaErrorInvalidValue);
+  const EmulatedDevice* const device = CurrentDevice();
+  if (device == nullptr) return Return(cudaErrorNoDevice);
+  if (config.dynamicSmemBytes > MaxSharedBytes(device->spec)) return Return(cudaErrorInvalidValue);
   return Return(Queue(config.stream, [=]() -> cudaError_t {
     Runtime& runtime = TheRuntime();
     ++runtime.num_launches;

@@ -232,6 +232,17 @@ TEST_F(RuntimeTest, BadLaunchesAreRefused) {
   EXPECT_EQ(Launch("add_one", AddOne, 1, 32, 1 << 20, stream_, data_, 100), cudaErrorInvalidValue);
 }
 
+TEST_F(RuntimeTest, OldDevicesGiveABlockLessSharedMemory) {
+  constexpr size_t kBytes = 64 << 10;
+  EXPECT_EQ(Launch("add_one", AddOne, 2, 64, kBytes, stream_, data_, 100), cudaSuccess);
+  cudaStream_t old = nullptr;
+  ASSERT_EQ(cudaSetDevice(1), cudaSuccess);
+  ASSERT_EQ(cudaStreamCreateWithFlags(&old, cudaStreamNonBlocking), cudaSuccess);
+  EXPECT_EQ(Launch("add_one", AddOne, 2, 64, kBytes, old, data_, 100), cudaErrorInvalidValue);
+  ASSERT_EQ(cudaStreamDestroy(old), cudaSuccess);
+  ASSERT_EQ(cudaSetDevice(0), cudaSuccess);
+}
+
 TEST_F(RuntimeTest, AKernelThatFailsBreaksTheDeviceAndIsReported) {
   ASSERT_EQ(Launch("diverge", Diverge, 1, 32, 0, stream_, 0), cudaSuccess);
   EXPECT_EQ(cudaStreamSynchronize(stream_), cudaErrorLaunchFailure);

@@ -37,9 +37,15 @@ inline uint32_t SubtractBF16(uint32_t a, uint32_t b) {
   return PackBF16(LowBF16(a) - LowBF16(b), HighBF16(a) - HighBF16(b));
 }
 
+inline uint32_t PackF16(float low, float high) {
+  return ToHalf(low).bits | static_cast<uint32_t>(ToHalf(high).bits) << 16;
+}
+inline float LowF16(uint32_t pair) { return HalfBitsToFloat(static_cast<uint16_t>(pair)); }
+inline float HighF16(uint32_t pair) { return HalfBitsToFloat(static_cast<uint16_t>(pair >> 16)); }
+
 // Sums in double, rounded once; what a card's tensor cores round in between is not specified.
-inline void MultiplyAddBF16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&d)[4],
-                            const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+template <float (*kLow)(uint32_t), float (*kHigh)(uint32_t)>
+void MultiplyAddTiles(const uint32_t* a, const uint32_t* b, float* d, const char* file, int line) {
   struct Payload {
     const uint32_t* a;
     const uint32_t* b;
@@ -56,12 +62,12 @@ inline void MultiplyAddBF16(const uint32_t (&a)[4], const uint32_t (&b)[2], floa
           const int k = lane % 4 * 2;
           for (int i = 0; i < 4; ++i) {
             float* const to = &left[group + i % 2 * 8][k + i / 2 * 8];
-            to[0] = LowBF16(part->a[i]);
-            to[1] = HighBF16(part->a[i]);
+            to[0] = kLow(part->a[i]);
+            to[1] = kHigh(part->a[i]);
           }
           for (int i = 0; i < 2; ++i) {
-            right[k + i * 8][group] = LowBF16(part->b[i]);
-            right[k + i * 8 + 1][group] = HighBF16(part->b[i]);
+            right[k + i * 8][group] = kLow(part->b[i]);
+            right[k + i * 8 + 1][group] = kHigh(part->b[i]);
           }
         }
         for (int lane = 0; lane < 32; ++lane) {
@@ -77,6 +83,16 @@ inline void MultiplyAddBF16(const uint32_t (&a)[4], const uint32_t (&b)[2], floa
         return std::string();
       },
       file, line);
+}
+
+inline void MultiplyAddBF16(const uint32_t (&a)[4], const uint32_t (&b)[2], float (&d)[4],
+                            const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  MultiplyAddTiles<LowBF16, HighBF16>(a, b, d, file, line);
+}
+inline void MultiplyAddF16(const uint4& a, const uint32_t (&b)[2], float (&d)[4],
+                           const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  const uint32_t words[4] = {a.x, a.y, a.z, a.w};
+  MultiplyAddTiles<LowF16, HighF16>(words, b, d, file, line);
 }
 
 }  // namespace layercake
