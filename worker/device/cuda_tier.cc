@@ -8,7 +8,9 @@ constexpr absl::string_view kUnusedCores =
     "f16, bf16 and integer storage, f32 arithmetic; its tensor cores, which lack bf16, are not "
     "used";
 constexpr absl::string_view kTensorCores =
-    "f16, bf16 and integer storage, products on tensor cores in pieces of bf16, f32 sums";
+    "f16, bf16 and integer storage, products on tensor cores in pieces of bf16, attention in "
+    "pieces "
+    "of f16, f32 sums";
 
 constexpr CudaTier kTiers[] = {
     {52, "5.2", kPlain, false},       {61, "6.1", kPlain, false},

@@ -11,7 +11,7 @@ struct CudaTier {
   int min_capability;            // 52 for 5.2
   absl::string_view name;        // "8.x"
   absl::string_view arithmetic;  // in words, for people
-  bool tensor_cores;             // multiply bf16 and sum in f32
+  bool tensor_cores;             // multiply f16 and bf16, and sum in f32
 };
 
 // The tier of a card: the last row that its capability reaches. A card older than the first row

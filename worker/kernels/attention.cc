@@ -49,6 +49,11 @@ Pieces Cut(std::span<const SliceView> slices, int64_t num_kv_heads, int64_t grou
   return pieces;
 }
 
+// See PagedAttentionTensorCuda.
+bool SuitsTensorCores(const KvShape& shape) {
+  return shape.dtype == DType::kF16 && shape.head_dim % 8 == 0;
+}
+
 template <typename T>
 void StoreToken(const float* keys, const float* values, const KvLayer& kv, int64_t block,
                 int64_t offset) {
@@ -113,8 +118,10 @@ void PagedAttention(const TensorView& q, const StepView& step, const KvLayer& kv
   if (device.kind() == DeviceKind::kCuda) {
     if (!device.status().ok()) return;
     CHECK(step.on_device != nullptr && kv.shape.head_dim <= kMaxCudaHeadDim);
+    const bool on_tensor_cores = AsCuda(device).tier().tensor_cores && SuitsTensorCores(kv.shape);
     return LaunchOn(
-        device, "attention", &CudaKernels::attention,
+        device, "attention",
+        on_tensor_cores ? &CudaKernels::attention_tensor : &CudaKernels::attention,
         PagedAttentionArgs{.q = RowsOf(q),
                            .out = RowsOf(out),
                            .kv = kv,

@@ -22,10 +22,11 @@ void StoreKv(const TensorView& keys, const TensorView& values, const StepView& s
 //   of num_heads / num_kv_heads, in order.
 //   scale: of the scores; 1 / sqrt(head_dim) as a rule.
 // A row's result depends on its position, its query and the blocks' content alone: bitwise not on
-// the slice it came in, on the other slices, on block size, nor on the instruction set.
-// Runs as StoreKv.
-// REQUIRES: as StoreKv; num_kv_heads divides num_heads.
-// Source: Milakov & Gimelshein 2018, arXiv:1805.02867; Ainslie et al. 2023, arXiv:2305.13245.
+// the slice it came in, on the other slices, on block size, nor on the instruction set. On a CUDA
+// device with tensor cores they multiply, where the cache is f16 and head_dim a multiple of 8: q
+// and the weights of positions are then taken to 2^-22 of themselves. Runs as StoreKv. REQUIRES: as
+// StoreKv; num_kv_heads divides num_heads. Source: Milakov & Gimelshein 2018, arXiv:1805.02867;
+// Ainslie et al. 2023, arXiv:2305.13245.
 void PagedAttention(const TensorView& q, const StepView& step, const KvLayer& kv, float scale,
                     const TensorView& out, Device& device);
 

@@ -102,6 +102,9 @@ int CombineRowsCuda(const FloatRows& x, const ExpertRoutes& routes, const FloatR
 int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream);
 int StoreKvCuda(const StoreKvArgs& args, CUstream_st* stream);
 int PagedAttentionCuda(const PagedAttentionArgs& args, CUstream_st* stream);
+// On tensor cores, from compute capability 8.0 on. REQUIRES: keys and values are f16, of heads of a
+// multiple of 8 dimensions.
+int PagedAttentionTensorCuda(const PagedAttentionArgs& args, CUstream_st* stream);
 // See summarize_logits.h; all but the logits may be pinned host memory.
 int SummarizeLogitsCuda(const FloatRows& logits, const LogitQuery* queries, LogitSummary* summaries,
                         double* sums, CUstream_st* stream);
@@ -122,14 +125,17 @@ struct CudaKernels {
   decltype(&RopeCuda) rope;
   decltype(&StoreKvCuda) store_kv;
   decltype(&PagedAttentionCuda) attention;
+  decltype(&PagedAttentionTensorCuda) attention_tensor;
   decltype(&SummarizeLogitsCuda) summarize_logits;
 };
 
 // REQUIRES: this build has CUDA; one without has no CudaDevice either.
 const CudaKernels& GetCudaKernels();
 
-// Rows, each a head of a token, of an attention tile.
+// Rows, each a head of a token, that attention takes in one pass: without tensor cores, and with
+// them. A tile has so many where its heads allow.
 inline constexpr int kAttentionTileRows = 16;
+inline constexpr int kTensorTileRows = 64;
 // Positions that attention takes at once.
 inline constexpr int kAttentionChunk = 128;
 // Heads may have so many dimensions.

@@ -18,6 +18,7 @@ const CudaKernels& GetCudaKernels() {
       .rope = &RopeCuda,
       .store_kv = &StoreKvCuda,
       .attention = &PagedAttentionCuda,
+      .attention_tensor = &PagedAttentionTensorCuda,
       .summarize_logits = &SummarizeLogitsCuda,
   };
   return kKernels;

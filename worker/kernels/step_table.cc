@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "common/base/status_macros.h"
+#include "worker/device/cuda_device.h"
 
 namespace layercake {
 namespace {
@@ -29,9 +30,11 @@ absl::StatusOr<StepTable> StepTable::Create(const StageLimits& limits, int64_t h
   StepTable table;
   table.max_tiles_ = limits.max_step_tokens;
   table.max_positions_ = limits.max_context_tokens;
-  table.tile_tokens_ = std::max<int64_t>(1, kAttentionTileRows / heads_per_kv_head);
   LC_ASSIGN_OR_RETURN(table.buffer_, device.Allocate(StepTableBytes(limits), "the workspace"));
   if (device.kind() == DeviceKind::kCuda) {
+    const bool tensor_cores = AsCuda(device).tier().tensor_cores;
+    table.tile_tokens_ = std::max<int64_t>(
+        1, (tensor_cores ? kTensorTileRows : kAttentionTileRows) / heads_per_kv_head);
     table.host_.reserve(table.buffer_.bytes() / sizeof(int32_t));
   }
   return table;

@@ -23,22 +23,18 @@ struct Heads {
   int64_t kv_cols() const { return num_kv_heads * head_dim; }
 };
 
-constexpr Heads kHeads[] = {{4, 2, 16}, {3, 3, 10}, {7, 1, 24}, {20, 1, 8}, {2, 1, 130}};
+constexpr Heads kHeads[] = {{4, 2, 16}, {3, 3, 10},  {7, 1, 24},  {20, 1, 8},  {2, 1, 130},
+                            {8, 2, 64}, {2, 2, 128}, {3, 1, 80},  {14, 2, 96}, {2, 1, 256},
+                            {70, 1, 8}, {4, 1, 200}, {16, 1, 40}, {1, 1, 112}};
 
-// One sequence's queries, keys and values, and blocks for it that are in no order.
+// One sequence's queries, keys and values.
 struct Sequence {
-  Sequence(RandomInput& random, Heads heads, int64_t length, DType kv_dtype, int64_t num_blocks)
+  Sequence(RandomInput& random, Heads heads, int64_t length, DType kv_dtype)
       : heads(heads),
         length(length),
         q(random.Normal(length * heads.q_cols())),
         k(random.Normal(length * heads.kv_cols(), kv_dtype)),
-        v(random.Normal(length * heads.kv_cols(), kv_dtype)),
-        blocks(num_blocks) {
-    std::iota(blocks.begin(), blocks.end(), 0);
-    for (size_t i = blocks.size(); i > 1; --i) {
-      std::swap(blocks[i - 1], blocks[random.Below(static_cast<int64_t>(i))]);
-    }
-  }
+        v(random.Normal(length * heads.kv_cols(), kv_dtype)) {}
 
   double Reference(int64_t position, int64_t head, int64_t d) const {
     const int64_t kv_head = head / (heads.num_heads / heads.num_kv_heads);
@@ -63,56 +59,104 @@ struct Sequence {
   Heads heads;
   int64_t length;
   std::vector<float> q, k, v;
-  std::vector<int32_t> blocks;
 };
 
-constexpr int64_t kBlockSize = 16;
-constexpr int64_t kBlocks = 40;
+// Block ids in no order.
+std::vector<int32_t> Shuffled(RandomInput& random, int64_t num_blocks) {
+  std::vector<int32_t> blocks(num_blocks);
+  std::iota(blocks.begin(), blocks.end(), 0);
+  for (int64_t i = num_blocks; i > 1; --i) std::swap(blocks[i - 1], blocks[random.Below(i)]);
+  return blocks;
+}
 
-class CudaAttentionTest : public ::testing::Test {
+constexpr int64_t kContext = 640;
+
+// How a sequence is run.
+struct Way {
+  int64_t chunk;  // tokens of a slice, at most
+  bool with_scratch = false;
+  int64_t block_size = 16;
+};
+
+// Without tensor cores and with them.
+class CudaAttentionTest : public ::testing::TestWithParam<int> {
  protected:
-  CudaAttentionTest() : device_(TestCard()) { ShuffleThreads(random_.Bits()); }
+  CudaAttentionTest() : device_(TestCard(GetParam())) { ShuffleThreads(random_.Bits()); }
 
-  // Every token's result, the sequence taken in slices of at most `chunk`. Blocks hold NaN at
-  // first, so that a read of what was never written shows.
-  std::vector<float> Run(const Sequence& s, DType dtype, int64_t chunk, bool with_scratch) {
-    const Heads& heads = s.heads;
-    const int64_t kv_numbers = kBlocks * kBlockSize * heads.kv_cols();
-    const Buffer kv_memory =
-        Upload(*device_, std::vector<float>(2 * kv_numbers, std::bit_cast<float>(0xffffffff)));
-    const KvLayer kv = {{dtype, kBlocks, kBlockSize, heads.num_kv_heads, heads.head_dim},
-                        kv_memory.data(),
-                        kv_memory.As<float>() + kv_numbers};
-    StageLimits limits;
-    limits.max_step_tokens = chunk;
-    limits.max_context_tokens = kBlocks * kBlockSize;
-    auto table = StepTable::Create(limits, heads.num_heads / heads.num_kv_heads, *device_);
-    CHECK(table.ok()) << table.status();
-    const int64_t scratch_floats = s.length * heads.num_heads * 3 * (heads.head_dim + 2);
-    const Buffer scratch = Upload(*device_, std::vector<float>(scratch_floats, NAN));
-    std::vector<float> all;
-    for (int64_t p = 0; p < s.length; p += chunk) {
-      const int64_t count = std::min(chunk, s.length - p);
-      const auto part = [&](const std::vector<float>& values, int64_t cols) {
-        return Upload(*device_, {values.begin() + p * cols, values.begin() + (p + count) * cols});
+  // Keys and values, all NaN at first, so that a read of what was never written shows; and room.
+  struct Memory {
+    Memory(const Heads& heads, DType dtype, int64_t num_blocks, int64_t block_size, Device& device)
+        : numbers(num_blocks * block_size * heads.kv_cols()),
+          buffer(Upload(device, std::vector<float>(2 * numbers, std::bit_cast<float>(~0u)))),
+          kv({{dtype, num_blocks, block_size, heads.num_kv_heads, heads.head_dim},
+              buffer.data(),
+              buffer.As<float>() + numbers}) {
+      StageLimits limits;
+      limits.max_step_tokens = limits.max_context_tokens = 4 * kContext;
+      limits.max_batch_sequences = 8;
+      limits.block_size_tokens = block_size;
+      auto made = StepTable::Create(limits, heads.num_heads / heads.num_kv_heads, device);
+      CHECK(made.ok()) << made.status();
+      table = *std::move(made);
+    }
+    int64_t numbers;
+    Buffer buffer;
+    KvLayer kv;
+    StepTable table;
+  };
+  struct Part {
+    const Sequence* sequence;
+    SliceView slice;
+  };
+
+  // Results of the parts' tokens, one after another. `q_factor` changes queries, but not scores.
+  std::vector<float> Step(const std::vector<Part>& parts, bool with_scratch, Memory& memory,
+                          float q_factor = 1) {
+    const Heads& heads = parts[0].sequence->heads;
+    std::vector<float> rows[3];
+    std::vector<SliceView> slices;
+    for (const auto& [sequence, slice] : parts) {
+      const auto add = [&, first = slice.position, count = slice.num_tokens](
+                           std::vector<float>& to, const std::vector<float>& from, int64_t cols) {
+        to.insert(to.end(), from.begin() + first * cols, from.begin() + (first + count) * cols);
       };
-      const Buffer q = part(s.q, heads.q_cols()), k = part(s.k, heads.kv_cols());
-      const Buffer v = part(s.v, heads.kv_cols());
-      const Buffer out = Upload(*device_, std::vector<float>(count * heads.q_cols()));
-      const std::vector<SliceView> slices = {{p, count, s.blocks}};
-      auto step = table->Set(slices, *device_);
-      CHECK(step.ok()) << step.status();
-      if (with_scratch) {
-        step->scratch = scratch.As<float>();
-        step->scratch_floats = scratch_floats;
-      }
-      StoreKv(F32View(k.As<float>(), count, heads.kv_cols()),
-              F32View(v.As<float>(), count, heads.kv_cols()), *step, kv, *device_);
-      PagedAttention(F32View(q.As<float>(), count, heads.q_cols()), *step, kv,
-                     1 / std::sqrt(static_cast<float>(heads.head_dim)),
-                     F32View(out.As<float>(), count, heads.q_cols()), *device_);
-      const auto values = Download(*device_, out, count * heads.q_cols());
-      all.insert(all.end(), values.begin(), values.end());
+      add(rows[0], sequence->q, heads.q_cols());
+      add(rows[1], sequence->k, heads.kv_cols());
+      add(rows[2], sequence->v, heads.kv_cols());
+      slices.push_back(slice);
+    }
+    for (float& number : rows[0]) number *= q_factor;
+    const int64_t num_rows = static_cast<int64_t>(rows[1].size()) / heads.kv_cols();
+    const Buffer q = Upload(*device_, rows[0]), k = Upload(*device_, rows[1]);
+    const Buffer v = Upload(*device_, rows[2]);
+    const Buffer out = Upload(*device_, std::vector<float>(num_rows * heads.q_cols()));
+    const int64_t scratch_floats =
+        std::min(num_rows * heads.num_heads * 6 * (heads.head_dim + 2), int64_t{1} << 20);
+    const Buffer scratch = Upload(*device_, std::vector<float>(scratch_floats, NAN));
+    auto step = memory.table.Set(slices, *device_);
+    CHECK(step.ok()) << step.status();
+    if (with_scratch) {
+      step->scratch = scratch.As<float>();
+      step->scratch_floats = scratch_floats;
+    }
+    StoreKv(F32View(k.As<float>(), num_rows, heads.kv_cols()),
+            F32View(v.As<float>(), num_rows, heads.kv_cols()), *step, memory.kv, *device_);
+    PagedAttention(F32View(q.As<float>(), num_rows, heads.q_cols()), *step, memory.kv,
+                   1 / std::sqrt(static_cast<float>(heads.head_dim)) / q_factor,
+                   F32View(out.As<float>(), num_rows, heads.q_cols()), *device_);
+    return Download(*device_, out, num_rows * heads.q_cols());
+  }
+
+  // Every token's result, the sequence alone.
+  std::vector<float> Run(const Sequence& s, DType dtype, const Way& way, float q_factor = 1) {
+    const int64_t num_blocks = kContext / way.block_size;
+    Memory memory(s.heads, dtype, num_blocks, way.block_size, *device_);
+    const auto blocks = Shuffled(random_, num_blocks);
+    std::vector<float> all;
+    for (int64_t p = 0; p < s.length; p += way.chunk) {
+      const int64_t count = std::min(way.chunk, s.length - p);
+      const auto out = Step({{&s, {p, count, blocks}}}, way.with_scratch, memory, q_factor);
+      all.insert(all.end(), out.begin(), out.end());
     }
     return all;
   }
@@ -121,51 +165,58 @@ class CudaAttentionTest : public ::testing::Test {
   std::unique_ptr<Device> device_;
 };
 
-TEST_F(CudaAttentionTest, MatchesDoubleForEveryHeadShape) {
-  for (int seed = 0; seed < 20; ++seed) {
-    const Heads& heads = kHeads[seed % 5];
-    const DType dtype = seed % 2 == 0 ? DType::kF32 : DType::kF16;
-    const Sequence s(random_, heads, 1 + random_.Below(200), dtype, kBlocks);
-    const auto out = Run(s, dtype, s.length, seed % 3 == 0);
+INSTANTIATE_TEST_SUITE_P(Tiers, CudaAttentionTest, ::testing::Values(61, 80),
+                         ::testing::PrintToStringParamName());
+
+TEST_P(CudaAttentionTest, MatchesDoubleForEveryHeadShape) {
+  constexpr int kShapes = static_cast<int>(std::size(kHeads));
+  for (int seed = 0; seed < 3 * kShapes; ++seed) {
+    const Heads& heads = kHeads[seed % kShapes];
+    const DType dtype = seed < 2 * kShapes ? DType::kF16 : DType::kF32;
+    const Sequence s(random_, heads, 1 + random_.Below(200), dtype);
+    const auto out = Run(s, dtype, {s.length, seed % 3 == 0});
     for (int i = 0; i < 40; ++i) {
       const int64_t position = i == 0 ? s.length - 1 : random_.Below(s.length);
       const int64_t head = random_.Below(heads.num_heads), d = random_.Below(heads.head_dim);
       const double expected = s.Reference(position, head, d);
       ASSERT_NEAR(out[position * heads.q_cols() + head * heads.head_dim + d], expected,
                   3e-6 * (1 + std::abs(expected)))
-          << random_.seed() << ", position " << position << ", head " << head;
+          << random_.seed() << ", shape " << seed << ", position " << position << ", head " << head;
     }
   }
 }
 
-TEST_F(CudaAttentionTest, BitsDoNotDependOnSlicesNorOnHowChunksAreShared) {
-  for (int seed = 0; seed < 5; ++seed) {
-    const Heads& heads = kHeads[seed];
-    const DType dtype = seed % 2 == 0 ? DType::kF16 : DType::kF32;
-    const Sequence s(random_, heads, 257 + random_.Below(40), dtype, kBlocks);
-    const auto whole = Run(s, dtype, s.length, false);
-    for (const int64_t chunk : {s.length, int64_t{100}, int64_t{3}}) {
-      ASSERT_TRUE(SameBits(Run(s, dtype, chunk, chunk != s.length), whole))
-          << random_.seed() << ", chunk " << chunk;
+TEST_P(CudaAttentionTest, BitsDoNotDependOnSlicesBlocksNorOnHowChunksAreShared) {
+  for (int seed = 0; seed < 4; ++seed) {
+    // One head's few tiles are divided over blocks by chunks, whatever the kernel.
+    const Heads heads = seed == 0 ? Heads{1, 1, 64} : kHeads[random_.Below(std::size(kHeads))];
+    const DType dtype = seed == 3 ? DType::kF32 : DType::kF16;
+    const Sequence s(random_, heads, 257 + random_.Below(40), dtype);
+    const auto whole = Run(s, dtype, {s.length});
+    for (const Way& way : {Way{s.length, true}, Way{s.length, false, 7}, Way{100, true, 32},
+                           Way{37, true, 12}, Way{3, true}, Way{41, false, 1}}) {
+      ASSERT_TRUE(SameBits(Run(s, dtype, way), whole))
+          << random_.seed() << ", head_dim " << heads.head_dim << ", chunk " << way.chunk
+          << ", block size " << way.block_size;
     }
   }
 }
 
 // The last token comes alone, with a grid for six chunks of which it has five.
-TEST_F(CudaAttentionTest, BitsDoNotDependOnHowManyChunksTheGridIsFor) {
+TEST_P(CudaAttentionTest, BitsDoNotDependOnHowManyChunksTheGridIsFor) {
   for (const DType dtype : {DType::kF32, DType::kF16}) {
-    const Sequence s(random_, {4, 2, 16}, 513 + random_.Below(100), dtype, kBlocks);
-    const auto whole = Run(s, dtype, s.length, false);
-    ASSERT_TRUE(SameBits(Run(s, dtype, s.length - 1, true), whole)) << random_.seed();
+    const Sequence s(random_, {4, 2, 16}, 513 + random_.Below(100), dtype);
+    const auto whole = Run(s, dtype, {s.length});
+    ASSERT_TRUE(SameBits(Run(s, dtype, {s.length - 1, true}), whole)) << random_.seed();
   }
 }
 
-TEST_F(CudaAttentionTest, StepsOfOneTokenEachAreForFewLengths) {
+TEST_P(CudaAttentionTest, StepsOfOneTokenEachAreForFewLengths) {
   StageLimits limits;
   limits.max_step_tokens = 8;
   limits.max_context_tokens = 5000;
   LC_ASSERT_OK_AND_ASSIGN(StepTable table, StepTable::Create(limits, 1, *device_));
-  const std::vector<int32_t> blocks(5000 / kBlockSize + 1);
+  const std::vector<int32_t> blocks(5000 / limits.block_size_tokens + 1);
   std::set<int32_t> lengths;
   for (int64_t position = 0; position < 5000; position += 1 + random_.Below(60)) {
     const std::vector<SliceView> two = {{position, 1, blocks}, {position / 2, 1, blocks}};
@@ -181,14 +232,83 @@ TEST_F(CudaAttentionTest, StepsOfOneTokenEachAreForFewLengths) {
   EXPECT_LE(lengths.size(), 11u);
 }
 
-TEST_F(CudaAttentionTest, LaterInfinitiesDoNotReachEarlierTokens) {
-  Sequence s(random_, {2, 1, 16}, 40, DType::kF16, kBlocks);
-  const auto before = Run(s, DType::kF16, 40, false);
-  std::fill_n(&s.v[37 * 16], 16, 1e9f);
-  const auto after = Run(s, DType::kF16, 40, false);
-  EXPECT_TRUE(SameBits({before.begin(), before.begin() + 37 * 32},
-                       {after.begin(), after.begin() + 37 * 32}));
-  EXPECT_FALSE(std::isfinite(after[37 * 32]));
+TEST_P(CudaAttentionTest, ATokenDecodedIsTheTokenOfAPrompt) {
+  for (const Heads& heads : {Heads{8, 2, 64}, Heads{7, 1, 24}}) {
+    const Sequence s(random_, heads, 140, DType::kF16);
+    ASSERT_TRUE(SameBits(Run(s, DType::kF16, {1, true}), Run(s, DType::kF16, {s.length})))
+        << random_.seed();
+  }
+}
+
+// Prompts' pieces, short ones and single tokens, in one step.
+TEST_P(CudaAttentionTest, BitsDoNotDependOnWhoElseIsInTheStep) {
+  constexpr int64_t kBlock = 16;
+  for (const Heads& heads : {Heads{4, 2, 16}, Heads{4, 4, 64}, Heads{14, 2, 128}}) {
+    std::vector<Sequence> sequences;
+    std::vector<std::vector<float>> alone;
+    for (const int64_t length : {1, 150, 33, 20, 280}) {
+      sequences.emplace_back(random_, heads, length, DType::kF16);
+      alone.push_back(Run(sequences.back(), DType::kF16, {length}));
+    }
+    const int64_t each = kContext / kBlock, count = static_cast<int64_t>(sequences.size());
+    Memory memory(heads, DType::kF16, each * count, kBlock, *device_);
+    const auto blocks = Shuffled(random_, each * count);
+    std::vector<int64_t> done(count, 0);
+    std::vector<std::vector<float>> together(count);
+    for (bool more = true; more;) {
+      std::vector<Part> parts;
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t left = sequences[i].length - done[i];
+        const int64_t tokens = std::min(left, 1 + random_.Below(random_.Below(3) == 0 ? 2 : 130));
+        if (tokens == 0) continue;
+        const std::span<const int32_t> own(blocks.data() + i * each, static_cast<size_t>(each));
+        parts.push_back({&sequences[i], {done[i], tokens, own}});
+      }
+      const auto out = Step(parts, random_.Below(2) == 0, memory);
+      int64_t row = 0;
+      more = false;
+      for (const Part& part : parts) {
+        const int64_t i = part.sequence - sequences.data();
+        const int64_t end = row + part.slice.num_tokens;
+        together[i].insert(together[i].end(), out.begin() + row * heads.q_cols(),
+                           out.begin() + end * heads.q_cols());
+        done[i] += part.slice.num_tokens;
+        row = end;
+      }
+      for (int64_t i = 0; i < count; ++i) more |= done[i] < sequences[i].length;
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      ASSERT_TRUE(SameBits(together[i], alone[i])) << random_.seed() << ", sequence " << i;
+    }
+  }
+}
+
+TEST_P(CudaAttentionTest, QueriesMayBeOfAnySize) {
+  const Sequence s(random_, {4, 2, 64}, 150, DType::kF16);
+  const auto expected = Run(s, DType::kF16, {s.length});
+  for (const int exponent : {-60, -30, 30, 60}) {
+    EXPECT_TRUE(SameBits(Run(s, DType::kF16, {s.length}, std::ldexp(1.0f, exponent)), expected))
+        << random_.seed() << ", 2^" << exponent;
+  }
+}
+
+// Nor to others at all: an infinite query, or one that is not a number, is its own row's affair.
+TEST_P(CudaAttentionTest, LaterInfinitiesDoNotReachEarlierTokens) {
+  for (const Heads& heads : {Heads{2, 1, 16}, Heads{8, 1, 128}}) {
+    const int64_t last = 37 * heads.q_cols();
+    Sequence s(random_, heads, 40, DType::kF16);
+    const auto before = Run(s, DType::kF16, {40});
+    s.v[37 * heads.kv_cols() + 3] = 1e9f;
+    s.v[38 * heads.kv_cols() + 5] = NAN;
+    s.k[39 * heads.kv_cols()] = -1e9f;
+    s.q[39 * heads.q_cols()] = INFINITY;
+    const auto after = Run(s, DType::kF16, {40});
+    EXPECT_TRUE(
+        SameBits({before.begin(), before.begin() + last}, {after.begin(), after.begin() + last}))
+        << random_.seed();
+    for (int64_t d = 0; d < 5; ++d) EXPECT_EQ(std::isfinite(after[last + d]), d != 3);
+    EXPECT_TRUE(SameBits(Run(s, DType::kF16, {1}), after)) << random_.seed();
+  }
 }
 
 }  // namespace
