@@ -74,9 +74,10 @@ class Bench {
     });
   }
 
-  // One new token of each of `sequences`, with the heads of an 8B llama.
-  void Decode(int64_t context, int64_t sequences, DType dtype) {
+  // The last `tokens` of each of `sequences`, with the heads of an 8B llama.
+  void Attend(int64_t context, int64_t tokens, int64_t sequences, DType dtype) {
     constexpr int64_t kHeads = 32, kKvHeads = 8, kHeadDim = 128, kBlock = 16;
+    const int64_t rows = sequences * tokens;
     const int64_t blocks_each = (context + kBlock - 1) / kBlock;
     const int64_t bytes =
         sequences * blocks_each * kBlock * kKvHeads * kHeadDim * DTypeBytes(dtype);
@@ -88,29 +89,34 @@ class Bench {
     for (int64_t s = 0; s < sequences; ++s) {
       blocks[s].resize(blocks_each);
       std::iota(blocks[s].begin(), blocks[s].end(), s * blocks_each);
-      slices.push_back({context - 1, 1, blocks[s]});
+      slices.push_back({context - tokens, tokens, blocks[s]});
     }
     StageLimits limits;
-    limits.max_step_tokens = sequences;
+    limits.max_step_tokens = rows;
     limits.max_batch_sequences = sequences;
     limits.max_context_tokens = blocks_each * kBlock;
     StepTable table = OrDie(StepTable::Create(limits, kHeads / kKvHeads, device_));
     StepView step = OrDie(table.Set(slices, device_));
-    const int64_t scratch_floats = sequences * kHeads * (context / 64 + 8) * (kHeadDim + 2);
-    const Buffer scratch = Take(device_, scratch_floats * 4);
+    // As much as a stage of that model has, for steps of 512 tokens.
+    constexpr int64_t kScratchFloats = int64_t{512} * 2 * 14336;
+    const Buffer scratch = Take(device_, kScratchFloats * 4);
     step.scratch = scratch.As<float>();
-    step.scratch_floats = scratch_floats;
+    step.scratch_floats = kScratchFloats;
     const int64_t width = kHeads * kHeadDim;
-    const Buffer q = Upload(Random(sequences * width)), out = Take(device_, sequences * width * 4);
+    const Buffer q = Upload(Random(rows * width)), out = Take(device_, rows * width * 4);
     const double seconds = Time([&] {
-      PagedAttention(F32View(q.As<float>(), sequences, width), step, kv,
+      PagedAttention(F32View(q.As<float>(), rows, width), step, kv,
                      1 / std::sqrt(static_cast<float>(kHeadDim)),
-                     F32View(out.As<float>(), sequences, width), device_);
+                     F32View(out.As<float>(), rows, width), device_);
     });
     const double read = 2.0 * static_cast<double>(sequences * context * kKvHeads * kHeadDim) *
                         static_cast<double>(DTypeBytes(dtype));
-    Report(absl::StrCat("attention ", DTypeName(dtype), ", ", sequences, " at context ", context),
-           seconds, read, 2.0 * read / static_cast<double>(DTypeBytes(dtype)) * kHeads / kKvHeads);
+    // Each token attends to one position more than the one before it.
+    const double attended = static_cast<double>(rows) *
+                            (static_cast<double>(context) - static_cast<double>(tokens - 1) / 2);
+    Report(absl::StrCat("attention ", DTypeName(dtype), ", ", sequences, " x ", tokens,
+                        " at context ", context),
+           seconds, read, 4.0 * attended * kHeads * kHeadDim);
   }
 
   // What it takes to start kernels that do next to nothing, each by itself and all as a graph.
@@ -227,8 +233,11 @@ int Main(int argc, char** argv) {
     bench.Product(14336, 4096, DType::kF16, rows);
     bench.IntegerProduct(14336, 4096, 4, rows);
   }
-  for (const int64_t context : {1024, 4096, 32768}) bench.Decode(context, 1, DType::kF16);
-  bench.Decode(1024, 16, DType::kF16);
+  for (const DType dtype : {DType::kF16, DType::kF32}) {
+    for (const int64_t context : {1024, 4096, 32768}) bench.Attend(context, 1, 1, dtype);
+    bench.Attend(1024, 1, 16, dtype);
+    for (const int64_t context : {512, 4096, 32768}) bench.Attend(context, 512, 1, dtype);
+  }
   return 0;
 }
 
