@@ -7,18 +7,41 @@
 
 namespace layercake {
 
+namespace {
+
+// Of all that it lists: replicas run side by side, and the slowest answers last.
+void SetPredicted(v1::Plan& plan) {
+  double tokens = 0, prompt_tokens = 0, token_seconds = 0;
+  for (const v1::ReplicaPrediction& prediction : plan.predictions()) {
+    tokens += prediction.tokens_per_second();
+    prompt_tokens += prediction.prompt_tokens_per_second();
+    token_seconds = std::max(token_seconds, prediction.token_seconds());
+  }
+  plan.set_predicted_tokens_per_second(tokens);
+  plan.set_predicted_prompt_tokens_per_second(prompt_tokens);
+  plan.set_predicted_token_seconds(token_seconds);
+}
+
+}  // namespace
+
 std::vector<v1::Plan> SplitReplicas(const v1::Plan& plan) {
   std::map<int, v1::Plan> replicas;
   for (const v1::StagePlan& stage : plan.stages()) {
     const auto [replica, inserted] = replicas.try_emplace(stage.replica(), plan);
-    if (inserted) replica->second.clear_stages();
+    if (inserted) {
+      replica->second.clear_stages();
+      replica->second.clear_predictions();
+    }
     *replica->second.add_stages() = stage;
+  }
+  for (const v1::ReplicaPrediction& prediction : plan.predictions()) {
+    const auto replica = replicas.find(prediction.replica());
+    if (replica != replicas.end()) *replica->second.add_predictions() = prediction;
   }
   std::vector<v1::Plan> plans;
   for (auto& [number, replica] : replicas) {
     replica.set_num_replicas(1);
-    replica.set_predicted_tokens_per_second(plan.predicted_tokens_per_second() /
-                                            static_cast<double>(replicas.size()));
+    SetPredicted(replica);
     plans.push_back(std::move(replica));
   }
   return plans;
@@ -31,14 +54,14 @@ v1::Plan JoinReplicas(const std::vector<v1::Plan>& replicas) {
   for (size_t i = 1; i < replicas.size(); ++i) {
     const v1::Plan& other = replicas[i];
     plan.mutable_stages()->MergeFrom(other.stages());
+    plan.mutable_predictions()->MergeFrom(other.predictions());
     plan.set_max_context_tokens(std::min(plan.max_context_tokens(), other.max_context_tokens()));
-    plan.set_predicted_tokens_per_second(plan.predicted_tokens_per_second() +
-                                         other.predicted_tokens_per_second());
-    plan.set_predicted_token_seconds(
-        std::max(plan.predicted_token_seconds(), other.predicted_token_seconds()));
   }
-  std::stable_sort(plan.mutable_stages()->begin(), plan.mutable_stages()->end(),
-                   [](const auto& a, const auto& b) { return a.replica() < b.replica(); });
+  const auto by_replica = [](const auto& a, const auto& b) { return a.replica() < b.replica(); };
+  std::stable_sort(plan.mutable_stages()->begin(), plan.mutable_stages()->end(), by_replica);
+  std::stable_sort(plan.mutable_predictions()->begin(), plan.mutable_predictions()->end(),
+                   by_replica);
+  SetPredicted(plan);
   return plan;
 }
 

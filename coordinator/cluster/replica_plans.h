@@ -10,12 +10,12 @@
 
 namespace layercake {
 
-// The plan of each replica by itself, by number: its stages keep `replica`, the promises (context,
-// batch) are those of `plan`, of the predicted tokens per second it has an equal share.
+// The plan of each replica by itself, by number: its stages and prediction keep `replica`, the
+// promises (context, batch) are those of `plan`.
 std::vector<v1::Plan> SplitReplicas(const v1::Plan& plan);
 
-// What all of `replicas` do together: their stages by number, the sum of the predicted tokens per
-// second, and of what is promised the least. The opposite of SplitReplicas.
+// What all of `replicas` do together: their stages and predictions by number, and of what is
+// promised the least. The opposite of SplitReplicas.
 v1::Plan JoinReplicas(const std::vector<v1::Plan>& replicas);
 
 // `options` as far as they can be asked of `workers` alone: the order, the exclusions, the layers

@@ -274,7 +274,9 @@ absl::Status ServingController::PlaceOneMore() {
   const v1::PlanOptions options = OptionsForOneMore(std::move(asked), replicas_.plan());
   LC_ASSIGN_OR_RETURN(v1::Plan plan, PlanOver(workers, target_.model->checkpoint->config(),
                                               target_.model->name, options));
-  for (v1::StagePlan& stage : *plan.mutable_stages()) stage.set_replica(replicas_.FreeNumber());
+  const int number = replicas_.FreeNumber();
+  for (v1::StagePlan& stage : *plan.mutable_stages()) stage.set_replica(number);
+  for (auto& prediction : *plan.mutable_predictions()) prediction.set_replica(number);
   return LoadReplicas(target_, plan, nullptr);
 }
 

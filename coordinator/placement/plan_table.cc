@@ -16,6 +16,7 @@ namespace layercake {
 namespace {
 
 // More links than this are summed up by the slowest.
+constexpr int kMaxReplicasListed = 8;
 constexpr int kMaxLinksListed = 8;
 
 std::string Bytes(uint64_t bytes) { return FormatBytes(static_cast<int64_t>(bytes)); }
@@ -103,8 +104,16 @@ std::string Capacity(const v1::Plan& plan) {
 }
 
 std::string Predicted(const v1::Plan& plan) {
+  std::string by_replica;
+  if (plan.num_replicas() > 1 && plan.predictions_size() <= kMaxReplicasListed) {
+    for (const v1::ReplicaPrediction& prediction : plan.predictions()) {
+      absl::StrAppend(&by_replica, by_replica.empty() ? " (" : " + ",
+                      FormatFigure(prediction.tokens_per_second()));
+    }
+    if (!by_replica.empty()) by_replica += ")";
+  }
   return absl::StrCat("Predicted: ", FormatFigure(plan.predicted_tokens_per_second()),
-                      " tokens/s with all stages busy, ",
+                      " tokens/s with all stages busy", by_replica, ", ",
                       Milliseconds(plan.predicted_token_seconds()),
                       " a token for one sequence alone.");
 }

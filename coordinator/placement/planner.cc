@@ -125,8 +125,13 @@ void DescribeReplica(const PlanningProblem& problem, const CostModel& cost,
     *plan.add_stages() = DescribeStage(problem, cost, described, i);
     plan.mutable_stages()->rbegin()->set_replica(plan.num_replicas());
   }
-  plan.set_num_replicas(plan.num_replicas() + 1);
   const Prediction& prediction = described.prediction;
+  v1::ReplicaPrediction* out = plan.add_predictions();
+  out->set_replica(plan.num_replicas());
+  out->set_tokens_per_second(prediction.tokens_per_second);
+  out->set_prompt_tokens_per_second(prediction.prompt_tokens_per_second);
+  out->set_token_seconds(prediction.token_seconds);
+  plan.set_num_replicas(plan.num_replicas() + 1);
   plan.set_predicted_tokens_per_second(plan.predicted_tokens_per_second() +
                                        prediction.tokens_per_second);
   plan.set_predicted_prompt_tokens_per_second(plan.predicted_prompt_tokens_per_second() +

@@ -18,7 +18,15 @@ v1::Plan TwoReplicas() {
   plan.set_num_replicas(2);
   plan.set_max_context_tokens(512);
   plan.set_predicted_tokens_per_second(100);
+  plan.set_predicted_prompt_tokens_per_second(1000);
   plan.set_predicted_token_seconds(0.25);
+  for (const int replica : {0, 1}) {
+    v1::ReplicaPrediction* prediction = plan.add_predictions();
+    prediction->set_replica(replica);
+    prediction->set_tokens_per_second(replica == 0 ? 70 : 30);
+    prediction->set_prompt_tokens_per_second(replica == 0 ? 600 : 400);
+    prediction->set_token_seconds(replica == 0 ? 0.2 : 0.25);
+  }
   for (const int replica : {0, 0, 1}) {
     v1::StagePlan* stage = plan.add_stages();
     stage->set_replica(replica);
@@ -37,7 +45,10 @@ TEST(ReplicaPlansTest, SplittingKeepsEachReplicasStages) {
   EXPECT_EQ(plans[1].num_replicas(), 1);
   EXPECT_EQ(plans[0].stages(1).num_blocks(), 40);
   EXPECT_EQ(plans[1].stages(0).num_blocks(), 30);
-  EXPECT_EQ(plans[1].predicted_tokens_per_second(), 50);
+  EXPECT_EQ(plans[0].predicted_tokens_per_second(), 70);
+  EXPECT_EQ(plans[1].predicted_tokens_per_second(), 30);
+  EXPECT_EQ(plans[1].predicted_prompt_tokens_per_second(), 400);
+  EXPECT_EQ(plans[0].predicted_token_seconds(), 0.2);
 }
 
 TEST(ReplicaPlansTest, JoiningUndoesSplitting) {

@@ -94,6 +94,9 @@ TEST(PlanTableTest, SaysWhatIsPredictedAndHowSurely) {
   EXPECT_THAT(FormatPlanTable(plan),
               AllOf(HasSubstr("more than 1.23% better"), HasSubstr("throughput, 2 replicas)"),
                     HasSubstr("embed+0-19 of replica 0\n")));
+  for (const double rate : {100., 23.4}) plan.add_predictions()->set_tokens_per_second(rate);
+  EXPECT_THAT(FormatPlanTable(plan, {.width = 200}),
+              HasSubstr("123 tokens/s with all stages busy (100 + 23.4), "));
 }
 
 TEST(PlanTableTest, SaysTheBlocksOfOneReplicaAndOfUnlikeOnes) {
