@@ -6,11 +6,14 @@
 namespace layercake {
 namespace {
 
-// An element is the sum of kChains chains: chain c adds x[k] * w[k] for k = c, c + kChains, ...,
-// and the chains are joined in one fixed tree. It is so whatever the rows and the blocks' shape.
+// An element is the sum of kChains chains: chain c adds x[k] * w[k] for kRun neighbouring inputs
+// from k = c * kRun on, then for those kChains * kRun further on, ..., and the chains are joined in
+// one fixed tree. It is so whatever the rows and the blocks' shape. Neighbours are of one group of
+// integers, whose scales take many instructions to get.
 constexpr int kChains = 64;
-// Threads of a chain, each for sixteen bytes of neighbouring outputs: a warp reads four inputs'
-// weights, 128 bytes each.
+constexpr int kRun = 8;
+// Threads of a chain, each for some neighbouring outputs: a warp reads four inputs' weights, of at
+// least a sector of memory each.
 constexpr int kGroups = 8;
 constexpr int kThreads = kChains * kGroups;
 constexpr int kWarps = kThreads / kWarpLanes;
@@ -111,6 +114,7 @@ __device__ __forceinline__ void MultiplyRows(const MatMulArgs& args, int64_t fir
   constexpr int kOutputs = Weights::kOutputs;        // of a thread
   constexpr int kBlockOutputs = kGroups * kOutputs;  // of a block: 32 or 64
   constexpr int kUnroll = Weights::kUnroll;
+  static_assert(kRun % kUnroll == 0);
   const int thread = static_cast<int>(threadIdx.x);
   const int chain = thread / kGroups;
   const int64_t first_output = int64_t{blockIdx.x} * kBlockOutputs;
@@ -120,25 +124,28 @@ __device__ __forceinline__ void MultiplyRows(const MatMulArgs& args, int64_t fir
   const float* const x = args.x + first_row * args.x_stride;
 
   float sums[kRows][kOutputs] = {};
-  for (int64_t k = chain; k < args.inputs; k += kUnroll * kChains) {
-    typename Weights::Loaded loaded[kUnroll];
+  for (int64_t run = chain; run * kRun < args.inputs; run += kChains) {
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int64_t input = k + u * kChains;
-      if (input < args.inputs) weights.Load(input, loaded[u]);
-    }
+    for (int at = 0; at < kRun; at += kUnroll) {
+      const int64_t first = run * kRun + at;
+      typename Weights::Loaded loaded[kUnroll];
 #pragma unroll
-    for (int u = 0; u < kUnroll; ++u) {
-      const int64_t input = k + u * kChains;
-      if (input >= args.inputs) break;
-      weights.Enter(input);
-      const int64_t column = order == nullptr ? input : __ldg(order + input);
+      for (int u = 0; u < kUnroll; ++u) {
+        if (first + u < args.inputs) weights.Load(first + u, loaded[u]);
+      }
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        const float factor = r < rows ? x[r * args.x_stride + column] : 0.0f;
+      for (int u = 0; u < kUnroll; ++u) {
+        const int64_t input = first + u;
+        if (input >= args.inputs) break;
+        weights.Enter(input);
+        const int64_t column = order == nullptr ? input : __ldg(order + input);
 #pragma unroll
-        for (int o = 0; o < kOutputs; ++o) {
-          sums[r][o] = fmaf(weights.Value(loaded[u], o), factor, sums[r][o]);
+        for (int r = 0; r < kRows; ++r) {
+          const float factor = r < rows ? x[r * args.x_stride + column] : 0.0f;
+#pragma unroll
+          for (int o = 0; o < kOutputs; ++o) {
+            sums[r][o] = fmaf(weights.Value(loaded[u], o), factor, sums[r][o]);
+          }
         }
       }
     }
