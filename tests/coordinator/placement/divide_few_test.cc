@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <ctime>
 #include <functional>
 #include <random>
 #include <set>
@@ -100,19 +99,15 @@ TEST(DivideFewTest, FourteenUnlikeDevicesAreDividedInTheBestWay) {
 }
 
 TEST(DivideFewTest, HostsOfOneCardEachAreTheSame) {
-  const std::clock_t begin = std::clock();
   const v1::Plan plan = PlanOf(HostsOfOneCard(100, 1));
   EXPECT_GT(plan.num_replicas(), 20);
   EXPECT_LE(plan.optimality_gap(), 0.02);
-  EXPECT_LT(std::clock() - begin, 5 * CLOCKS_PER_SEC);
 }
 
 TEST(DivideFewTest, WhereVeryManyDivisionsAreAboutAsGoodTheGapSaysWhatIsNotKnown) {
-  const std::clock_t begin = std::clock();
   for (const int num_kinds : {2, 3, 4}) {
     EXPECT_LE(PlanOf(HostsOfOneCard(24, num_kinds)).optimality_gap(), 0.05) << num_kinds;
   }
-  EXPECT_LT(std::clock() - begin, 20 * CLOCKS_PER_SEC);
 }
 
 }  // namespace

@@ -151,7 +151,7 @@ TEST(DivideFleetTest, TheBoundHoldsForTheBestDivisionOfMiddlingFleets) {
   double found = 0;
   double looseness = 0;
   int divided = 0;
-  for (uint32_t seed = 0; seed < 30; ++seed) {
+  for (uint32_t seed = 0; seed < 21; ++seed) {
     absl::StatusOr<PlanningProblem> problem =
         MakeProblem(Llama70B(), MiddlingFleet(seed), Context4096(), "m");
     ASSERT_OK(problem);
@@ -164,13 +164,11 @@ TEST(DivideFleetTest, TheBoundHoldsForTheBestDivisionOfMiddlingFleets) {
     ExpectSound(cost, problem->selection, division);
     ASSERT_GE(division.bound, highest * (1 - 1e-6)) << "seed " << seed;
     ASSERT_LE(division.tokens_per_second, best.bound * (1 + 1e-9)) << "seed " << seed;
-    std::fprintf(stderr, "%u %zu %.4f %.4f\n", seed, best.pipelines.size(),
-                 division.tokens_per_second / highest, division.bound / highest);
     found += division.tokens_per_second / highest;
     looseness += division.bound / highest;
     ++divided;
   }
-  EXPECT_GT(divided, 20);
+  EXPECT_GT(divided, 15);
   EXPECT_GT(found, 0.97 * divided);
   EXPECT_LT(looseness, 1.06 * divided);
 }

@@ -328,7 +328,7 @@ bool Same(double a, double b) { return std::abs(a - b) <= 1e-9 * a; }
 TEST(PlannerRandomTest, ThroughputIsTheHighestOfAllPipelines) {
   std::mt19937 random(11);
   int planned = 0;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 600; ++i) {
     Case c = RandomCase(random);
     c.options.set_replicas(1);
     if (i % 4 == 0) {
@@ -351,13 +351,13 @@ TEST(PlannerRandomTest, ThroughputIsTheHighestOfAllPipelines) {
     EXPECT_NEAR(rate, Rate(c, StagesOf(c, *plan), plan->stages(0).num_blocks()), 1e-9 * rate);
     ASSERT_PRED2(Same, rate, best) << "case " << i;
   }
-  EXPECT_GT(planned, 330);
+  EXPECT_GT(planned, 200);
 }
 
 TEST(PlannerRandomTest, ThroughputIsTheHighestOfAllDivisions) {
   std::mt19937 random(12);
   int several = 0;
-  for (int i = 0; i < 1000; ++i) {
+  for (int i = 0; i < 600; ++i) {
     Case c = RandomCase(random);
     const std::vector<double> best = HighestRates(c);
     const double most = *std::max_element(best.begin(), best.end());
@@ -382,7 +382,7 @@ TEST(PlannerRandomTest, ThroughputIsTheHighestOfAllDivisions) {
     ASSERT_EQ(of_number->num_replicas(), number);
     ASSERT_PRED2(Same, of_number->predicted_tokens_per_second(), best[number]) << "case " << i;
   }
-  EXPECT_GT(several, 100);
+  EXPECT_GT(several, 60);
 }
 
 TEST(PlannerRandomTest, AmpleMemoryGivesTheSmallestCycleAtFullBatch) {
