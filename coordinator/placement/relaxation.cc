@@ -11,6 +11,8 @@ namespace layercake {
 namespace {
 
 constexpr int kSpareDevices = 8;
+constexpr double kRounding = 1e-12;
+constexpr double kCloseEnough = 1e-4;  // of a bound on cycles
 constexpr int64_t kNever = -(int64_t{1} << 40);
 
 // What a kind gains a group by giving it its first or last device.
@@ -74,6 +76,13 @@ Relaxation::Relaxation(const SearchSpace& space)
     const StageEnvelope* envelope = &space.times.envelope(devices[0]);
     kinds_.push_back({.devices = std::move(devices), .port = port, .envelope = envelope});
     nearest[port] = kDoesNotFit;
+  }
+  link_to_.assign(links_.num_ports(), kDoesNotFit);
+  for (const RelaxedKind& from : kinds_) {
+    for (const RelaxedKind& to : kinds_) {
+      if (&from == &to && from.devices.size() < 2) continue;
+      link_to_[to.port] = std::min(link_to_[to.port], links_.between_ports(from.port, to.port));
+    }
   }
   // Prim: `nearest` is the link from the tree, -1 for what is in it already or has no device.
   std::vector<int> from(nearest.size(), -1);
@@ -165,31 +174,62 @@ double Relaxation::PeriodBound() const {
   return values[0];
 }
 
-double Relaxation::CycleBound() const {
-  const double period = PeriodBound();
-  if (period == kDoesNotFit) return period;
-  double layer = kDoesNotFit;
-  double whole = kDoesNotFit;
-  double num_devices = 0;
+// A pipeline of S stages that take no longer than a cycle C has a cycle of at most C if its stages
+// and links take at most S * C. Each stage is entered over no less than the quickest link to its
+// port, but the first; of n layers it takes at least n times the least share of a layer. What is
+// least under these conditions is a linear program: the layers that cost least come first.
+bool Relaxation::CyclesIn(double cycle) const {
+  struct Layers {
+    double seconds;  // each, with links and less a cycle for each stage
+    double count;
+  };
+  std::vector<Layers> layers;
+  double spared = 0;
   for (const RelaxedKind& kind : kinds_) {
-    num_devices += static_cast<double>(kind.devices.size());
-    whole = std::min(whole, kind.envelope->whole);
-    layer = std::min(layer, kind.envelope->per_layer);
-  }
-  double link = kDoesNotFit;
-  for (const RelaxedKind& from : kinds_) {
-    for (const RelaxedKind& to : kinds_) {
-      if (&from == &to && from.devices.size() < 2) continue;
-      link = std::min(link, links_.between_ports(from.port, to.port));
+    const StageEnvelope& quickest = *kind.envelope;
+    const double most = std::max(
+        {quickest.first.Most(cycle), quickest.middle.Most(cycle), quickest.last.Most(cycle)});
+    if (most == 0) continue;
+    const auto devices = static_cast<double>(kind.devices.size());
+    const double stage = link_to_[kind.port] - cycle;
+    spared = std::max(spared, link_to_[kind.port]);
+    // A stage that costs is as long as it can be, one that gains has a layer at least.
+    if (stage >= 0) {
+      layers.push_back({quickest.per_layer + stage / most, most * devices});
+    } else {
+      layers.push_back({quickest.per_layer + stage, devices});
+      layers.push_back({quickest.per_layer, (most - 1) * devices});
     }
   }
-  // Of S stages: (num_layers * layer + (S - 1) * link) / S, which is least for the fewest or the
-  // most.
-  const auto of = [&](double stages) {
-    return (num_layers_ * layer + (stages - 1) * link) / stages;
-  };
-  const double several = num_devices < 2 ? kDoesNotFit : std::min(of(2), of(num_devices));
-  return std::max(period, std::min(whole, several));
+  std::sort(layers.begin(), layers.end(),
+            [](const Layers& a, const Layers& b) { return a.seconds < b.seconds; });
+  double sum = -spared;
+  double left = num_layers_;
+  for (const Layers& some : layers) {
+    const double count = std::min(left, some.count);
+    sum += count * some.seconds;
+    left -= count;
+  }
+  return left == 0 && sum <= cycle * kRounding;
+}
+
+double Relaxation::CycleBound() const {
+  const double period = PeriodBound();
+  if (period == 0 || period == kDoesNotFit || CyclesIn(period)) return period;
+  double whole = kDoesNotFit;
+  for (const RelaxedKind& kind : kinds_) whole = std::min(whole, kind.envelope->whole);
+  double below = period;
+  double above = 2 * period;
+  while (above < whole && !CyclesIn(above)) {
+    below = above;
+    above *= 2;
+  }
+  above = std::min(above, whole);
+  while (above - below > below * kCloseEnough) {
+    const double middle = below + (above - below) / 2;
+    (CyclesIn(middle) ? above : below) = middle;
+  }
+  return below;
 }
 
 std::optional<RelaxedPlacement> Relaxation::LeastSum(double period) const {

@@ -37,13 +37,15 @@ class Relaxation {
   Relaxation(const Relaxation&) = delete;
   Relaxation& operator=(const Relaxation&) = delete;
 
+  // Whether there may be a pipeline of at most that period: a device takes at most so many layers
+  // then, and a pipeline stays among ports that links of at most the period connect, one way or the
+  // other; these must have room for all layers.
+  bool Holds(double period) const;
+
   // No pipeline has a smaller period. kDoesNotFit: there is no pipeline.
-  // At a period a device takes at most so many layers, and a pipeline stays among ports that links
-  // of at most the period connect, one way or the other: these must have room for all layers.
   double PeriodBound() const;
 
-  // No pipeline has a smaller cycle: none of its stages computes a layer in less than the least
-  // share of a stage's time, and each but the first is entered over no less than the quickest link.
+  // No pipeline has a smaller cycle.
   double CycleBound() const;
 
   // No pipeline of at most that period has a smaller sum less rewards. nullopt: there is no such
@@ -59,12 +61,13 @@ class Relaxation {
   struct Grouping;
 
   Grouping GroupPorts(double period) const;
-  bool Holds(double period) const;
+  bool CyclesIn(double cycle) const;
 
   int num_layers_;
   double reward_;
   const LinkTimes& links_;
   std::vector<RelaxedKind> kinds_;
+  std::vector<double> link_to_;  // each port, the quickest
   // A tree of the ports whose slowest links are quickest: it connects at any period what all links
   // do.
   struct Edge {

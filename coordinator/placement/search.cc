@@ -126,11 +126,13 @@ double PeriodBound(const SearchSpace& space) { return Relaxation(space).PeriodBo
 
 double CycleBound(const SearchSpace& space) { return Relaxation(space).CycleBound(); }
 
+bool MayFit(const SearchSpace& space) { return Relaxation(space).Holds(kDoesNotFit); }
+
 bool AnyPipeline(const SearchSpace& space) {
   const std::optional<DeviceStates> states = DeviceStates::Of(space, kMaxExactStates);
   if (space.in_order) return ReachesEnd(space, *states, kDoesNotFit);
   const Relaxation relaxation(space);
-  if (relaxation.PeriodBound() == kDoesNotFit) return false;
+  if (!relaxation.Holds(kDoesNotFit)) return false;
   if (BuildSmallSum(space, relaxation, kDoesNotFit).has_value()) return true;
   return states.has_value() && ReachesEnd(space, *states, kDoesNotFit);
 }

@@ -63,6 +63,9 @@ double PeriodBound(const SearchSpace& space);
 // As quickly: no pipeline has a smaller cycle.
 double CycleBound(const SearchSpace& space);
 
+// As quickly: false where no pipeline is possible at all.
+bool MayFit(const SearchSpace& space);
+
 // Whether any pipeline is possible at all, where a stage that fits fits with fewer layers too.
 bool AnyPipeline(const SearchSpace& space);
 

@@ -69,6 +69,47 @@ TEST(SearchTest, NoPipelineBeatsTheRelaxation) {
   EXPECT_GT(tight, cases / 4);
 }
 
+TEST(SearchTest, NoPipelineBeatsTheBoundOfCycles) {
+  CaseMaker maker(8);
+  int tight = 0;
+  int by_links = 0;
+  int cases = 0;
+  for (int i = 0; i < 4000; ++i) {
+    SearchCase c = maker.Make(5, 6);
+    c.in_order = false;
+    const Best best = BruteForce(c);
+    if (!best.found) continue;
+    ++cases;
+    const double bound = CycleBound(c.space());
+    ASSERT_TRUE(MayFit(c.space()));
+    ASSERT_GE(bound, PeriodBound(c.space())) << "case " << i;
+    ASSERT_LE(bound, best.cycle * (1 + 1e-12)) << "case " << i;
+    tight += bound >= best.cycle * 0.99 ? 1 : 0;
+    by_links += bound > PeriodBound(c.space()) ? 1 : 0;
+  }
+  EXPECT_GT(tight, cases / 4);
+  EXPECT_GT(by_links, 20);
+}
+
+TEST(SearchTest, TheBoundOfCyclesReckonsWithEachDevicesPace) {
+  // Ten devices, a layer in 1, 2, 3 ... seconds, of three layers at most; links of 20 seconds.
+  StageTimes times(10, 20);
+  for (int device = 0; device < 10; ++device) {
+    for (int first = 0; first < 20; ++first) {
+      for (int count = 1; count <= 3 && first + count <= 20; ++count) {
+        times.set(device, first, count, (device + 1) * count);
+      }
+    }
+  }
+  std::vector<int> devices(10);
+  std::iota(devices.begin(), devices.end(), 0);
+  const LinkTimes links(devices, std::vector<double>(100, 20));
+  const SearchSpace space = {times, links, devices};
+  const double best = MinimiseCycle(space)->cycle();
+  EXPECT_LE(CycleBound(space), best);
+  EXPECT_GE(CycleBound(space), best * 0.98);
+}
+
 TEST(SearchTest, WhatIsBuiltWithoutTheExactSearchIsAPipeline) {
   CaseMaker maker(7);
   int built = 0;
