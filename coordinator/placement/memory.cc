@@ -39,8 +39,7 @@ bool Fits(const CostModel& cost, const DeviceSelection& selection, int64_t block
   std::iota(devices.begin(), devices.end(), 0);
   const LinkTimes links(times.num_devices());
   const SearchSpace space{times, links, devices, selection.in_order};
-  return num_replicas > 1 ? !DivideDevices(space, num_replicas).by_number.empty()
-                          : AnyPipeline(space);
+  return num_replicas > 1 ? AnyDivision(space, num_replicas) : AnyPipeline(space);
 }
 
 }  // namespace layercake

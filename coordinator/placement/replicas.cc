@@ -52,30 +52,6 @@ void Sort(Replicas& replicas) {
                    [](const Pipeline& a, const Pipeline& b) { return a.cycle() < b.cycle(); });
 }
 
-// Tries every division: the best pipeline of every set of kinds, then the best sum over disjoint
-// sets.
-Divisions EveryDivision(const SearchSpace& space, const DeviceSets& sets, int wanted) {
-  std::vector<std::optional<Pipeline>> pipelines = {std::nullopt};
-  std::vector<double> rates = {-1};
-  for (int set = 1; set < sets.size(); ++set) {
-    pipelines.push_back(MinimiseCycle(Only(space, sets.devices(set))));
-    rates.push_back(pipelines.back().has_value() ? 1 / pipelines.back()->cycle() : -1);
-  }
-  const int most = wanted > 0 ? wanted : static_cast<int>(space.devices.size());
-  Divisions divisions;
-  for (int number = wanted > 0 ? wanted : 1; number <= most; ++number) {
-    const std::optional<DeviceSets::Division> best = sets.Divide(rates, number);
-    if (!best.has_value()) break;
-    Replicas replicas{.rate = best->value};
-    for (const int set : best->sets) replicas.pipelines.push_back(*pipelines[set]);
-    sets.MoveApart(*best, replicas.pipelines);
-    Sort(replicas);
-    divisions.by_number.push_back(std::move(replicas));
-    divisions.bound = std::max(divisions.bound, best->value);
-  }
-  return divisions;
-}
-
 // Devices that are dealt out together: those of a port, or one.
 struct Hand {
   std::vector<int> devices;
@@ -154,9 +130,33 @@ int MostReplicas(const SearchSpace& space) {
   return static_cast<int>(layers / space.times.num_layers());
 }
 
-Divisions DivideDevices(const SearchSpace& space, int wanted) {
+bool AnyDivision(const SearchSpace& space, int number) {
+  if (MostReplicas(space) < number) return false;
+  std::vector<double> rooms;
+  for (const Worth& worth : WorthsOf(space)) rooms.push_back(worth.layers);
+  const auto fits = [&space](const std::vector<int>& part) {
+    return !part.empty() && AnyPipeline(Only(space, part));
+  };
+  const std::vector<std::vector<int>> dealt = Deal(space, rooms, number);
+  if (std::all_of(dealt.begin(), dealt.end(), fits)) return true;
   const auto sets = DeviceSets::Of(InterchangeableDevices(space), kMaxPairsToDivide);
-  if (sets.has_value()) return EveryDivision(space, *sets, wanted);
+  if (!sets.has_value()) return false;
+  // What may fit is divided, until a division fits.
+  constexpr double kNever = -1;
+  std::vector<double> values(sets->size(), 1);
+  for (int set = 1; set < sets->size(); ++set) {
+    if (!MayFit(Only(space, sets->devices(set)))) values[set] = kNever;
+  }
+  while (const auto division = sets->Divide(values, number)) {
+    const auto misfit = std::find_if_not(division->sets.begin(), division->sets.end(),
+                                         [&](int set) { return fits(sets->devices(set)); });
+    if (misfit == division->sets.end()) return true;
+    values[*misfit] = kNever;
+  }
+  return false;
+}
+
+Divisions DivideDevices(const SearchSpace& space, int wanted) {
   std::vector<double> rates;
   std::vector<double> rooms;
   for (const Worth& worth : WorthsOf(space)) {

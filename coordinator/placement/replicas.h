@@ -14,7 +14,7 @@ struct Replicas {
   double rate = 0;                  // steps a second: 1 / cycle of each, added up
 };
 
-// The best divisions, at most one for each number of pipelines, fewest first.
+// At most one for each number of pipelines, fewest first.
 struct Divisions {
   std::vector<Replicas> by_number;
   // No division, into any number, or into `wanted` if that was said, has a higher rate.
@@ -25,9 +25,12 @@ struct Divisions {
 // best.
 int MostReplicas(const SearchSpace& space);
 
-// Divides into `wanted` pipelines, or if that is 0 into one, two and more. Up to kMaxPairsToDivide
-// each division has the highest rate of its number; beyond, devices are dealt out evenly to several
-// numbers of pipelines. Empty: no division was found.
+// Whether the devices can be divided into that many pipelines at all. Up to kMaxPairsToDivide every
+// division counts; beyond, those only that deal the devices out evenly.
+bool AnyDivision(const SearchSpace& space, int number);
+
+// Divides into `wanted` pipelines, or if that is 0 into one, two and more: devices are dealt out
+// evenly to several numbers of pipelines. Empty: no division was found.
 Divisions DivideDevices(const SearchSpace& space, int wanted);
 
 // No division into any number of pipelines has a higher rate: the pipelines of cycles C have a rate

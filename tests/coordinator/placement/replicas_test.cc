@@ -53,31 +53,62 @@ void ExpectDisjoint(const SearchCase& c, const Replicas& replicas) {
   ASSERT_NEAR(rate, replicas.rate, 1e-9 * rate);
 }
 
-TEST(ReplicasTest, AreTheBestOfAllDivisions) {
+// Whether each stage that fits fits with fewer layers too.
+bool ShorterFits(const SearchCase& c) {
+  for (const int device : c.devices) {
+    for (int first = 0; first < c.times.num_layers(); ++first) {
+      for (int count = 2; first + count <= c.times.num_layers(); ++count) {
+        if (c.times.at(device, first, count) != kDoesNotFit &&
+            (c.times.at(device, first, count - 1) == kDoesNotFit ||
+             c.times.at(device, first + 1, count - 1) == kDoesNotFit)) {
+          return false;
+        }
+      }
+    }
+  }
+  return true;
+}
+
+TEST(ReplicasTest, ThereAreAsManyAsDevicesCanBeDividedInto) {
   CaseMaker maker(31);
+  int several = 0;
+  int fewer_than_room = 0;
+  for (int i = 0; i < 6000; ++i) {
+    SearchCase c = maker.Make(5, 4);
+    c.in_order = false;
+    if (!ShorterFits(c)) continue;
+    const std::map<int, double> best = EveryDivision(c);
+    const int most = best.empty() ? 0 : best.rbegin()->first;
+    for (int number = 1; number <= 5; ++number) {
+      ASSERT_EQ(AnyDivision(c.space(), number), number <= most) << "case " << i << ", " << number;
+    }
+    ASSERT_GE(MostReplicas(c.space()), most);
+    several += most > 1 ? 1 : 0;
+    fewer_than_room += MostReplicas(c.space()) > most ? 1 : 0;
+  }
+  EXPECT_GT(several, 300);
+  EXPECT_GT(fewer_than_room, 30);
+}
+
+TEST(ReplicasTest, DealtOutTheyStayBelowTheBounds) {
+  CaseMaker maker(32);
   int several = 0;
   for (int i = 0; i < 1500; ++i) {
     SearchCase c = maker.Make(5, 4);
     c.in_order = false;
     const std::map<int, double> best = EveryDivision(c);
     const Divisions any = DivideDevices(c.space(), 0);
-    ASSERT_EQ(any.by_number.size(), best.size()) << "case " << i;
     if (best.empty() || std::isinf(best.begin()->second)) continue;
-    double highest = 0;
-    for (const Replicas& replicas : any.by_number) {
-      const auto number = static_cast<int>(replicas.pipelines.size());
-      ExpectDisjoint(c, replicas);
-      ASSERT_NEAR(replicas.rate, best.at(number), 1e-9 * replicas.rate) << "case " << i;
-      highest = std::max(highest, replicas.rate);
-      const Divisions exactly = DivideDevices(c.space(), number);
-      ASSERT_EQ(exactly.by_number.size(), 1u);
-      ASSERT_EQ(exactly.by_number[0].rate, replicas.rate);
-      ASSERT_EQ(exactly.bound, replicas.rate);
+    for (const auto& [number, rate] : best) {
+      ASSERT_LE(rate, ReplicaRateBound(c.space()) * (1 + 1e-9)) << "case " << i;
     }
-    ASSERT_EQ(any.bound, highest);
-    ASSERT_LE(highest, ReplicaRateBound(c.space()) * (1 + 1e-9)) << "case " << i;
-    ASSERT_TRUE(DivideDevices(c.space(), best.rbegin()->first + 1).by_number.empty());
-    several += best.size() > 1 ? 1 : 0;
+    for (const Replicas& replicas : any.by_number) {
+      ExpectDisjoint(c, replicas);
+      const double rate = best.at(static_cast<int>(replicas.pipelines.size()));
+      ASSERT_LE(replicas.rate, rate * (1 + 1e-9)) << "case " << i;
+      ASSERT_LE(rate, any.bound * (1 + 1e-9)) << "case " << i;
+    }
+    several += any.by_number.size() > 1 ? 1 : 0;
   }
   EXPECT_GT(several, 300);
 }
