@@ -55,8 +55,17 @@ std::vector<int> DeviceSets::devices(int set) const {
   return devices;
 }
 
+int64_t DeviceSets::num_subsets(int set) const {
+  int64_t subsets = 1;
+  for (size_t kind = 0; kind < kinds_.size(); ++kind) {
+    subsets *= count(set, static_cast<int>(kind)) + 1;
+  }
+  return subsets;
+}
+
 std::optional<DeviceSets::Division> DeviceSets::Divide(const std::vector<double>& values,
-                                                       int number) const {
+                                                       int number,
+                                                       std::vector<double>* with) const {
   // best[set]: of n parts of its devices, or of any number of them; `chosen` says which comes last,
   // 0 where a device of the set's last kind is left out.
   const bool any = number == 0;
@@ -64,6 +73,7 @@ std::optional<DeviceSets::Division> DeviceSets::Divide(const std::vector<double>
   std::vector<double> fewer(size(), 0);
   std::vector<double> best;
   for (int n = 1; n <= std::max(1, number); ++n) {
+    if (n > 1) fewer = best;
     best.assign(size(), any ? 0 : kNone);
     std::vector<int>& choice = chosen.emplace_back(size(), 0);
     for (int set = 1; set < size(); ++set) {
@@ -75,7 +85,13 @@ std::optional<DeviceSets::Division> DeviceSets::Divide(const std::vector<double>
         choice[set] = part;
       }
     }
-    fewer = best;
+  }
+  if (with != nullptr) {
+    with->assign(size(), kNone);
+    for (int set = 1; set < size(); ++set) {
+      const double others = (any ? best : fewer)[size() - 1 - set];
+      if (values[set] >= 0 && others >= 0) (*with)[set] = values[set] + others;
+    }
   }
   Division division = {.value = best.back()};
   int set = size() - 1;

@@ -24,6 +24,7 @@ class DeviceSets {
   int size() const { return static_cast<int>(parts_.size()); }
   // The first of each kind, ascending.
   std::vector<int> devices(int set) const;
+  int64_t num_subsets(int set) const;
 
   struct Division {
     double value = 0;       // of its sets, added up
@@ -32,7 +33,9 @@ class DeviceSets {
   // The division of greatest value; devices may be left out. nullopt: there is none of any set.
   //   values: of each set but the empty one; not to be chosen where below 0.
   //   number: of sets; 0: any.
-  std::optional<Division> Divide(const std::vector<double>& values, int number) const;
+  //   with: gets the value of the best division that has each set, below 0 where there is none.
+  std::optional<Division> Divide(const std::vector<double>& values, int number,
+                                 std::vector<double>* with = nullptr) const;
 
   // Moves pipelines on the devices of each of the division's sets to such that no two share one.
   void MoveApart(const Division& division, std::vector<Pipeline>& pipelines) const;

@@ -18,11 +18,17 @@ namespace {
 // Of tokens/s: what differs by less is the same.
 constexpr double kSameRate = 1e-9;
 
-// Searches of one load. Few are needed but where very many divisions are about as good: after many,
-// a division is good enough that is known to lack at most so much; after the most, any.
-constexpr int kManySearches = 40;
-constexpr int kMaxSearches = 200;
+// The work of searches is counted in subsets of the sets that are searched, and what any search
+// takes as so many. Little is needed but where very many divisions are about as good: after much, a
+// division is good enough that is known to lack at most so much; after the most, any.
+constexpr int64_t kWorkOfAnySearch = 100;
+constexpr int64_t kWorkAtOnce = 20'000;
+constexpr int64_t kMuchWork = 400'000;
+constexpr int64_t kMaxWork = 1'000'000;
 constexpr double kGoodEnough = 0.005;
+// Sets are searched together whose best divisions promise as much but for this share.
+constexpr double kAsPromising = 0.005;
+constexpr double kFirst = kDoesNotFit;  // promises more than any
 
 // What a pipeline is to have KV room for: so many steps in flight of so many sequences each. As
 // many steps as there are devices, or fewer of one sequence.
@@ -218,25 +224,46 @@ class FewDivider {
   // nullopt: none generates `least`.
   std::optional<Bounded> Best(int number, double least) {
     while (true) {
-      std::optional<DeviceSets::Division> promised = sets_.Divide(bounds_, number);
+      std::vector<double> with;
+      const std::optional<DeviceSets::Division> promised = sets_.Divide(bounds_, number, &with);
       if (!promised.has_value() || promised->value < least) return std::nullopt;
-      if (searched_ >= kManySearches) {
+      if (work_ >= kMuchWork) {
         const std::optional<DeviceSets::Division> known = sets_.Divide(Known(), number);
-        const double allowed = searched_ < kMaxSearches ? kGoodEnough : kDoesNotFit;
+        const double allowed = work_ < kMaxWork ? kGoodEnough : kDoesNotFit;
         if (known.has_value() && promised->value <= known->value * (1 + allowed)) {
           if (known->value < least) return std::nullopt;
           return {{*known, promised->value}};
         }
       }
-      bool settled = true;
-      for (const int set : promised->sets) {
-        if (searches_[set]->IsSettled()) continue;
-        settled = false;
-        searches_[set]->Advance();
-        SetBound(set);
-        ++searched_;
+      const double least_promising = promised->value * (1 - kAsPromising);
+      for (const int set : promised->sets) with[set] = kFirst;
+      const std::vector<int> unsettled = Unsettled(with, least_promising);
+      if (unsettled.empty() || with[unsettled[0]] < kFirst) {
+        return {{*promised, promised->value}};
       }
-      if (settled) return {{*promised, promised->value}};
+      Advance(unsettled);
+    }
+  }
+
+  // The sets that are not settled and come with so much at least, those with most first.
+  std::vector<int> Unsettled(const std::vector<double>& with, double least) const {
+    std::vector<int> unsettled;
+    for (int set = 1; set < sets_.size(); ++set) {
+      if (with[set] >= least && !searches_[set]->IsSettled()) unsettled.push_back(set);
+    }
+    std::stable_sort(unsettled.begin(), unsettled.end(),
+                     [&with](int a, int b) { return with[a] > with[b]; });
+    return unsettled;
+  }
+
+  // Searches of the first of them, several so that a division is looked for less often.
+  void Advance(const std::vector<int>& unsettled) {
+    const int64_t enough = work_ + kWorkAtOnce;
+    for (size_t i = 0; i < unsettled.size() && work_ < enough; ++i) {
+      const int set = unsettled[i];
+      searches_[set]->Advance();
+      work_ += kWorkOfAnySearch + sets_.num_subsets(set);
+      SetBound(set);
     }
   }
 
@@ -270,7 +297,7 @@ class FewDivider {
   std::map<size_t, std::vector<Load>> loads_;         // of so many devices
   std::vector<std::unique_ptr<SetSearch>> searches_;  // by set
   std::vector<double> bounds_;
-  int searched_ = 0;
+  int64_t work_ = 0;
 };
 
 // Devices that are told apart: all of them where their order is given.

@@ -16,21 +16,23 @@ void Measure(const std::string& name, const ModelConfig& model, const Fleet& fle
              v1::PlanOptions options) {
   for (const auto objective :
        {v1::PlanOptions::OBJECTIVE_THROUGHPUT, v1::PlanOptions::OBJECTIVE_LATENCY}) {
+    const bool latency = objective == v1::PlanOptions::OBJECTIVE_LATENCY;
+    if (latency && options.replicas() > 1) continue;  // one pipeline is all that it knows
     options.set_objective(objective);
     const std::clock_t begin = std::clock();
     const absl::StatusOr<v1::Plan> plan = MakePlan(model, fleet, options, "model");
     const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
     if (!plan.ok()) {
       std::printf("%-34s %-10s %7.3f s  refused: %s\n", name.c_str(),
-                  objective == v1::PlanOptions::OBJECTIVE_LATENCY ? "latency" : "throughput",
-                  seconds, std::string(plan.status().message().substr(0, 200)).c_str());
+                  latency ? "latency" : "throughput", seconds,
+                  std::string(plan.status().message().substr(0, 200)).c_str());
       continue;
     }
     std::printf(
         "%-34s %-10s %7.3f s  gap %5.2f%%  %3d stages  %d replicas  %8.1f tokens/s  %8.2f ms\n",
-        name.c_str(), objective == v1::PlanOptions::OBJECTIVE_LATENCY ? "latency" : "throughput",
-        seconds, plan->optimality_gap() * 100, plan->stages_size(), plan->num_replicas(),
-        plan->predicted_tokens_per_second(), plan->predicted_token_seconds() * 1e3);
+        name.c_str(), latency ? "latency" : "throughput", seconds, plan->optimality_gap() * 100,
+        plan->stages_size(), plan->num_replicas(), plan->predicted_tokens_per_second(),
+        plan->predicted_token_seconds() * 1e3);
   }
 }
 
@@ -60,6 +62,12 @@ int main() {
             MixedFleet(seed, 1000, 8, 40.0), options);
     Measure(absl::StrCat("100 hosts of ", seed, " kinds of card"), Llama70B(),
             HostsOfOneCard(100, static_cast<int>(seed)), options);
+  }
+  for (const int replicas : {0, 1, 2, 3}) {
+    v1::PlanOptions divided = options;
+    divided.set_replicas(replicas);
+    Measure(absl::StrCat("14 unlike hosts x 32, --replicas ", replicas), Llama3_8B(),
+            UnlikeHosts(14), divided);
   }
   v1::PlanOptions single = options;
   single.set_replicas(1);

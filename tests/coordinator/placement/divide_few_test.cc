@@ -39,15 +39,23 @@ TEST(DeviceSetsTest, TheBestDivisionIsThatOfAllDivisions) {
       }
     }
     std::vector<double> best(6, -1);
+    std::vector<std::vector<double>> best_with(6, std::vector<double>(sets.size(), -1));
     std::vector<int> left = counts.back();
+    std::vector<int> chosen;
     const std::function<void(int, int, double)> divide = [&](int from, int number, double value) {
       if (number > 0) best[number] = std::max(best[number], value);
+      for (const int set : chosen) {
+        best_with[number][set] = std::max(best_with[number][set], value);
+        best_with[0][set] = std::max(best_with[0][set], value);
+      }
       for (int set = from; set < sets.size(); ++set) {
         bool fits = values[set] >= 0;
         for (size_t kind = 0; kind < left.size(); ++kind) fits &= counts[set][kind] <= left[kind];
         if (!fits) continue;
         for (size_t kind = 0; kind < left.size(); ++kind) left[kind] -= counts[set][kind];
+        chosen.push_back(set);
         divide(set, number + 1, value + values[set]);
+        chosen.pop_back();
         for (size_t kind = 0; kind < left.size(); ++kind) left[kind] += counts[set][kind];
       }
     };
@@ -55,8 +63,12 @@ TEST(DeviceSetsTest, TheBestDivisionIsThatOfAllDivisions) {
     for (int number = 0; number <= 5; ++number) {
       const double expected =
           number == 0 ? *std::max_element(best.begin(), best.end()) : best[number];
-      const auto found = sets.Divide(values, number);
+      std::vector<double> with;
+      const auto found = sets.Divide(values, number, &with);
       ASSERT_EQ(found.has_value() ? found->value : -1, expected) << "case " << i << ", " << number;
+      for (int set = 1; set < sets.size(); ++set) {
+        ASSERT_EQ(std::max(with[set], -1.0), best_with[number][set]) << "case " << i << ", " << set;
+      }
       if (!found.has_value()) continue;
       double value = 0;
       std::vector<Pipeline> pipelines;
@@ -107,6 +119,15 @@ TEST(DivideFewTest, HostsOfOneCardEachAreTheSame) {
 TEST(DivideFewTest, WhereVeryManyDivisionsAreAboutAsGoodTheGapSaysWhatIsNotKnown) {
   for (const int num_kinds : {2, 3, 4}) {
     EXPECT_LE(PlanOf(HostsOfOneCard(24, num_kinds)).optimality_gap(), 0.05) << num_kinds;
+  }
+}
+
+TEST(DivideFewTest, TwelveUnlikeHostsOnASlowNetworkAreDividedNearlyAsWellAsCanBe) {
+  v1::PlanOptions options;
+  for (const int replicas : {0, 1, 2, 3}) {
+    options.set_replicas(replicas);
+    const v1::Plan plan = *MakePlan(Llama3_8B(), UnlikeHosts(12), options, "m");
+    EXPECT_LE(plan.optimality_gap(), 0.05) << replicas;
   }
 }
 

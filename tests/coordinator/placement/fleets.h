@@ -115,6 +115,15 @@ inline Fleet MixedFleet(uint32_t seed, int count, int per_host, double share,
   return fleet;
 }
 
+// Unlike cards, each on a host of its own, with networks that nobody measured.
+inline Fleet UnlikeHosts(int count) {
+  Fleet fleet;
+  for (int i = 0; i < count; ++i) {
+    fleet.devices.push_back(Gpu(absl::StrCat("g", i), (12 + 2 * i) * 1e9, (460 + 10 * i) * 1e9));
+  }
+  return fleet;
+}
+
 // Cards of few kinds, each on a host of its own in one slow network.
 inline Fleet HostsOfOneCard(int count, int num_kinds) {
   const Fleet kinds = UnlikeDevices(1, num_kinds, 40.0 * num_kinds / count);
