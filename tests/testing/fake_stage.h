@@ -3,39 +3,26 @@
 // A worker's Stage service without a model, for tests of whoever calls it: loads at once, answers
 // every sampled slice with the step's id, and fails when the test says so.
 
-#include <grpcpp/server.h>
 #include <grpcpp/server_context.h>
 
-#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
-#include "common/base/logging.h"
 #include "common/base/mutex.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "layercake/v1/stage.grpc.pb.h"
+#include "tests/testing/loopback_server.h"
 
 namespace layercake {
 
 // Thread-safe. Listens on a free port of loopback from construction on.
 class FakeStage final : public v1::Stage::Service {
  public:
-  FakeStage() {
-    grpc::ServerBuilder builder;
-    ConfigureServer(builder);
-    builder.RegisterService(this);
-    int port = 0;
-    auto server = StartServer(builder, "127.0.0.1:0", &port);
-    CHECK(server.ok()) << server.status();
-    server_ = *std::move(server);
-    address_ = absl::StrCat("127.0.0.1:", port);
-  }
   ~FakeStage() override { Die(); }
 
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return server_.address(); }
 
   // The next Load calls fail with `status`, after half of the bytes.
   void FailLoads(absl::Status status) {
@@ -57,7 +44,7 @@ class FakeStage final : public v1::Stage::Service {
     while (loads_.size() < count) changed_.Wait(mutex_);
   }
   // Ends the process, as far as callers can tell.
-  void Die() { server_->Shutdown(std::chrono::system_clock::now()); }
+  void Die() { server_.Die(); }
 
   std::vector<v1::LoadStageRequest> loads() const {
     MutexLock lock(mutex_);
@@ -125,8 +112,6 @@ class FakeStage final : public v1::Stage::Service {
     return grpc::Status::OK;
   }
 
-  std::unique_ptr<grpc::Server> server_;
-  std::string address_;
   mutable Mutex mutex_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
@@ -135,6 +120,7 @@ class FakeStage final : public v1::Stage::Service {
   absl::Status load_status_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::LoadStageRequest> loads_ ABSL_GUARDED_BY(mutex_);
   int unloads_ ABSL_GUARDED_BY(mutex_) = 0;
+  LoopbackServer server_{{this}};
 };
 
 }  // namespace layercake

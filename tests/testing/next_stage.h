@@ -2,39 +2,25 @@
 
 // The next stage's worker as a sender of activations sees it: it takes them when told to.
 
-#include <grpcpp/server.h>
-
-#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
-#include "common/base/logging.h"
 #include "common/base/mutex.h"
-#include "common/rpc/channel.h"
 #include "layercake/v1/stage.grpc.pb.h"
+#include "tests/testing/loopback_server.h"
 
 namespace layercake {
 
 // Thread-safe.
 class NextStage : public v1::Stage::Service {
  public:
-  NextStage() {
-    grpc::ServerBuilder builder;
-    ConfigureServer(builder);
-    builder.RegisterService(this);
-    int port = 0;
-    auto server = StartServer(builder, "127.0.0.1:0", &port);
-    CHECK(server.ok()) << server.status();
-    server_ = *std::move(server);
-    address_ = absl::StrCat("127.0.0.1:", port);
-  }
   ~NextStage() override {
     Take(0);
-    server_->Shutdown();
+    server_.Shutdown();
   }
 
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return server_.address(); }
 
   // From now on `count` steps are taken of a call (0: all), which then ends as `end` says.
   void Take(size_t count, const grpc::Status& end = grpc::Status::OK) {
@@ -75,7 +61,6 @@ class NextStage : public v1::Stage::Service {
   }
 
  private:
-  std::string address_;
   Mutex mutex_;
   CondVar changed_;
   bool taking_ ABSL_GUARDED_BY(mutex_) = false;
@@ -83,7 +68,7 @@ class NextStage : public v1::Stage::Service {
   grpc::Status end_ ABSL_GUARDED_BY(mutex_);
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
   std::vector<v1::Activation> arrived_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<grpc::Server> server_;
+  LoopbackServer server_{{this}};
 };
 
 }  // namespace layercake

@@ -2,20 +2,15 @@
 
 // A coordinator that does with workers what a test's script says.
 
-#include <grpcpp/server.h>
-
-#include <chrono>
-#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "layercake/v1/cluster.grpc.pb.h"
-#include "tests/testing/status_matchers.h"
+#include "tests/testing/loopback_server.h"
 
 namespace layercake {
 
@@ -33,18 +28,12 @@ class ScriptedCoordinator final : public v1::Cluster::Service {
   ~ScriptedCoordinator() override { Stop(); }
 
   void Start(const std::string& address) {
-    grpc::ServerBuilder builder;
-    ConfigureServer(builder);
-    builder.RegisterService(this);
-    int port = 0;
-    auto server = StartServer(builder, address, &port);
-    EXPECT_OK(server);
-    server_ = *std::move(server);
-    address_ = absl::StrCat("127.0.0.1:", port);
+    server_.emplace(std::vector<grpc::Service*>{this}, address);
+    address_ = server_->address();
   }
   void Stop() {
-    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now());
-    server_ = nullptr;
+    if (server_.has_value()) server_->Die();
+    server_.reset();
   }
 
   grpc::Status Join(
@@ -92,7 +81,7 @@ class ScriptedCoordinator final : public v1::Cluster::Service {
 
  private:
   const std::vector<Act> acts_;
-  std::unique_ptr<grpc::Server> server_;
+  std::optional<LoopbackServer> server_;
   std::string address_;
   Mutex mutex_;
   CondVar changed_;

@@ -19,7 +19,7 @@ class ConversationTest : public CliTest {
  protected:
   void Say(const std::string& lines, bool stats = false) {
     std::istringstream in(lines);
-    Converse(Connection(address_), ChatSession(v1::ChatRequest()),
+    Converse(Connection(server_.address()), ChatSession(v1::ChatRequest()),
              {.in = in, .out = out_, .err = err_}, nullptr, stats);
   }
 
@@ -57,11 +57,8 @@ void InterruptACall() {
   InterruptWatcher interrupts;
   FakeAdmin admin;
   admin.wait_for_cancel = true;
-  grpc::ServerBuilder builder;
-  builder.RegisterService(&admin);
-  int port = 0;
-  const auto server = *StartServer(builder, "127.0.0.1:0", &port);
-  const Connection connection(absl::StrCat("127.0.0.1:", port));
+  const LoopbackServer server({&admin});
+  const Connection connection(server.address());
   grpc::ClientContext context;
   const InterruptWatcher::Scope scope(interrupts, context);
   kill(getpid(), SIGINT);
@@ -107,7 +104,7 @@ TEST_F(LoaderTest, LoadsOnceAllWorkersAreThere) {
   AddWorkers(2);
   admin_.plan.set_model("m");
   request_.set_model_dir("/models/m");
-  ClusterLoader loader(address_, 2, request_, nullptr);
+  ClusterLoader loader(server_.address(), 2, request_, nullptr);
   LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, Finish(loader));
   EXPECT_EQ(plan.model(), "m");
   EXPECT_EQ(admin_.load_request.model_dir(), "/models/m");
@@ -116,7 +113,7 @@ TEST_F(LoaderTest, LoadsOnceAllWorkersAreThere) {
 TEST_F(LoaderTest, ReturnsTheCoordinatorsRefusal) {
   AddWorkers(1);
   admin_.load_end = absl::ResourceExhaustedError("short by 1 GiB");
-  ClusterLoader loader(address_, 1, request_, nullptr);
+  ClusterLoader loader(server_.address(), 1, request_, nullptr);
   EXPECT_THAT(Finish(loader),
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("short by 1 GiB")));
 }
@@ -125,7 +122,7 @@ TEST_F(LoaderTest, GivesUpAtOnceWhileItWaitsForWorkers) {
   AddWorkers(1);
   admin_.status.mutable_workers(0)->set_state(v1::WORKER_STATE_LOST);
   std::ostringstream terminal;
-  { const ClusterLoader loader(address_, 1, request_, &terminal); }
+  { const ClusterLoader loader(server_.address(), 1, request_, &terminal); }
   EXPECT_EQ(admin_.load_request.model_dir(), "");
 }
 

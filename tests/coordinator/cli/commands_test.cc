@@ -120,10 +120,10 @@ TEST_F(CliTest, ErrorsShowTheirDetails) {
 }
 
 TEST_F(CliTest, NoCoordinatorIsSaidWithAWayOut) {
-  server_->Shutdown();
+  server_.Shutdown();
   const Outcome outcome = Run({"status"});
   EXPECT_EQ(outcome.code, kExitFailure);
-  EXPECT_THAT(outcome.err, AllOf(HasSubstr("no coordinator at " + address_),
+  EXPECT_THAT(outcome.err, AllOf(HasSubstr("no coordinator at " + server_.address()),
                                  HasSubstr("layercake serve MODEL_DIR")));
 }
 
@@ -143,7 +143,8 @@ TEST_F(CliTest, UnknownFlagsAndCommandsAreUsageErrors) {
 }
 
 TEST_F(CliTest, AddressMayComeBeforeTheSubcommand) {
-  const std::vector<const char*> argv = {"layercake", "--address", address_.c_str(), "status"};
+  const std::vector<const char*> argv = {"layercake", "--address", server_.address().c_str(),
+                                         "status"};
   ::testing::internal::CaptureStdout();
   EXPECT_EQ(RunCommandLine(static_cast<int>(argv.size()), argv.data()), kExitOk);
   EXPECT_THAT(::testing::internal::GetCapturedStdout(), HasSubstr("no workers"));
@@ -251,7 +252,7 @@ TEST_F(CliTest, PlanWithoutAModelShowsTheOneInForce) {
 }
 
 TEST_F(CliTest, PlanOfflineNeedsNoCluster) {
-  server_->Shutdown();
+  server_.Shutdown();
   const std::string config = ::testing::TempDir() + "/config.json";
   std::ofstream(config) << R"({"model_type": "llama", "architectures": ["LlamaForCausalLM"],
       "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008,
@@ -267,7 +268,7 @@ TEST_F(CliTest, PlanOfflineNeedsNoCluster) {
 }
 
 TEST_F(CliTest, PlanReadsAClusterFile) {
-  server_->Shutdown();
+  server_.Shutdown();
   const std::string config = LAYERCAKE_SOURCE_DIR "/tests/configs/llama-3-8b.json";
   const std::string cluster = ::testing::TempDir() + "/cluster.yaml";
   std::ofstream(cluster) << "devices:\n- {name: big, card: tesla-m40-24gb}\n";

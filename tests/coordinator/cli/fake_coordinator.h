@@ -8,18 +8,17 @@
 
 #include <functional>
 #include <iostream>
-#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/mutex.h"
-#include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "coordinator/cli/command.h"
 #include "layercake/v1/admin.grpc.pb.h"
 #include "layercake/v1/inference.grpc.pb.h"
+#include "tests/testing/loopback_server.h"
 
 namespace layercake {
 
@@ -164,21 +163,12 @@ class CliTest : public ::testing::Test {
     std::string err;
   };
 
-  CliTest() {
-    grpc::ServerBuilder builder;
-    ConfigureServer(builder);
-    builder.RegisterService(&inference_);
-    builder.RegisterService(&admin_);
-    int port = 0;
-    server_ = *StartServer(builder, "127.0.0.1:0", &port);
-    address_ = absl::StrCat("127.0.0.1:", port);
-  }
-  ~CliTest() override { server_->Shutdown(); }
+  ~CliTest() override { server_.Shutdown(); }
 
   // `layercake <arguments> --address <the fake's>`.
   Outcome Run(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), "layercake");
-    arguments.insert(arguments.end(), {"--address", address_});
+    arguments.insert(arguments.end(), {"--address", server_.address()});
     std::vector<const char*> argv;
     for (const std::string& argument : arguments) argv.push_back(argument.c_str());
     ::testing::internal::CaptureStdout();
@@ -191,8 +181,7 @@ class CliTest : public ::testing::Test {
 
   FakeInference inference_;
   FakeAdmin admin_;
-  std::unique_ptr<grpc::Server> server_;
-  std::string address_;
+  LoopbackServer server_{{&inference_, &admin_}};
 };
 
 }  // namespace layercake

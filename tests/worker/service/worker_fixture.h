@@ -2,19 +2,18 @@
 
 // A worker's Stage service on loopback, and what a coordinator would say to it.
 
-#include <grpcpp/server.h>
-
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
 #include "common/model/checkpoint.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
 #include "layercake/v1/stage.grpc.pb.h"
+#include "tests/testing/loopback_server.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/service/stage_host.h"
 #include "worker/service/stage_service.h"
@@ -30,25 +29,17 @@ class TestWorker {
     device_ = *Device::CreateCpu(1);
     host_ = std::make_unique<StageHost>(options, *device_, *Clock::Real());
     service_ = std::make_unique<StageService>(*host_, permit_);
-    grpc::ServerBuilder builder;
-    ConfigureServer(builder);
-    builder.RegisterService(service_.get());
-    int port = 0;
-    auto server = StartServer(builder, "127.0.0.1:0", &port);
-    EXPECT_OK(server);
-    server_ = *std::move(server);
-    address_ = absl::StrCat("127.0.0.1:", port);
-    stub_ = v1::Stage::NewStub(CreateChannel(address_));
+    server_.emplace(std::vector<grpc::Service*>{service_.get()});
+    stub_ = v1::Stage::NewStub(CreateChannel(server_->address()));
   }
   ~TestWorker() { Shutdown(); }
 
   // As the program does when told to stop.
   void Shutdown() {
     host_->Stop();
-    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(250));
+    server_->Shutdown(std::chrono::milliseconds(250));
   }
-  // As if the process died: no call is ended in words.
-  void Die() { server_->Shutdown(std::chrono::system_clock::now()); }
+  void Die() { server_->Die(); }
 
   absl::Status Load(const v1::LoadStageRequest& request,
                     std::vector<v1::LoadStageProgress>* progress = nullptr) {
@@ -69,16 +60,15 @@ class TestWorker {
   v1::Stage::Stub& stub() { return *stub_; }
   StageHost& host() { return *host_; }
   ProbePermit& permit() { return permit_; }
-  const std::string& address() const { return address_; }
+  const std::string& address() const { return server_->address(); }
 
  private:
   std::unique_ptr<Device> device_;
   std::unique_ptr<StageHost> host_;
   ProbePermit permit_;
   std::unique_ptr<StageService> service_;
-  std::unique_ptr<grpc::Server> server_;
+  std::optional<LoopbackServer> server_;
   std::unique_ptr<v1::Stage::Stub> stub_;
-  std::string address_;
 };
 
 // Layers [first, end) of the golden model, which has three.
