@@ -30,6 +30,7 @@ class RuntimeTest : public ::testing::Test {
   void SetUp() override {
     SetDevices({{.memory_bytes = 1 << 20}, {.major = 5, .minor = 2, .memory_bytes = 4096}});
     ASSERT_EQ(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), cudaSuccess);
+    ASSERT_EQ(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), cudaSuccess);
     ASSERT_EQ(cudaHostAlloc(reinterpret_cast<void**>(&pinned_), 400, cudaHostAllocDefault),
               cudaSuccess);
     ASSERT_EQ(cudaMalloc(reinterpret_cast<void**>(&data_), 400), cudaSuccess);
@@ -37,6 +38,7 @@ class RuntimeTest : public ::testing::Test {
   void TearDown() override {
     (void)cudaFree(data_);
     (void)cudaFreeHost(pinned_);
+    EXPECT_EQ(cudaEventDestroy(event_), cudaSuccess);
     (void)cudaStreamDestroy(stream_);
   }
   void Upload() {
@@ -73,6 +75,7 @@ class RuntimeTest : public ::testing::Test {
 
   cudaError_t made_ = cudaSuccess;
   cudaStream_t stream_ = nullptr;
+  cudaEvent_t event_ = nullptr;
   float* pinned_ = nullptr;
   float* data_ = nullptr;
 };
@@ -86,15 +89,12 @@ TEST_F(RuntimeTest, WorkOfAStreamIsDoneInOrderAndLate) {
 }
 
 TEST_F(RuntimeTest, EventsSayWhenPinnedMemoryIsFreeAgain) {
-  cudaEvent_t event;
-  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
   std::fill_n(pinned_, 100, 1.0f);
   Upload();
-  ASSERT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
-  ASSERT_EQ(cudaEventSynchronize(event), cudaSuccess);
+  ASSERT_EQ(cudaEventRecord(event_, stream_), cudaSuccess);
+  ASSERT_EQ(cudaEventSynchronize(event_), cudaSuccess);
   std::fill_n(pinned_, 100, 5.0f);
   EXPECT_THAT(Download(), Each(1));
-  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
 }
 
 TEST_F(RuntimeTest, GraphsDoAgainWhatWasCaptured) {
@@ -141,37 +141,31 @@ TEST_F(RuntimeTest, UnsafeCallsBreakTheCapturesThatForbidThem) {
 }
 
 TEST_F(RuntimeTest, EventsRecordedWhileCapturingCannotBeWaitedFor) {
-  cudaEvent_t event;
-  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
   EXPECT_EQ(Capture(cudaStreamCaptureModeThreadLocal,
-                    [&] { EXPECT_EQ(cudaEventRecord(event, stream_), cudaSuccess); }),
+                    [&] { EXPECT_EQ(cudaEventRecord(event_, stream_), cudaSuccess); }),
             cudaSuccess);
-  EXPECT_EQ(cudaEventSynchronize(event), cudaErrorCapturedEvent);
-  ASSERT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
-  EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess);
-  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event_), cudaErrorCapturedEvent);
+  ASSERT_EQ(cudaEventRecord(event_, stream_), cudaSuccess);
+  EXPECT_EQ(cudaEventSynchronize(event_), cudaSuccess);
 }
 
 TEST_F(RuntimeTest, AnotherThreadMayWaitForWhatCameBeforeTheCapture) {
-  cudaEvent_t event;
-  ASSERT_EQ(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), cudaSuccess);
   std::fill_n(pinned_, 100, 1.0f);
   Upload();
-  ASSERT_EQ(cudaEventRecord(event, stream_), cudaSuccess);
+  ASSERT_EQ(cudaEventRecord(event_, stream_), cudaSuccess);
   EXPECT_EQ(
       Capture(cudaStreamCaptureModeThreadLocal,
               [&] {
                 Add();
-                std::thread([&] { EXPECT_EQ(cudaEventSynchronize(event), cudaSuccess); }).join();
+                std::thread([&] { EXPECT_EQ(cudaEventSynchronize(event_), cudaSuccess); }).join();
                 std::fill_n(pinned_, 100, 5.0f);
               }),
       cudaSuccess);
   EXPECT_THAT(Download(), Each(1));
   EXPECT_EQ(
       Capture(cudaStreamCaptureModeThreadLocal,
-              [&] { EXPECT_EQ(cudaEventSynchronize(event), cudaErrorStreamCaptureUnsupported); }),
+              [&] { EXPECT_EQ(cudaEventSynchronize(event_), cudaErrorStreamCaptureUnsupported); }),
       cudaErrorStreamCaptureInvalidated);
-  EXPECT_EQ(cudaEventDestroy(event), cudaSuccess);
 }
 
 TEST_F(RuntimeTest, CapturesAreBegunAndEndedOnceAndByOneThread) {
