@@ -68,6 +68,7 @@ class Annealing {
     double gain = 0;
     if (from != nowhere_) gain += Change(from, one.device, other ? other->device : -1, sizes, left);
     if (to != nowhere_) gain += Change(to, other ? other->device : -1, one.device, sizes, entered);
+    if (options_.keep_all && (Stops(from, left) || Stops(to, entered))) return;
     const double chance = static_cast<double>(random_()) / static_cast<double>(random_.max());
     if (gain < 0 && (temperature_ <= 0 || std::exp(gain / temperature_) < chance)) return;
     if (from != nowhere_) pipelines_[from] = std::move(left);
@@ -78,6 +79,11 @@ class Annealing {
     if (tokens_per_second_ <= best_tokens_per_second_ * (1 + kRounding)) return;
     best_tokens_per_second_ = tokens_per_second_;
     best_ = pipelines_;
+  }
+
+  bool Stops(size_t which, const EstimatedPipeline& changed) const {
+    return which != nowhere_ && changed.tokens_per_second <= 0 &&
+           pipelines_[which].tokens_per_second > 0;
   }
 
   // The pipeline without one device and with another (-1: none), and what it gains.

@@ -14,6 +14,7 @@ struct AnnealOptions {
   // How much worse a move may leave things at first, as a share of what a device generates on
   // average; in the end a hundredth of that.
   double heat = 0.05;
+  bool keep_all = false;  // pipelines: none that generates is left with too few devices
 };
 
 // Moves devices from pipeline to pipeline and to and from `free`, and exchanges them, as random

@@ -18,9 +18,10 @@ namespace {
 
 constexpr int kMaxRounds = 120;
 constexpr int kRoundsAgain = 3;  // after each pipeline that is built
-// Of pipelines to build next, so many are compared; of few devices, each number builds a division.
-constexpr int kCandidates[] = {1, 2, 4, 8};
-constexpr int kUsualCandidates = 4;
+// Of pipelines to build next, so many are compared; of few devices, divisions are built that begin
+// with one each of so many.
+constexpr int kCandidates = 4;
+constexpr int kFirstCandidates = 10;
 // Where no pipeline can be built with the sequences of its shape, this share of them, and so on.
 constexpr double kFewer = 0.75;
 constexpr double kFewest = 0.05;
@@ -61,14 +62,22 @@ class FleetDivider {
     worths_ = promised.bound_prices();
     Pipelines best;
     const auto consider = [&](Pipelines pipelines) {
-      if (wanted > 0 && static_cast<int>(pipelines.size()) != wanted) return;
+      // Where any number is welcome, annealing may revive what generates nothing.
+      if (wanted > 0) {
+        std::erase_if(pipelines, [](const auto& each) { return each.tokens_per_second <= 0; });
+        if (static_cast<int>(pipelines.size()) != wanted) return;
+      }
       if (TokensPerSecond(pipelines) > TokensPerSecond(best)) best = std::move(pipelines);
     };
-    int number = 0;
-    for (const int candidates : kCandidates) {
-      if (all_.size() > kFewDevices && candidates != kUsualCandidates) continue;
-      Pipelines built = BuildOneByOne(candidates);
-      number = std::max(number, static_cast<int>(built.size()));
+    const std::vector<FleetProgram::Part> parts = SolveFor(all_, kMaxRounds);
+    Pipelines built = BuildOneByOne(all_, parts);
+    const auto number = static_cast<int>(built.size());
+    consider(std::move(built));
+    for (size_t i = 0; i < parts.size() && i < kFirstCandidates && IsFew(); ++i) {
+      // The first on as few devices as hold it.
+      prices_.assign(prices_.size(), 0);
+      built = BuildOneByOne(all_, {parts[i]});
+      Anneal(estimator_, kQuickly, built, Unused(built));
       consider(std::move(built));
     }
     for (const int count : NumbersToDeal(number, wanted)) {
@@ -80,6 +89,7 @@ class FleetDivider {
     }
     const auto devices = static_cast<int64_t>(all_.size());
     AnnealOptions thoroughly = kThoroughly;
+    thoroughly.keep_all = wanted > 0;
     thoroughly.estimates = std::min(thoroughly.estimates, kMostEstimates * devices);
     Anneal(estimator_, thoroughly, best, Unused(best));
     Finish(best, wanted, division);
@@ -87,6 +97,8 @@ class FleetDivider {
   }
 
  private:
+  bool IsFew() const { return all_.size() <= kFewDevices; }
+
   std::vector<double> NumbersOf(const std::vector<int>& devices) const {
     std::vector<double> numbers(classes_.size(), 0);
     for (const int device : devices) ++numbers[classes_.class_of(device)];
@@ -107,30 +119,38 @@ class FleetDivider {
 
   // Pipeline by pipeline, each time one that the program for the devices left has most of, of so
   // many candidates the one whose devices are worth least to others for what it generates.
-  Pipelines BuildOneByOne(int candidates) {
+  //   parts: candidates for the first.
+  Pipelines BuildOneByOne(std::vector<int> free, std::vector<FleetProgram::Part> parts) {
     Pipelines pipelines;
-    std::vector<int> free = all_;
-    int rounds = kMaxRounds;
     while (true) {
-      program_.Solve(NumbersOf(free), std::exchange(rounds, kRoundsAgain));
-      EstimatedPipeline best = BestBuilt(free, candidates, /*share=*/1);
+      EstimatedPipeline best = BestBuilt(free, parts, /*share=*/1);
       // Shapes are of classes, and promise a little too much: then with fewer sequences.
       for (double share = kFewer; best.devices.empty() && share > kFewest; share *= kFewer) {
-        best = BestBuilt(free, candidates, share);
+        best = BestBuilt(free, parts, share);
       }
       if (best.devices.empty()) return pipelines;
       std::erase_if(free, [&best](int device) {
         return std::ranges::find(best.devices, device) != best.devices.end();
       });
       pipelines.push_back(std::move(best));
+      parts = SolveFor(free, kRoundsAgain);
     }
   }
 
+  // What the program has most of, with its prices.
+  std::vector<FleetProgram::Part> SolveFor(const std::vector<int>& free, int rounds) {
+    program_.Solve(NumbersOf(free), rounds);
+    prices_ = program_.prices();
+    return program_.parts();
+  }
+
   // The next, of steps of that share of the sequences that the shapes have.
-  EstimatedPipeline BestBuilt(const std::vector<int>& free, int candidates, double share) {
+  EstimatedPipeline BestBuilt(const std::vector<int>& free,
+                              const std::vector<FleetProgram::Part>& parts, double share) {
     EstimatedPipeline best;
     double least = kDoesNotFit;
-    for (const FleetProgram::Part& part : program_.parts()) {
+    int candidates = kCandidates;
+    for (const FleetProgram::Part& part : parts) {
       ShapedPipeline shaped = *part.pipeline;
       const double sequences = share * static_cast<double>(shaped.shape.sequences);
       shaped.shape.sequences = std::max<int64_t>(1, std::llround(sequences));
@@ -148,7 +168,7 @@ class FleetDivider {
 
   double PriceOf(const std::vector<int>& devices) const {
     double price = 0;
-    for (const int device : devices) price += program_.prices()[classes_.class_of(device)];
+    for (const int device : devices) price += prices_[classes_.class_of(device)];
     return price;
   }
 
@@ -162,7 +182,7 @@ class FleetDivider {
     double price = 0;
     for (size_t i = 0; i < std::min(most, devices.size()); ++i) {
       pipeline.devices.push_back(devices[i]);
-      price += program_.prices()[classes_.class_of(devices[i])];
+      price += prices_[classes_.class_of(devices[i])];
       estimator_.Estimate(pipeline);
       if (pipeline.tokens_per_second <= 0 || price >= least * pipeline.tokens_per_second) continue;
       least = price / pipeline.tokens_per_second;
@@ -211,7 +231,7 @@ class FleetDivider {
       if (shaped.shape.reach != PipelineReach::kPorts) return best;
     }
     const auto by_layer = [&](int device) {
-      return program_.prices()[classes_.class_of(device)] / layers.at(device);
+      return prices_[classes_.class_of(device)] / layers.at(device);
     };
     const auto others = static_cast<int64_t>(best.size());
     for (const auto& [device, most] : layers) best.push_back(device);
@@ -235,7 +255,7 @@ class FleetDivider {
   std::vector<int> NumbersToDeal(int built, int wanted) const {
     if (wanted > 0) return {wanted};
     std::vector<int> numbers;
-    if (all_.size() > kFewDevices) return numbers;
+    if (!IsFew()) return numbers;
     for (int number = 1; number <= built + 2; ++number) {
       if (number <= kFewPipelines || number >= built - 1) numbers.push_back(number);
     }
@@ -324,6 +344,7 @@ class FleetDivider {
   PipelineEstimator estimator_;
   FleetProgram program_;
   std::vector<int> all_;
+  std::vector<double> prices_;  // of a device of each class, as SolveFor found
   std::vector<double> worths_;  // tokens/s of a device of each class
 };
 

@@ -3,6 +3,7 @@
 // How much of each kind of pipeline a fleet can hold: the linear program of packing over all
 // pipelines of all shapes, whose columns are found as they are missed (column generation).
 
+#include <deque>
 #include <vector>
 
 #include "coordinator/placement/packing_program.h"
@@ -21,8 +22,8 @@ class FleetProgram {
 
   // As of the last Solve.
   struct Part {
-    double amount;  // of pipelines
-    const ShapedPipeline* pipeline;
+    double amount;                   // of pipelines
+    const ShapedPipeline* pipeline;  // stays
   };
   std::vector<Part> parts() const;  // the largest amounts first
   const std::vector<double>& prices() const { return program_.prices(); }
@@ -36,7 +37,7 @@ class FleetProgram {
   PipelineShapes shapes_;
   size_t num_exchanges_ = 0;  // the first columns
   PackingProgram program_;
-  std::vector<ShapedPipeline> columns_;  // the others
+  std::deque<ShapedPipeline> columns_;  // the others
   std::vector<double> bound_prices_;
 };
 
