@@ -1,6 +1,7 @@
 #include "coordinator/placement/pipeline_knapsack.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace layercake {
@@ -99,7 +100,7 @@ PipelineKnapsack::Bounded PipelineKnapsack::BestFee(const std::vector<DeviceShar
                                                     double per_second) const {
   double slope = 0;
   const double least_fee = LeastFee(per_second, slope);
-  double dearest = 0;
+  double dearest = least_fee;
   for (const int cls : usable_) dearest = std::max(dearest, prices_[cls]);
   const double step = 0.01 * dearest + 1e-12;
   Filling few = Fill(shares, std::max(fee, least_fee), per_second);
@@ -141,6 +142,7 @@ PipelineKnapsack::Bounded PipelineKnapsack::BestFee(const std::vector<DeviceShar
     keep(between);
     const double meets = many.price + between.fee * (many.devices - demand_.devices);
     if (between.fee < least_fee || Bound(between) >= meets - kRounding * std::abs(meets)) break;
+    if (between.devices <= few.devices || between.devices >= many.devices) break;
     (between.devices > demand_.devices ? many : few) = std::move(between);
   }
   const double share =
