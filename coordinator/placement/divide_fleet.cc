@@ -35,6 +35,8 @@ constexpr AnnealOptions kQuickly = {.estimates = 10'000, .heat = 0.02};
 constexpr AnnealOptions kThoroughly = {.estimates = 250'000, .heat = 0.05};
 // Of a device: fewer have fewer ways to be divided.
 constexpr int64_t kMostEstimates = 5'000;
+// Of the tokens/s of a pipeline.
+constexpr double kBonus = 0.5;
 // The slowest pipelines that together add less than this share are left out: their requests would
 // wait long.
 constexpr double kLeastShare = 0.01;
@@ -56,10 +58,7 @@ class FleetDivider {
   }
 
   FleetDivision Run(int wanted) {
-    const DeviceClasses at_best(cost_, selection_, DeviceClasses::Middles::kLeast);
-    FleetProgram promised(cost_, at_best, PipelineShapes::Take::kPromised);
-    FleetDivision division = {.bound = promised.Solve(NumbersOf(all_), kMaxRounds)};
-    worths_ = promised.bound_prices();
+    FleetDivision division = {.bound = Bound(wanted)};
     Pipelines best;
     const auto consider = [&](Pipelines pipelines) {
       // Where any number is welcome, annealing may revive what generates nothing.
@@ -115,6 +114,26 @@ class FleetDivider {
       if (!used[device]) unused.push_back(device);
     }
     return unused;
+  }
+
+  // No division into as many pipelines as are wanted generates more.
+  double Bound(int wanted) {
+    const DeviceClasses at_best(cost_, selection_, DeviceClasses::Middles::kLeast);
+    FleetProgram program(cost_, at_best, PipelineShapes::Take::kPromised);
+    const std::vector<double> numbers = NumbersOf(all_);
+    const double bound = program.Solve(numbers, kMaxRounds);
+    worths_ = program.bound_prices();
+    if (bound == 0 || (wanted == 0 && !IsFew())) return bound;
+    // The program has parts of pipelines. Of whole ones there are at most so many, or more: each
+    // then counts for a bonus besides what it generates, and only so many of them do.
+    const int fewer = wanted > 0 ? wanted - 1 : static_cast<int>(program.amount());
+    const double bonus = kBonus * bound / (fewer + 1);
+    FleetProgram boosted(cost_, at_best, PipelineShapes::Take::kPromised, bonus);
+    const double of_next = boosted.Solve(numbers, kMaxRounds, fewer + 1) - bonus * (fewer + 1);
+    if (wanted > 0) return std::min(bound, of_next);
+    // Where one more costs no less than its bonus, more of them generate less.
+    if (boosted.bound_prices().back() > bonus) return bound;
+    return std::min(bound, std::max(of_next, program.Solve(numbers, kMaxRounds, fewer)));
   }
 
   // Pipeline by pipeline, each time one that the program for the devices left has most of, of so

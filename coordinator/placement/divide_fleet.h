@@ -13,8 +13,8 @@ namespace layercake {
 struct FleetDivision {
   std::vector<Pipeline> pipelines;  // disjoint, those that generate most first; none: none found
   double tokens_per_second = 0;     // predicted of all together
-  // No division into any number of pipelines generates more, each with any number of sequences in
-  // flight.
+  // No division into as many pipelines as are wanted generates more, each with any number of
+  // sequences in flight.
   double bound = 0;
 };
 

@@ -13,10 +13,12 @@ constexpr double kLeastAmount = 0.02;
 }  // namespace
 
 FleetProgram::FleetProgram(const CostModel& cost, const DeviceClasses& classes,
-                           PipelineShapes::Take take)
+                           PipelineShapes::Take take, double bonus)
     : shapes_(cost, classes, take),
-      program_(std::vector<double>(classes.size(), 0)),
+      bonus_(bonus),
+      program_(std::vector<double>(classes.size() + 1, 0)),
       bound_prices_(shapes_.Worths()) {
+  bound_prices_.push_back(0);
   // Devices of a class serve as those of one below it: what keeps prices in order from the first
   // round on, and makes the rounds few.
   for (const auto& [better, worse] : classes.Dominating()) {
@@ -25,8 +27,9 @@ FleetProgram::FleetProgram(const CostModel& cost, const DeviceClasses& classes,
   }
 }
 
-double FleetProgram::Solve(const std::vector<double>& numbers, int rounds) {
+double FleetProgram::Solve(std::vector<double> numbers, int rounds, double most) {
   double bound = kDoesNotFit;
+  numbers.push_back(most);
   program_.SetLimits(numbers);
   program_.Solve();
   for (int round = 0; round < rounds; ++round) {
@@ -36,7 +39,7 @@ double FleetProgram::Solve(const std::vector<double>& numbers, int rounds) {
     for (size_t cls = 0; cls < prices.size(); ++cls) {
       prices[cls] = (prices[cls] + bound_prices_[cls]) / 2;
     }
-    PipelineShapes::Cheapest found = shapes_.FindCheapest(prices, numbers);
+    PipelineShapes::Cheapest found = shapes_.FindCheapest(prices, numbers, prices.back(), bonus_);
     if (found.pipelines.empty()) return bound == kDoesNotFit ? 0 : bound;
     if (found.price > 0) {
       const double cost = std::inner_product(prices.begin(), prices.end(), numbers.begin(), 0.0);
@@ -47,13 +50,21 @@ double FleetProgram::Solve(const std::vector<double>& numbers, int rounds) {
       }
     }
     for (ShapedPipeline& pipeline : found.pipelines) {
-      program_.Add(pipeline.shape.tokens_per_second(), pipeline.devices);
+      std::vector<double> uses = pipeline.devices;
+      uses.push_back(1);
+      program_.Add(pipeline.shape.tokens_per_second() + bonus_, std::move(uses));
       columns_.push_back(std::move(pipeline));
     }
     program_.Solve();
     if (bound <= program_.value() * (1 + kCloseEnough)) break;
   }
   return bound;
+}
+
+double FleetProgram::amount() const {
+  const std::vector<double> amounts = program_.amounts();
+  return std::accumulate(amounts.begin() + static_cast<int64_t>(num_exchanges_), amounts.end(),
+                         0.0);
 }
 
 std::vector<FleetProgram::Part> FleetProgram::parts() const {

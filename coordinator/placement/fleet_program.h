@@ -13,12 +13,16 @@ namespace layercake {
 
 class FleetProgram {
  public:
-  FleetProgram(const CostModel& cost, const DeviceClasses& classes, PipelineShapes::Take take);
+  //   bonus: tokens/s that a pipeline counts for besides those that it generates, >= 0.
+  FleetProgram(const CostModel& cost, const DeviceClasses& classes, PipelineShapes::Take take,
+               double bonus = 0);
 
-  // Solves for so many devices of each class. Returns what no division into any pipelines of the
-  // shapes exceeds, in tokens/s; kDoesNotFit if rounds did not suffice to find any bound.
+  // Solves for so many devices of each class. Returns what no division into pipelines of the shapes
+  // exceeds, in tokens/s with their bonuses; kDoesNotFit if rounds did not suffice to find any
+  // bound.
   //   rounds: of looking for columns, at most. Those found stay.
-  double Solve(const std::vector<double>& numbers, int rounds);
+  //   most: pipelines.
+  double Solve(std::vector<double> numbers, int rounds, double most = 1e9);
 
   // As of the last Solve.
   struct Part {
@@ -26,15 +30,17 @@ class FleetProgram {
     const ShapedPipeline* pipeline;  // stays
   };
   std::vector<Part> parts() const;  // the largest amounts first
+  double amount() const;            // of pipelines in all
+  // Of a device of each class, and last of a pipeline.
   const std::vector<double>& prices() const { return program_.prices(); }
 
-  // Prices by class at which all devices together cost the bound and no pipeline costs less than
-  // the tokens/s that it generates.
+  // Such prices at which all together cost the bound and no pipeline costs less than it counts for.
   const std::vector<double>& bound_prices() const { return bound_prices_; }
   PipelineShapes& shapes() { return shapes_; }
 
  private:
   PipelineShapes shapes_;
+  const double bonus_;
   size_t num_exchanges_ = 0;  // the first columns
   PackingProgram program_;
   std::deque<ShapedPipeline> columns_;  // the others

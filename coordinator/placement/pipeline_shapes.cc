@@ -202,7 +202,8 @@ void PipelineShapes::Halve(Box& box) const {
 }
 
 PipelineShapes::Cheapest PipelineShapes::FindCheapest(const std::vector<double>& prices,
-                                                      const std::vector<double>& numbers) {
+                                                      const std::vector<double>& numbers,
+                                                      double fee, double bonus) {
   if (roots_.empty()) MakeRoots();
   const auto dearer = [](const Box* a, const Box* b) { return a->price > b->price; };
   std::priority_queue<Box*, std::vector<Box*>, decltype(dearer)> boxes(dearer);
@@ -212,8 +213,8 @@ PipelineShapes::Cheapest PipelineShapes::FindCheapest(const std::vector<double>&
     if (box.layers.demand.layers == kDoesNotFit) return;
     const PipelineKnapsack knapsack(box.layers.shares, box.layers.demand, prices, numbers);
     if (!knapsack.Feasible()) return;
-    const double rate = box.most_tokens_per_second();
-    box.price = knapsack.LeastPrice(most * rate, box.fees) / rate;
+    const double worth = box.most_tokens_per_second() + bonus;
+    box.price = (knapsack.LeastPrice(most * worth - fee, box.fees) + fee) / worth;
     if (box.price < most) boxes.push(&box);
   };
   for (const auto& root : roots_) add(*root);

@@ -54,13 +54,16 @@ class PipelineShapes {
   int MostLayers(const PipelineShape& shape, int device) const;
 
   struct Cheapest {
-    // No pipeline's devices cost less for each of the tokens/s that it generates.
+    // No pipeline costs less, its devices and its fee, for each of the tokens/s that it generates
+    // and its bonus.
     double price = 0;
     std::vector<ShapedPipeline> pipelines;  // some that cost about that; none: there is no pipeline
   };
   // Searches all shapes: boxes of them are bounded, and the cheapest halved (branch and bound).
   //   prices: of a device of each class, >= 0.   numbers: how many there are of each.
-  Cheapest FindCheapest(const std::vector<double>& prices, const std::vector<double>& numbers);
+  //   fee: of a pipeline, >= 0.   bonus: tokens/s, >= 0.
+  Cheapest FindCheapest(const std::vector<double>& prices, const std::vector<double>& numbers,
+                        double fee, double bonus);
 
  private:
   struct Layers;

@@ -66,21 +66,31 @@ double RateOf(const CostModel& cost, const DeviceSelection& selection, const Pip
   return Predict(cost, selection, pipeline, blocks).tokens_per_second;
 }
 
-// Of all divisions into pipelines of all cuts.
-double BestOfAll(const CostModel& cost, const DeviceSelection& selection) {
+// Of all divisions into pipelines of all cuts, by number of pipelines; first of any number.
+std::vector<double> BestOfAll(const CostModel& cost, const DeviceSelection& selection) {
   const int num_devices = static_cast<int>(selection.devices.size());
-  std::vector<double> best(size_t{1} << num_devices, 0);  // by set of devices
+  std::vector<double> alone(size_t{1} << num_devices, 0);  // by set of devices
   ForEachPipeline(num_devices, cost.num_layers(), [&](const std::vector<StageChoice>& stages) {
     size_t set = 0;
     for (const StageChoice& stage : stages) set |= size_t{1} << stage.device;
-    best[set] = std::max(best[set], RateOf(cost, selection, {.stages = stages}));
+    alone[set] = std::max(alone[set], RateOf(cost, selection, {.stages = stages}));
   });
-  for (size_t set = 1; set < best.size(); ++set) {
-    for (size_t part = (set - 1) & set; part > 0; part = (part - 1) & set) {
-      best[set] = std::max(best[set], best[part] + best[set & ~part]);
+  std::vector<double> best = {0};
+  std::vector<double> fewer(alone.size(), 0);
+  for (int number = 1; number <= num_devices; ++number) {
+    std::vector<double> divided(alone.size(), 0);
+    for (size_t set = 1; set < alone.size(); ++set) {
+      for (size_t part = set; part > 0; part = (part - 1) & set) {
+        const double others = fewer[set & ~part];
+        if (alone[part] == 0 || (number > 1 && others == 0)) continue;
+        divided[set] = std::max(divided[set], alone[part] + others);
+      }
     }
+    best.push_back(divided.back());
+    best[0] = std::max(best[0], best.back());
+    fewer = std::move(divided);
   }
-  return best.back();
+  return best;
 }
 
 void ExpectSound(const CostModel& cost, const DeviceSelection& selection,
@@ -111,12 +121,17 @@ TEST(DivideFleetTest, NoDivisionIsBetterThanTheBoundAndTheOneFoundIsNearTheBest)
   for (int i = 0; i < 200; ++i) {
     const PlanningProblem problem = SmallProblem(random);
     const CostModel cost = problem.cost();
-    const double highest = BestOfAll(cost, problem.selection);
+    const std::vector<double> highest_of = BestOfAll(cost, problem.selection);
+    const double highest = highest_of[0];
     const FleetDivision division = DivideFleet(cost, problem.selection, 0);
     ExpectSound(cost, problem.selection, division);
     ASSERT_FALSE(HasFailure()) << "case " << i;
     ASSERT_GE(division.bound, highest * (1 - 1e-6)) << "case " << i;
     ASSERT_LE(division.tokens_per_second, highest * (1 + 1e-9)) << "case " << i;
+    for (size_t number = 1; number < highest_of.size(); ++number) {
+      const double bound = DivideFleet(cost, problem.selection, static_cast<int>(number)).bound;
+      ASSERT_GE(bound, highest_of[number] * (1 - 1e-6)) << "case " << i << ", " << number;
+    }
     if (highest == 0) continue;
     found += division.tokens_per_second / highest;
     best += 1;
@@ -131,6 +146,12 @@ v1::PlanOptions Context4096() {
   v1::PlanOptions options;
   options.set_context_tokens(4096);
   return options;
+}
+
+double Sum(const FewDivision& division) {
+  double sum = 0;
+  for (const RatedPipeline& rated : division.pipelines) sum += rated.tokens_per_second;
+  return sum;
 }
 
 // Fleets that are few enough to know the best division, and of many shapes.
@@ -158,12 +179,16 @@ TEST(DivideFleetTest, TheBoundHoldsForTheBestDivisionOfMiddlingFleets) {
     const CostModel cost = problem->cost();
     const FewDivision best = *DivideFew(cost, problem->selection, 0, 0);
     if (best.pipelines.empty()) continue;
-    double highest = 0;
-    for (const RatedPipeline& rated : best.pipelines) highest += rated.tokens_per_second;
+    const double highest = Sum(best);
     const FleetDivision division = DivideFleet(cost, problem->selection, 0);
     ExpectSound(cost, problem->selection, division);
     ASSERT_GE(division.bound, highest * (1 - 1e-6)) << "seed " << seed;
     ASSERT_LE(division.tokens_per_second, best.bound * (1 + 1e-9)) << "seed " << seed;
+    for (int number = 2; number <= 3 && seed % 3 < 2; ++number) {
+      const FewDivision best_of = *DivideFew(cost, problem->selection, number, 0);
+      ASSERT_GE(DivideFleet(cost, problem->selection, number).bound, Sum(best_of) * (1 - 1e-6))
+          << "seed " << seed << ", " << number;
+    }
     found += division.tokens_per_second / highest;
     looseness += division.bound / highest;
     ++divided;
@@ -181,6 +206,21 @@ TEST(DivideFleetTest, AThousandDevicesComeWithinAnEighthOfTheBound) {
   ExpectSound(cost, problem.selection, division);
   EXPECT_GT(division.pipelines.size(), 10u);
   EXPECT_LT(division.bound, 1.125 * division.tokens_per_second);
+}
+
+TEST(DivideFleetTest, WholePipelinesAreBoundedMoreClosely) {
+  const PlanningProblem problem =
+      ProblemOf(Llama70B(), MixedFleet(2, 24, 8, 5.0, Llama70B()), Context4096());
+  const CostModel cost = problem.cost();
+  const double any = DivideFleet(cost, problem.selection, 0).bound;
+  double highest = 0;
+  for (const int wanted : {1, 2, 3, 4}) {
+    const double bound = DivideFleet(cost, problem.selection, wanted).bound;
+    EXPECT_LE(bound, any * 1.01);  // solved to half a percent
+    highest = std::max(highest, bound);
+  }
+  EXPECT_GT(highest, 0.99 * any);
+  EXPECT_LT(DivideFleet(cost, problem.selection, 4).bound, 0.9 * any);
 }
 
 TEST(DivideFleetTest, AsManyPipelinesAsAreAskedFor) {
