@@ -12,7 +12,7 @@ namespace layercake {
 // Where the weights are integers, w is the number they stand for, and k counts in the matrix's
 // order. On a CPU every element starts at its bias (or 0) and adds x[k] * w[k] by fused
 // multiply-add in f32 for k ascending, whatever `rows` is: bitwise the same on every instruction
-// set. Returns when done. On a CUDA device it is 64 such chains joined in one fixed tree, or on
+// set. Returns when done. On a CUDA device it is 64 such chains added in order, or on
 // tensor cores 8 runs of inputs in order, x taken to 2^-17 of itself and its product with an f16
 // weight to 3 * 2^-17, whatever `rows` is; it runs in the device's stream. REQUIRES: the shapes
 // fit, rows >= 1.

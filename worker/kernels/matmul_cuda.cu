@@ -7,8 +7,8 @@ namespace layercake {
 namespace {
 
 // An element is the sum of kChains chains: chain c adds x[k] * w[k] for kRun neighbouring inputs
-// from k = c * kRun on, then for those kChains * kRun further on, ..., and the chains are joined in
-// one fixed tree. It is so whatever the rows and the blocks' shape. Neighbours are of one group of
+// from k = c * kRun on, then for those kChains * kRun further on, ..., and the chains are added in
+// order. It is so whatever the rows and the blocks' shape. Neighbours are of one group of
 // integers, whose scales take many instructions to get.
 constexpr int kChains = 64;
 constexpr int kRun = 8;
@@ -16,7 +16,6 @@ constexpr int kRun = 8;
 // least a sector of memory each.
 constexpr int kGroups = 8;
 constexpr int kThreads = kChains * kGroups;
-constexpr int kWarps = kThreads / kWarpLanes;
 
 // What a thread reads: the weights of kOutputs outputs, an input at a time. `place` is which of the
 // chain's kGroups threads it is.
@@ -108,7 +107,16 @@ struct IntegerWeights {
   float offset[kOutputs];
 };
 
-// kRows rows of a block's outputs.
+// Where the chains of kRows rows of a block's outputs are joined, an element a thread.
+template <class Weights, int kRows>
+struct ChainSums {
+  static constexpr int kElements = kRows * kGroups * Weights::kOutputs;
+  static_assert(kElements <= kThreads);
+  static constexpr int kRoom = 8192;  // floats
+  static constexpr int kAtOnce = kRoom / kElements < kChains ? kRoom / kElements : kChains;
+  float at[kAtOnce][kElements];
+};
+
 template <class Weights, int kRows>
 __device__ __forceinline__ void MultiplyRows(const MatMulArgs& args, int64_t first_row) {
   constexpr int kOutputs = Weights::kOutputs;        // of a thread
@@ -117,9 +125,10 @@ __device__ __forceinline__ void MultiplyRows(const MatMulArgs& args, int64_t fir
   static_assert(kRun % kUnroll == 0);
   const int thread = static_cast<int>(threadIdx.x);
   const int chain = thread / kGroups;
-  const int64_t first_output = int64_t{blockIdx.x} * kBlockOutputs;
-  const int64_t rows = args.rows - first_row < kRows ? args.rows - first_row : kRows;
-  Weights weights(args, first_output, thread % kGroups);
+  const int place = thread % kGroups;
+  const int64_t first_output = int64_t{blockIdx.y} * kBlockOutputs;
+  const int rows = args.rows - first_row < kRows ? static_cast<int>(args.rows - first_row) : kRows;
+  Weights weights(args, first_output, place);
   const int32_t* const order = args.grouped.order;
   const float* const x = args.x + first_row * args.x_stride;
 
@@ -151,38 +160,41 @@ __device__ __forceinline__ void MultiplyRows(const MatMulArgs& args, int64_t fir
     }
   }
 
-  // The four chains of a warp, then the warps in order.
-  float* const partial = &SharedAs<float>();  // [kWarps][kRows][kBlockOutputs]
-  const int lane = thread % kWarpLanes;
+  // As many chains at once as there is room for.
+  constexpr int kAtOnce = ChainSums<Weights, kRows>::kAtOnce;
+  constexpr int kElements = ChainSums<Weights, kRows>::kElements;
+  auto& shared = SharedAs<ChainSums<Weights, kRows>>();
+  float total = 0;
+  for (int first = 0; first < kChains; first += kAtOnce) {
+    if (first > 0) __syncthreads();
+    if (chain >= first && chain < first + kAtOnce) {
 #pragma unroll
-  for (int r = 0; r < kRows; ++r) {
+      for (int r = 0; r < kRows; ++r) {
 #pragma unroll
-    for (int o = 0; o < kOutputs; ++o) {
-      float sum = sums[r][o];
-      sum += __shfl_xor_sync(kAllLanes, sum, kGroups);
-      sum += __shfl_xor_sync(kAllLanes, sum, 2 * kGroups);
-      if (lane < kGroups) {
-        partial[(thread / kWarpLanes * kRows + r) * kBlockOutputs + Weights::OutputOf(lane, o)] =
-            sum;
+        for (int o = 0; o < kOutputs; o += 4) {
+          *reinterpret_cast<float4*>(
+              &shared.at[chain - first][r * kBlockOutputs + Weights::OutputOf(place, o)]) =
+              float4{sums[r][o], sums[r][o + 1], sums[r][o + 2], sums[r][o + 3]};
+        }
       }
     }
+    __syncthreads();
+    if (thread < kElements) {
+#pragma unroll 16
+      for (int c = 0; c < kAtOnce; ++c) total += shared.at[c][thread];
+    }
   }
-  __syncthreads();
-  for (int i = thread; i < rows * kBlockOutputs; i += kThreads) {
-    const int64_t output = first_output + i % kBlockOutputs;
-    if (output >= args.outputs) continue;
-    float sum = 0;
-    for (int warp = 0; warp < kWarps; ++warp) sum += partial[warp * kRows * kBlockOutputs + i];
-    if (args.bias != nullptr) sum += args.bias[output];
-    args.out[(first_row + i / kBlockOutputs) * args.out_stride + output] = sum;
-  }
+  const int64_t output = first_output + thread % kBlockOutputs;
+  if (thread >= rows * kBlockOutputs || output >= args.outputs) return;
+  if (args.bias != nullptr) total += args.bias[output];
+  args.out[(first_row + thread / kBlockOutputs) * args.out_stride + output] = total;
 }
 
 template <class Weights, int kRows>
 __global__ void __launch_bounds__(kThreads) MatMulKernel(MatMulArgs all) {
   const MatMulArgs args = OfGroup(all, blockIdx.z);
-  const int64_t step = int64_t{gridDim.y} * kRows;
-  for (int64_t row = int64_t{blockIdx.y} * kRows; row < args.rows; row += step) {
+  const int64_t step = int64_t{gridDim.x} * kRows;
+  for (int64_t row = int64_t{blockIdx.x} * kRows; row < args.rows; row += step) {
     MultiplyRows<Weights, kRows>(args, row);
     if (row + step < args.rows) __syncthreads();
   }
@@ -192,9 +204,9 @@ template <class Weights, int kRows>
 int Run(const MatMulArgs& args, CUstream_st* stream) {
   constexpr int kBlockOutputs = kGroups * Weights::kOutputs;
   return Launch("matmul", MatMulKernel<Weights, kRows>,
-                dim3(CeilDivide(args.outputs, kBlockOutputs), CeilDivide(args.rows, kRows),
+                dim3(CeilDivide(args.rows, kRows), CeilDivide(args.outputs, kBlockOutputs),
                      static_cast<unsigned>(args.num_groups)),
-                kThreads, sizeof(float) * kWarps * kRows * kBlockOutputs, stream, args);
+                kThreads, sizeof(ChainSums<Weights, kRows>), stream, args);
 }
 
 template <class Weights>
