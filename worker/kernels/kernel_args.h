@@ -63,6 +63,7 @@ struct MatMulArgs {
   // rows of x and out. `rows` is then how many one has, roughly.
   const ExpertRows* groups = nullptr;
   int64_t num_groups = 1;
+  int num_multiprocessors = 1;  // of a CUDA device
 };
 
 // The product of one of `all`'s groups.

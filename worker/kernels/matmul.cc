@@ -48,8 +48,9 @@ MatMulArgs ArgsOf(const TensorView& x, const PackedMatrix& weights, const Tensor
           .out_stride = out.stride};
 }
 
-void MultiplyOnCuda(const MatMulArgs& args, const PackedMatrix& weights, Device& device) {
+void MultiplyOnCuda(MatMulArgs args, const PackedMatrix& weights, Device& device) {
   const bool on_tensor_cores = AsCuda(device).tier().tensor_cores && SuitsTensorCores(weights);
+  args.num_multiprocessors = AsCuda(device).num_multiprocessors();
   LaunchOn(device, "a matrix product",
            on_tensor_cores ? &CudaKernels::matmul_tensor : &CudaKernels::matmul, args);
 }

@@ -1,17 +1,12 @@
 #include "common/model/packing.h"
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/device_math.cuh"
+#include "worker/kernels/matmul_plain.cuh"
 #include "worker/kernels/simt.cuh"
 
 namespace layercake {
 namespace {
 
-// An element is the sum of kChains chains: chain c adds x[k] * w[k] for kRun neighbouring inputs
-// from k = c * kRun on, then for those kChains * kRun further on, ..., and the chains are added in
-// order. It is so whatever the rows and the blocks' shape. Neighbours are of one group of
-// integers, whose scales take many instructions to get.
-constexpr int kChains = 64;
-constexpr int kRun = 8;
 // Threads of a chain, each for some neighbouring outputs: a warp reads four inputs' weights, of at
 // least a sector of memory each.
 constexpr int kGroups = 8;
@@ -42,60 +37,36 @@ struct DenseWeights {
 // Integers of a whole panel; of the group that the thread is in, scales and zeros are at hand.
 template <int kBits>
 struct IntegerWeights {
-  static constexpr int kOutputs = kPanelOutputs / kGroups;
+  using Loaded = Integers<kBits, kPanelOutputs * kBits / 8 / kGroups>;
+  static constexpr int kOutputs = Loaded::kOutputs;
   static constexpr int kUnroll = 8;
-  static constexpr int kRowBytes = kPanelOutputs * kBits / 8;
-  static constexpr int kBytes = kRowBytes / kGroups;  // of a thread: 4 or 8
-  struct Loaded {
-    unsigned int words[kBytes / 4];
-  };
 
   __device__ IntegerWeights(const MatMulArgs& args, int64_t first_output, int place)
       : format(args.grouped),
         panel(args.first_panel + first_output / kPanelOutputs),
         place(place),
-        weights(static_cast<const uint8_t*>(args.weights) + panel * args.inputs * kRowBytes +
-                place * kBytes) {}
-  // Of 4 bits, a byte holds outputs half a panel apart.
-  __device__ static int OutputOf(int place, int o) {
-    if (kBits == 8) return place * kOutputs + o;
-    return place * kBytes + o % kBytes + o / kBytes * (kPanelOutputs / 2);
-  }
+        weights(static_cast<const uint8_t*>(args.weights) +
+                panel * args.inputs * Loaded::kRowBytes) {}
+  __device__ static int OutputOf(int place, int o) { return Loaded::OutputOf(place, o); }
   __device__ void Load(int64_t k, Loaded& loaded) const {
-    LoadRow(weights + k * kRowBytes, loaded);
+    loaded.Load(weights + k * Loaded::kRowBytes, place);
   }
   __device__ void Enter(int64_t k) {
     if (k >> format.group_shift == group) return;
     group = k >> format.group_shift;
     const int64_t at = panel * format.groups + group;
     Loaded zeros = {};
-    if (format.zeros != nullptr) LoadRow(format.zeros + at * kRowBytes + place * kBytes, zeros);
+    if (format.zeros != nullptr) zeros.Load(format.zeros + at * Loaded::kRowBytes, place);
     const uint16_t* const scales = static_cast<const uint16_t*>(format.scales) + at * kPanelOutputs;
 #pragma unroll
     for (int o = 0; o < kOutputs; ++o) {
-      const uint16_t bits = __ldg(scales + OutputOf(place, o));
-      scale[o] = format.scale_dtype == DType::kF16 ? Widen(F16Bits{bits}) : Widen(BF16Bits{bits});
-      const float zero =
-          format.zeros == nullptr ? static_cast<float>(1 << (kBits - 1)) : Integer(zeros, o);
-      offset[o] = -(zero * scale[o]);
+      scaling[o].Set(
+          __ldg(scales + OutputOf(place, o)), format.scale_dtype,
+          format.zeros == nullptr ? static_cast<float>(1 << (kBits - 1)) : zeros.Value(o));
     }
   }
-  // Exactly scale * (integer - zero).
   __device__ float Value(const Loaded& loaded, int o) const {
-    return fmaf(Integer(loaded, o), scale[o], offset[o]);
-  }
-
-  __device__ static void LoadRow(const uint8_t* row, Loaded& loaded) {
-    const unsigned int* const from = reinterpret_cast<const unsigned int*>(row);
-#pragma unroll
-    for (int i = 0; i < kBytes / 4; ++i) loaded.words[i] = __ldg(from + i);
-  }
-  // By way of 2^23 + integer, whose bits are at hand: conversions are slow on every card.
-  __device__ static float Integer(const Loaded& loaded, int o) {
-    const unsigned int bits = kBits == 8
-                                  ? loaded.words[o / 4] >> (o % 4 * 8) & 0xff
-                                  : loaded.words[0] >> (o % kBytes * 8 + o / kBytes * 4) & 0xf;
-    return __uint_as_float(0x4b000000u | bits) - 8388608.0f;
+    return scaling[o].Weight(loaded.Value(o));
   }
 
   GroupedWeights format;
@@ -103,8 +74,7 @@ struct IntegerWeights {
   int place;
   const uint8_t* weights;
   int64_t group = -1;
-  float scale[kOutputs];
-  float offset[kOutputs];
+  Scaling scaling[kOutputs];
 };
 
 // Where the chains of kRows rows of a block's outputs are joined, an element a thread.
@@ -220,6 +190,7 @@ int AnyRows(const MatMulArgs& args, CUstream_st* stream) {
 }  // namespace
 
 int MatMulCuda(const MatMulArgs& args, CUstream_st* stream) {
+  if (SuitsTiles(args)) return MatMulTileCuda(args, stream);
   if (args.grouped.bits == 4) return AnyRows<IntegerWeights<4>>(args, stream);
   if (args.grouped.bits == 8) return AnyRows<IntegerWeights<8>>(args, stream);
   return WithStorage(

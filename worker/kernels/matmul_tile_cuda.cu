@@ -1,0 +1,373 @@
+#include <algorithm>
+
+#include "worker/kernels/cuda_kernels.h"
+#include "worker/kernels/matmul_plain.cuh"
+
+// The plain product of many rows: a block takes up to 128 rows of a panel and all chains one after
+// another, a run at a time, so that weights are read and unpacked once for all of its rows.
+
+namespace layercake {
+namespace {
+
+// A thread's part of its warp's rows by the panel: rows 0 to 3 and 16 to 19 from 4 * (lane / 8) on,
+// outputs 0 to 3 and 32 to 35 from 4 * (lane % 8) on. So a warp reads whole vectors of shared
+// memory, of different banks or all the same: two for 32 products.
+constexpr int kThreadRows = 8;
+constexpr int kThreadOutputs = 8;
+constexpr int kWarpRows = 32;
+constexpr int kVector = 4;
+
+__device__ int RowOf(int lane, int r) {
+  return r / kVector * (kWarpRows / 2) + lane / 8 * kVector + r % kVector;
+}
+__device__ int OutputOf(int lane, int o) {
+  return o / kVector * static_cast<int>(kPanelOutputs / 2) + lane % 8 * kVector + o % kVector;
+}
+
+// A run of inputs in shared memory. Four more rows, so that the inputs of a row that two threads
+// store are of different banks.
+template <int kWarps>
+struct Tile {
+  float x[kRun][kWarps * kWarpRows + kVector];
+  float weights[kRun][kPanelOutputs];
+};
+
+// On their way to shared memory, x and weights are in registers, as they are stored, while the run
+// before is multiplied.
+
+// Of x, a thread takes half a run of two rows, so that a warp reads whole sectors.
+template <int kWarps>
+struct RowsOfX {
+  static constexpr int kRows = 2;
+  static constexpr int kApart = kWarps * kWarpRows / kRows;
+  struct Loaded {
+    float at[kRows][kVector];
+  };
+
+  __device__ RowsOfX(const MatMulArgs& args, int64_t first_row)
+      : order(args.grouped.order),
+        inputs(static_cast<int>(args.inputs)),
+        row(static_cast<int>(threadIdx.x) / 2),
+        first_input(static_cast<int>(threadIdx.x) % 2 * kVector),
+        vectors(order == nullptr && args.x_stride % kVector == 0 &&
+                reinterpret_cast<uintptr_t>(args.x) % sizeof(float4) == 0) {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+      // The last one again where there are fewer; what comes of it is not kept.
+      const int64_t wanted = first_row + row + i * kApart;
+      from[i] = args.x + (wanted < args.rows ? wanted : args.rows - 1) * args.x_stride;
+    }
+  }
+  __device__ void Load(int run, Loaded& loaded) const {
+    const int k = run * kRun + first_input;
+    if (vectors && k + kVector <= inputs) {
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) {
+        const float4 four = __ldg(reinterpret_cast<const float4*>(from[i] + k));
+        loaded.at[i][0] = four.x;
+        loaded.at[i][1] = four.y;
+        loaded.at[i][2] = four.z;
+        loaded.at[i][3] = four.w;
+      }
+      return;
+    }
+#pragma unroll
+    for (int j = 0; j < kVector; ++j) {
+      const bool there = k + j < inputs;
+      const int column = there && order != nullptr ? __ldg(order + k + j) : k + j;
+#pragma unroll
+      for (int i = 0; i < kRows; ++i) loaded.at[i][j] = there ? __ldg(from[i] + column) : 0.0f;
+    }
+  }
+  __device__ void Store(const Loaded& loaded, Tile<kWarps>& tile) const {
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) {
+#pragma unroll
+      for (int j = 0; j < kVector; ++j) {
+        tile.x[first_input + j][row + i * kApart] = loaded.at[i][j];
+      }
+    }
+  }
+
+  const float* from[kRows];
+  const int32_t* order;
+  int inputs;
+  int row;  // of the tile
+  int first_input;
+  bool vectors;
+};
+
+// Of a run of weights, a thread takes four outputs of some inputs.
+template <int kWarps>
+struct Shares {
+  static constexpr int kPlaces = static_cast<int>(kPanelOutputs) / kVector;
+  static constexpr int kApart = kWarps * kWarpLanes / kPlaces;  // inputs
+  static constexpr int kCount = kRun / kApart;
+};
+
+template <typename T, int kWarps>
+struct DenseTile : Shares<kWarps> {
+  using Shares<kWarps>::kPlaces, Shares<kWarps>::kApart, Shares<kWarps>::kCount;
+  struct alignas(kVector * sizeof(T)) Four {
+    T values[kVector];
+  };
+  struct Loaded {
+    Four at[kCount];
+  };
+
+  __device__ DenseTile(const MatMulArgs& args, int64_t panel)
+      : weights(static_cast<const T*>(args.weights) +
+                (args.first_panel + panel) * kPanelOutputs * args.inputs),
+        inputs(static_cast<int>(args.inputs)),
+        place(static_cast<int>(threadIdx.x) % kPlaces),
+        first_input(static_cast<int>(threadIdx.x) / kPlaces) {}
+  __device__ void Load(int run, Loaded& loaded) const {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int k = run * kRun + first_input + i * kApart;
+      loaded.at[i] = {};
+      if (k < inputs) {
+        loaded.at[i] =
+            *reinterpret_cast<const Four*>(weights + k * kPanelOutputs + place * kVector);
+      }
+    }
+  }
+  __device__ void Store(const Loaded& loaded, Tile<kWarps>& tile) const {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const Four& four = loaded.at[i];
+      *reinterpret_cast<float4*>(&tile.weights[first_input + i * kApart][place * kVector]) =
+          float4{Widen(four.values[0]), Widen(four.values[1]), Widen(four.values[2]),
+                 Widen(four.values[3])};
+    }
+  }
+
+  const T* weights;
+  int inputs;
+  int place;
+  int first_input;
+};
+
+template <int kBits, int kWarps>
+struct IntegerTile : Shares<kWarps> {
+  using Shares<kWarps>::kPlaces, Shares<kWarps>::kApart, Shares<kWarps>::kCount;
+  using Four = Integers<kBits, kVector * kBits / 8>;
+  // Scales are of two neighbouring outputs each. Where the inputs end all of it is 0, or all but
+  // the scales of what is there.
+  struct Loaded {
+    Four at[kCount];
+    Four zeros;
+    unsigned int scales[2];
+  };
+
+  __device__ IntegerTile(const MatMulArgs& args, int64_t panel)
+      : format(args.grouped),
+        first_group((args.first_panel + panel) * args.grouped.groups),
+        weights(static_cast<const uint8_t*>(args.weights) +
+                (args.first_panel + panel) * args.inputs * Four::kRowBytes),
+        inputs(static_cast<int>(args.inputs)),
+        place(static_cast<int>(threadIdx.x) % kPlaces),
+        first_input(static_cast<int>(threadIdx.x) / kPlaces) {}
+  __device__ void Load(int run, Loaded& loaded) const {
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int k = run * kRun + first_input + i * kApart;
+      loaded.at[i] = {};
+      if (k < inputs) loaded.at[i].Load(weights + int64_t{k} * Four::kRowBytes, place);
+    }
+    const int64_t group = first_group + (int64_t{run} * kRun >> format.group_shift);
+    const uint16_t* const scales =
+        static_cast<const uint16_t*>(format.scales) + group * kPanelOutputs;
+#pragma unroll
+    for (int pair = 0; pair < 2; ++pair) {
+      loaded.scales[pair] =
+          __ldg(reinterpret_cast<const unsigned int*>(scales + Four::OutputOf(place, 2 * pair)));
+    }
+    if (format.zeros != nullptr) loaded.zeros.Load(format.zeros + group * Four::kRowBytes, place);
+  }
+  __device__ void Store(const Loaded& loaded, Tile<kWarps>& tile) const {
+    Scaling scaling[kVector];
+#pragma unroll
+    for (int o = 0; o < kVector; ++o) {
+      scaling[o].Set(
+          static_cast<uint16_t>(loaded.scales[o / 2] >> (o % 2 * 16)), format.scale_dtype,
+          format.zeros == nullptr ? static_cast<float>(1 << (kBits - 1)) : loaded.zeros.Value(o));
+    }
+#pragma unroll
+    for (int i = 0; i < kCount; ++i) {
+      const int k = first_input + i * kApart;
+#pragma unroll
+      for (int o = 0; o < kVector; o += 2) {
+        *reinterpret_cast<float2*>(&tile.weights[k][Four::OutputOf(place, o)]) =
+            float2{scaling[o].Weight(loaded.at[i].Value(o)),
+                   scaling[o + 1].Weight(loaded.at[i].Value(o + 1))};
+      }
+    }
+  }
+
+  GroupedWeights format;
+  int64_t first_group;
+  const uint8_t* weights;
+  int inputs;
+  int place;
+  int first_input;
+};
+
+struct Sums {
+  float at[kThreadRows][kThreadOutputs];
+};
+
+__device__ __forceinline__ void LoadVector(const float* from, float* to) {
+  const float4 four = *reinterpret_cast<const float4*>(from);
+  to[0] = four.x;
+  to[1] = four.y;
+  to[2] = four.z;
+  to[3] = four.w;
+}
+
+// Adds a run for the warp's rows, which begin at `first_row` of the tile.
+template <int kWarps>
+__device__ __forceinline__ void AddRun(const Tile<kWarps>& tile, int first_row, int lane,
+                                       Sums& sums) {
+#pragma unroll
+  for (int k = 0; k < kRun; ++k) {
+    float x[kThreadRows], weights[kThreadOutputs];
+#pragma unroll
+    for (int i = 0; i < kThreadRows; i += kVector) {
+      LoadVector(&tile.x[k][first_row + RowOf(lane, i)], x + i);
+      LoadVector(&tile.weights[k][OutputOf(lane, i)], weights + i);
+    }
+#pragma unroll
+    for (int r = 0; r < kThreadRows; ++r) {
+#pragma unroll
+      for (int o = 0; o < kThreadOutputs; ++o) {
+        sums.at[r][o] = fmaf(weights[o], x[r], sums.at[r][o]);
+      }
+    }
+  }
+}
+
+template <int kWarps, class Weights>
+__device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t tile_row) {
+  Tile<kWarps>* const tiles = &SharedAs<Tile<kWarps>>();  // two, in turn
+  const int64_t panel = blockIdx.y;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  // In the last tile some have no rows: of other schedulers in every block.
+  const int part = (static_cast<int>(threadIdx.x) / kWarpLanes + static_cast<int>(panel)) % kWarps;
+  const int64_t first_row = tile_row + part * kWarpRows;
+  const bool has_rows = first_row < args.rows;
+  const int runs = static_cast<int>((args.inputs + kRun - 1) / kRun);
+  const int chains = runs < kChains ? runs : kChains;
+  const RowsOfX<kWarps> x(args, tile_row);
+  const Weights weights(args, panel);
+  typename RowsOfX<kWarps>::Loaded next_x;
+  typename Weights::Loaded next_weights;
+  const auto load = [&](int run) {
+    x.Load(run, next_x);
+    weights.Load(run, next_weights);
+  };
+  const auto store = [&](Tile<kWarps>& tile) {
+    x.Store(next_x, tile);
+    weights.Store(next_weights, tile);
+    __syncthreads();
+  };
+
+  Sums sums = {};  // of the chain
+  Sums totals = {};
+  load(0);
+  store(tiles[0]);
+  int chain = 0;
+  int run = 0;
+  for (int at = 0; chain < chains; at ^= 1) {
+    run += kChains;
+    const bool ends = run >= runs;
+    if (ends) run = ++chain;
+    if (chain < chains) load(run);
+    if (has_rows) {
+      AddRun(tiles[at], part * kWarpRows, lane, sums);
+      if (ends) {
+#pragma unroll
+        for (int r = 0; r < kThreadRows; ++r) {
+#pragma unroll
+          for (int o = 0; o < kThreadOutputs; ++o) totals.at[r][o] += sums.at[r][o];
+        }
+        sums = {};
+      }
+    }
+    if (chain < chains) store(tiles[at ^ 1]);
+  }
+
+#pragma unroll
+  for (int o = 0; o < kThreadOutputs; ++o) {
+    const int64_t output = panel * kPanelOutputs + OutputOf(lane, o);
+    if (output >= args.outputs) continue;
+#pragma unroll
+    for (int r = 0; r < kThreadRows; ++r) {
+      const int64_t row = first_row + RowOf(lane, r);
+      if (row >= args.rows) continue;
+      args.out[row * args.out_stride + output] =
+          args.bias == nullptr ? totals.at[r][o] : totals.at[r][o] + args.bias[output];
+    }
+  }
+}
+
+// Two of a scheduler: a thread has nearly all the registers there can be, half of them for sums.
+constexpr int kWarpsOfMultiprocessor = 8;
+
+template <int kWarps, class Weights>
+__global__ void __launch_bounds__(kWarps* kWarpLanes, kWarpsOfMultiprocessor / kWarps)
+    TileKernel(MatMulArgs all) {
+  const MatMulArgs args = OfGroup(all, blockIdx.z);
+  constexpr int64_t kRows = kWarps * kWarpRows;
+  const int64_t step = int64_t{gridDim.x} * kRows;
+  for (int64_t row = int64_t{blockIdx.x} * kRows; row < args.rows; row += step) {
+    MultiplyTile<kWarps, Weights>(args, row);
+    if (row + step < args.rows) __syncthreads();
+  }
+}
+
+template <int kWarps, class Weights>
+int Run(const MatMulArgs& args, CUstream_st* stream) {
+  return Launch(
+      "matmul_tile", TileKernel<kWarps, Weights>,
+      dim3(CeilDivide(args.rows, kWarps * kWarpRows), CeilDivide(args.outputs, kPanelOutputs),
+           static_cast<unsigned>(args.num_groups)),
+      kWarps * kWarpLanes, 2 * sizeof(Tile<kWarps>), stream, args);
+}
+
+// Of the product itself, or of an expert, which has half of what its grid is for (see matmul.cc).
+int64_t TypicalRows(const MatMulArgs& args) {
+  return args.groups == nullptr ? args.rows : (args.rows + 1) / 2;
+}
+
+template <int kWarps>
+int AnyWeights(const MatMulArgs& args, CUstream_st* stream) {
+  if (args.grouped.bits == 4) return Run<kWarps, IntegerTile<4, kWarps>>(args, stream);
+  if (args.grouped.bits == 8) return Run<kWarps, IntegerTile<8, kWarps>>(args, stream);
+  return WithStorage(args.dtype, [&](auto zero) {
+    return Run<kWarps, DenseTile<decltype(zero), kWarps>>(args, stream);
+  });
+}
+
+}  // namespace
+
+bool SuitsTiles(const MatMulArgs& args) {
+  if (args.grouped.bits != 0 && (1 << args.grouped.group_shift) < kRun) return false;
+  // Below, more than half of a warp's rows would not be there.
+  constexpr int64_t kFewRows = kWarpRows / 2;
+  // A warp takes all inputs of its rows and panel, and two to a multiprocessor are as fast as
+  // blocks of few rows, whose warps share the inputs.
+  constexpr int64_t kRowsOfPanels = 2 * kWarpRows;
+  const int64_t rows = TypicalRows(args);
+  return rows > kFewRows && rows * NumPanels(args.outputs) * args.num_groups >=
+                                kRowsOfPanels * args.num_multiprocessors;
+}
+
+int MatMulTileCuda(const MatMulArgs& args, CUstream_st* stream) {
+  const int64_t rows = TypicalRows(args);
+  if (rows <= kWarpRows) return AnyWeights<1>(args, stream);
+  if (rows <= 2 * kWarpRows) return AnyWeights<2>(args, stream);
+  return AnyWeights<4>(args, stream);
+}
+
+}  // namespace layercake
