@@ -46,27 +46,27 @@ struct IntegerWeights {
         panel(args.first_panel + first_output / kPanelOutputs),
         place(place),
         weights(static_cast<const uint8_t*>(args.weights) +
-                panel * args.inputs * Loaded::kRowBytes) {}
+                panel * args.inputs * Loaded::kRowBytes + place * Loaded::kPartBytes) {}
   __device__ static int OutputOf(int place, int o) { return Loaded::OutputOf(place, o); }
   __device__ void Load(int64_t k, Loaded& loaded) const {
-    loaded.Load(weights + k * Loaded::kRowBytes, place);
+    loaded.Load(weights + k * Loaded::kRowBytes);
   }
   __device__ void Enter(int64_t k) {
     if (k >> format.group_shift == group) return;
     group = k >> format.group_shift;
     const int64_t at = panel * format.groups + group;
-    Loaded zeros = {};
-    if (format.zeros != nullptr) zeros.Load(format.zeros + at * Loaded::kRowBytes, place);
+    Loaded zeros = Loaded::Middle();
+    if (format.zeros != nullptr) {
+      zeros.Load(format.zeros + at * Loaded::kRowBytes + place * Loaded::kPartBytes);
+    }
     const uint16_t* const scales = static_cast<const uint16_t*>(format.scales) + at * kPanelOutputs;
 #pragma unroll
     for (int o = 0; o < kOutputs; ++o) {
-      scaling[o].Set(
-          __ldg(scales + OutputOf(place, o)), format.scale_dtype,
-          format.zeros == nullptr ? static_cast<float>(1 << (kBits - 1)) : zeros.Value(o));
+      scaling[o].Set(__ldg(scales + OutputOf(place, o)), format.scale_dtype, zeros.Raised(o));
     }
   }
   __device__ float Value(const Loaded& loaded, int o) const {
-    return scaling[o].Weight(loaded.Value(o));
+    return scaling[o].Weight(loaded.Raised(o));
   }
 
   GroupedWeights format;

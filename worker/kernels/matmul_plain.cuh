@@ -24,6 +24,7 @@ template <int kBits, int kBytes>
 struct Integers {
   static constexpr int kOutputs = kBytes * 8 / kBits;
   static constexpr int kRowBytes = kPanelOutputs * kBits / 8;
+  static constexpr int kPartBytes = kBytes;
 
   // The output of the o-th integer of a row's `place`-th such bytes; o's multiples of
   // min(kBytes, kOutputs) begin neighbouring outputs.
@@ -31,8 +32,7 @@ struct Integers {
     if (kBits == 8) return place * kOutputs + o;
     return place * kBytes + o % kBytes + o / kBytes * (kPanelOutputs / 2);
   }
-  __device__ void Load(const uint8_t* row, int place) {
-    const uint8_t* const from = row + place * kBytes;
+  __device__ void Load(const uint8_t* from) {
     if constexpr (kBytes == 2) {
       words[0] = __ldg(reinterpret_cast<const uint16_t*>(from));
     } else {
@@ -42,26 +42,34 @@ struct Integers {
       }
     }
   }
-  // By way of 2^23 + integer, whose bits are at hand: conversions are slow on every card.
-  __device__ float Value(int o) const {
+  // 2^(kBits - 1) everywhere, the zeros of formats that store none.
+  __device__ static Integers Middle() {
+    Integers all;
+    for (unsigned int& word : all.words) word = kBits == 8 ? 0x80808080 : 0x88888888;
+    return all;
+  }
+  // 2^23 + integer, whose bits are at hand: conversions are slow on every card.
+  __device__ float Raised(int o) const {
     const unsigned int bits = kBits == 8 ? words[o / 4] >> (o % 4 * 8) & 0xff
                                          : words[0] >> (o % kBytes * 8 + o / kBytes * 4) & 0xf;
-    return __uint_as_float(0x4b000000u | bits) - 8388608.0f;
+    return __uint_as_float(kRaise | bits);
   }
 
+  static constexpr unsigned int kRaise = 0x4b000000;
   unsigned int words[kBytes < 4 ? 1 : kBytes / 4];
 };
 
-// The weight of an integer q, exactly: scale * (q - zero) as fmaf(q, scale, offset).
+// Of an output's group of inputs.
 struct Scaling {
-  __device__ void Set(uint16_t bits, DType dtype, float zero) {
+  __device__ void Set(uint16_t bits, DType dtype, float raised_zero) {
     scale = dtype == DType::kF16 ? Widen(F16Bits{bits}) : Widen(BF16Bits{bits});
-    offset = -(zero * scale);
+    zero = raised_zero;
   }
-  __device__ float Weight(float integer) const { return fmaf(integer, scale, offset); }
+  // Exactly scale * (integer - zero).
+  __device__ float Weight(float raised_integer) const { return (raised_integer - zero) * scale; }
 
   float scale;
-  float offset;
+  float zero;
 };
 
 // Whether many rows are better multiplied by MatMulTileCuda, with the same result.

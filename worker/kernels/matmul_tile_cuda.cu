@@ -1,7 +1,6 @@
-#include <algorithm>
-
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/matmul_plain.cuh"
+#include "worker/kernels/tile_weights.cuh"
 
 // The plain product of many rows: a block takes up to 128 rows of a panel and all chains one after
 // another, a run at a time, so that weights are read and unpacked once for all of its rows.
@@ -14,26 +13,13 @@ namespace {
 // memory, of different banks or all the same: two for 32 products.
 constexpr int kThreadRows = 8;
 constexpr int kThreadOutputs = 8;
-constexpr int kWarpRows = 32;
-constexpr int kVector = 4;
 
 __device__ int RowOf(int lane, int r) {
   return r / kVector * (kWarpRows / 2) + lane / 8 * kVector + r % kVector;
 }
 __device__ int OutputOf(int lane, int o) {
-  return o / kVector * static_cast<int>(kPanelOutputs / 2) + lane % 8 * kVector + o % kVector;
+  return o / kVector * (kPanel / 2) + lane % 8 * kVector + o % kVector;
 }
-
-// A run of inputs in shared memory. Four more rows, so that the inputs of a row that two threads
-// store are of different banks.
-template <int kWarps>
-struct Tile {
-  float x[kRun][kWarps * kWarpRows + kVector];
-  float weights[kRun][kPanelOutputs];
-};
-
-// On their way to shared memory, x and weights are in registers, as they are stored, while the run
-// before is multiplied.
 
 // Of x, a thread takes half a run of two rows, so that a warp reads whole sectors.
 template <int kWarps>
@@ -47,23 +33,26 @@ struct RowsOfX {
   __device__ RowsOfX(const MatMulArgs& args, int64_t first_row)
       : order(args.grouped.order),
         inputs(static_cast<int>(args.inputs)),
-        row(static_cast<int>(threadIdx.x) / 2),
-        first_input(static_cast<int>(threadIdx.x) % 2 * kVector),
+        input(static_cast<int>(threadIdx.x) % 2 * kVector),
         vectors(order == nullptr && args.x_stride % kVector == 0 &&
                 reinterpret_cast<uintptr_t>(args.x) % sizeof(float4) == 0) {
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
       // The last one again where there are fewer; what comes of it is not kept.
-      const int64_t wanted = first_row + row + i * kApart;
-      from[i] = args.x + (wanted < args.rows ? wanted : args.rows - 1) * args.x_stride;
+      const int64_t wanted = first_row + static_cast<int>(threadIdx.x) / 2 + i * kApart;
+      from[i] = args.x + (wanted < args.rows ? wanted : args.rows - 1) * args.x_stride + input;
     }
   }
-  __device__ void Load(int run, Loaded& loaded) const {
-    const int k = run * kRun + first_input;
-    if (vectors && k + kVector <= inputs) {
+  __device__ void Go(int step) {
+    input += step;
+#pragma unroll
+    for (int i = 0; i < kRows; ++i) from[i] += step;
+  }
+  __device__ void Load(Loaded& loaded) const {
+    if (vectors && input + kVector <= inputs) {
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
-        const float4 four = __ldg(reinterpret_cast<const float4*>(from[i] + k));
+        const float4 four = __ldg(reinterpret_cast<const float4*>(from[i]));
         loaded.at[i][0] = four.x;
         loaded.at[i][1] = four.y;
         loaded.at[i][2] = four.z;
@@ -73,18 +62,19 @@ struct RowsOfX {
     }
 #pragma unroll
     for (int j = 0; j < kVector; ++j) {
-      const bool there = k + j < inputs;
-      const int column = there && order != nullptr ? __ldg(order + k + j) : k + j;
+      const bool there = input + j < inputs;
+      const int away = there && order != nullptr ? __ldg(order + input + j) - input : j;
 #pragma unroll
-      for (int i = 0; i < kRows; ++i) loaded.at[i][j] = there ? __ldg(from[i] + column) : 0.0f;
+      for (int i = 0; i < kRows; ++i) loaded.at[i][j] = there ? __ldg(from[i] + away) : 0.0f;
     }
   }
-  __device__ void Store(const Loaded& loaded, Tile<kWarps>& tile) const {
+  __device__ static void Store(const Loaded& loaded, Tile<kWarps>& tile) {
+    const int thread = static_cast<int>(threadIdx.x);
 #pragma unroll
     for (int i = 0; i < kRows; ++i) {
 #pragma unroll
       for (int j = 0; j < kVector; ++j) {
-        tile.x[first_input + j][row + i * kApart] = loaded.at[i][j];
+        tile.x[thread % 2 * kVector + j][thread / 2 + i * kApart] = loaded.at[i][j];
       }
     }
   }
@@ -92,125 +82,8 @@ struct RowsOfX {
   const float* from[kRows];
   const int32_t* order;
   int inputs;
-  int row;  // of the tile
-  int first_input;
+  int input;
   bool vectors;
-};
-
-// Of a run of weights, a thread takes four outputs of some inputs.
-template <int kWarps>
-struct Shares {
-  static constexpr int kPlaces = static_cast<int>(kPanelOutputs) / kVector;
-  static constexpr int kApart = kWarps * kWarpLanes / kPlaces;  // inputs
-  static constexpr int kCount = kRun / kApart;
-};
-
-template <typename T, int kWarps>
-struct DenseTile : Shares<kWarps> {
-  using Shares<kWarps>::kPlaces, Shares<kWarps>::kApart, Shares<kWarps>::kCount;
-  struct alignas(kVector * sizeof(T)) Four {
-    T values[kVector];
-  };
-  struct Loaded {
-    Four at[kCount];
-  };
-
-  __device__ DenseTile(const MatMulArgs& args, int64_t panel)
-      : weights(static_cast<const T*>(args.weights) +
-                (args.first_panel + panel) * kPanelOutputs * args.inputs),
-        inputs(static_cast<int>(args.inputs)),
-        place(static_cast<int>(threadIdx.x) % kPlaces),
-        first_input(static_cast<int>(threadIdx.x) / kPlaces) {}
-  __device__ void Load(int run, Loaded& loaded) const {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const int k = run * kRun + first_input + i * kApart;
-      loaded.at[i] = {};
-      if (k < inputs) {
-        loaded.at[i] =
-            *reinterpret_cast<const Four*>(weights + k * kPanelOutputs + place * kVector);
-      }
-    }
-  }
-  __device__ void Store(const Loaded& loaded, Tile<kWarps>& tile) const {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const Four& four = loaded.at[i];
-      *reinterpret_cast<float4*>(&tile.weights[first_input + i * kApart][place * kVector]) =
-          float4{Widen(four.values[0]), Widen(four.values[1]), Widen(four.values[2]),
-                 Widen(four.values[3])};
-    }
-  }
-
-  const T* weights;
-  int inputs;
-  int place;
-  int first_input;
-};
-
-template <int kBits, int kWarps>
-struct IntegerTile : Shares<kWarps> {
-  using Shares<kWarps>::kPlaces, Shares<kWarps>::kApart, Shares<kWarps>::kCount;
-  using Four = Integers<kBits, kVector * kBits / 8>;
-  // Scales are of two neighbouring outputs each. Where the inputs end all of it is 0, or all but
-  // the scales of what is there.
-  struct Loaded {
-    Four at[kCount];
-    Four zeros;
-    unsigned int scales[2];
-  };
-
-  __device__ IntegerTile(const MatMulArgs& args, int64_t panel)
-      : format(args.grouped),
-        first_group((args.first_panel + panel) * args.grouped.groups),
-        weights(static_cast<const uint8_t*>(args.weights) +
-                (args.first_panel + panel) * args.inputs * Four::kRowBytes),
-        inputs(static_cast<int>(args.inputs)),
-        place(static_cast<int>(threadIdx.x) % kPlaces),
-        first_input(static_cast<int>(threadIdx.x) / kPlaces) {}
-  __device__ void Load(int run, Loaded& loaded) const {
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const int k = run * kRun + first_input + i * kApart;
-      loaded.at[i] = {};
-      if (k < inputs) loaded.at[i].Load(weights + int64_t{k} * Four::kRowBytes, place);
-    }
-    const int64_t group = first_group + (int64_t{run} * kRun >> format.group_shift);
-    const uint16_t* const scales =
-        static_cast<const uint16_t*>(format.scales) + group * kPanelOutputs;
-#pragma unroll
-    for (int pair = 0; pair < 2; ++pair) {
-      loaded.scales[pair] =
-          __ldg(reinterpret_cast<const unsigned int*>(scales + Four::OutputOf(place, 2 * pair)));
-    }
-    if (format.zeros != nullptr) loaded.zeros.Load(format.zeros + group * Four::kRowBytes, place);
-  }
-  __device__ void Store(const Loaded& loaded, Tile<kWarps>& tile) const {
-    Scaling scaling[kVector];
-#pragma unroll
-    for (int o = 0; o < kVector; ++o) {
-      scaling[o].Set(
-          static_cast<uint16_t>(loaded.scales[o / 2] >> (o % 2 * 16)), format.scale_dtype,
-          format.zeros == nullptr ? static_cast<float>(1 << (kBits - 1)) : loaded.zeros.Value(o));
-    }
-#pragma unroll
-    for (int i = 0; i < kCount; ++i) {
-      const int k = first_input + i * kApart;
-#pragma unroll
-      for (int o = 0; o < kVector; o += 2) {
-        *reinterpret_cast<float2*>(&tile.weights[k][Four::OutputOf(place, o)]) =
-            float2{scaling[o].Weight(loaded.at[i].Value(o)),
-                   scaling[o + 1].Weight(loaded.at[i].Value(o + 1))};
-      }
-    }
-  }
-
-  GroupedWeights format;
-  int64_t first_group;
-  const uint8_t* weights;
-  int inputs;
-  int place;
-  int first_input;
 };
 
 struct Sums {
@@ -258,31 +131,37 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t til
   const bool has_rows = first_row < args.rows;
   const int runs = static_cast<int>((args.inputs + kRun - 1) / kRun);
   const int chains = runs < kChains ? runs : kChains;
-  const RowsOfX<kWarps> x(args, tile_row);
-  const Weights weights(args, panel);
-  typename RowsOfX<kWarps>::Loaded next_x;
-  typename Weights::Loaded next_weights;
-  const auto load = [&](int run) {
-    x.Load(run, next_x);
-    weights.Load(run, next_weights);
+  RowsOfX<kWarps> x(args, tile_row);
+  Weights weights(args, panel);
+  typename RowsOfX<kWarps>::Loaded loaded_x;
+  typename Weights::Loaded loaded_weights;
+  const auto load = [&] {
+    x.Load(loaded_x);
+    weights.Load(loaded_weights);
   };
   const auto store = [&](Tile<kWarps>& tile) {
-    x.Store(next_x, tile);
-    weights.Store(next_weights, tile);
+    x.Store(loaded_x, tile);
+    weights.Store(loaded_weights, tile);
     __syncthreads();
   };
 
   Sums sums = {};  // of the chain
   Sums totals = {};
-  load(0);
+  load();
   store(tiles[0]);
   int chain = 0;
   int run = 0;
   for (int at = 0; chain < chains; at ^= 1) {
-    run += kChains;
-    const bool ends = run >= runs;
-    if (ends) run = ++chain;
-    if (chain < chains) load(run);
+    int next = run + kChains;
+    const bool ends = next >= runs;
+    if (ends) next = ++chain;
+    if (chain < chains) {
+      const int step = (next - run) * kRun;
+      x.Go(step);
+      weights.Go(step);
+      load();
+    }
+    run = next;
     if (has_rows) {
       AddRun(tiles[at], part * kWarpRows, lane, sums);
       if (ends) {
@@ -297,16 +176,22 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t til
     if (chain < chains) store(tiles[at ^ 1]);
   }
 
+  const int64_t first_output = panel * kPanelOutputs;
+  float bias[kThreadOutputs];
 #pragma unroll
   for (int o = 0; o < kThreadOutputs; ++o) {
-    const int64_t output = panel * kPanelOutputs + OutputOf(lane, o);
-    if (output >= args.outputs) continue;
+    // -0 leaves every number as it is.
+    bias[o] = args.bias == nullptr ? -0.0f : args.bias[first_output + OutputOf(lane, o)];
+  }
 #pragma unroll
-    for (int r = 0; r < kThreadRows; ++r) {
-      const int64_t row = first_row + RowOf(lane, r);
-      if (row >= args.rows) continue;
-      args.out[row * args.out_stride + output] =
-          args.bias == nullptr ? totals.at[r][o] : totals.at[r][o] + args.bias[output];
+  for (int r = 0; r < kThreadRows; ++r) {
+    const int64_t row = first_row + RowOf(lane, r);
+    if (row >= args.rows) continue;
+    float* const out = args.out + row * args.out_stride + first_output;
+#pragma unroll
+    for (int o = 0; o < kThreadOutputs; ++o) {
+      const int output = OutputOf(lane, o);
+      if (first_output + output < args.outputs) out[output] = totals.at[r][o] + bias[o];
     }
   }
 }
@@ -352,7 +237,7 @@ int AnyWeights(const MatMulArgs& args, CUstream_st* stream) {
 }  // namespace
 
 bool SuitsTiles(const MatMulArgs& args) {
-  if (args.grouped.bits != 0 && (1 << args.grouped.group_shift) < kRun) return false;
+  if (args.grouped.bits != 0 && int64_t{1} << args.grouped.group_shift < kRun) return false;
   // Below, more than half of a warp's rows would not be there.
   constexpr int64_t kFewRows = kWarpRows / 2;
   // A warp takes all inputs of its rows and panel, and two to a multiprocessor are as fast as
