@@ -80,6 +80,7 @@ struct PagedAttentionArgs {
 
 int PackRowsCuda(const PackRowsArgs& args, CUstream_st* stream);
 int LookUpRowsCuda(const LookUpArgs& args, CUstream_st* stream);
+// The same bits of a row, however many there are and on however many multiprocessors.
 int MatMulCuda(const MatMulArgs& args, CUstream_st* stream);
 // On tensor cores, from compute capability 8.0 on. REQUIRES: the weights are 16-bit numbers, or
 // integers in groups of at least 16 inputs.

@@ -63,7 +63,8 @@ struct MatMulArgs {
   // rows of x and out. `rows` is then how many one has, roughly.
   const ExpertRows* groups = nullptr;
   int64_t num_groups = 1;
-  int num_multiprocessors = 1;  // of a CUDA device
+  // Of the CUDA device. Decides how fast, not what comes out.
+  int num_multiprocessors = 1;
 };
 
 // The product of one of `all`'s groups.
