@@ -26,8 +26,8 @@ struct Integers {
   static constexpr int kRowBytes = kPanelOutputs * kBits / 8;
   static constexpr int kPartBytes = kBytes;
 
-  // The output of the o-th integer of a row's `place`-th such bytes; o's multiples of
-  // min(kBytes, kOutputs) begin neighbouring outputs.
+  // The output of the o-th integer of a row's `place`-th such bytes. All are neighbours of 8 bits;
+  // of 4 bits the first kBytes are, and the others those half a panel on.
   __device__ static int OutputOf(int place, int o) {
     if (kBits == 8) return place * kOutputs + o;
     return place * kBytes + o % kBytes + o / kBytes * (kPanelOutputs / 2);

@@ -82,7 +82,6 @@ template <int kBits, int kWarps>
 struct IntegerTile {
   using Share = Shares<kWarps>;
   using Four = Integers<kBits, kVector * kBits / 8>;
-  // Where the inputs end, integers of 0 have the group's scales; x is 0 there.
   struct Loaded {
     Four at[Share::kCount];
     Four zeros;
@@ -132,12 +131,16 @@ struct IntegerTile {
     }
 #pragma unroll
     for (int i = 0; i < Share::kCount; ++i) {
-      float* const row = tile.weights[Share::FirstInput() + i * Share::kApart];
+      const int input = i * Share::kApart;
+      float* const row = tile.weights[Share::FirstInput() + input];
+      // A scale may be infinite, so that an integer of 0 where the inputs end is no weight of 0.
+      const auto weight = [&](int o) {
+        return input < left ? scaling[o].Weight(loaded.at[i].Raised(o)) : 0.0f;
+      };
 #pragma unroll
       for (int o = 0; o < kVector; o += 2) {
         *reinterpret_cast<float2*>(row + Four::OutputOf(Share::Place(), o)) =
-            float2{scaling[o].Weight(loaded.at[i].Raised(o)),
-                   scaling[o + 1].Weight(loaded.at[i].Raised(o + 1))};
+            float2{weight(o), weight(o + 1)};
       }
     }
   }

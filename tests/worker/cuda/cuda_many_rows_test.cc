@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,10 +43,30 @@ Weights DrawDense(RandomInput& random, int64_t outputs, int64_t inputs, DType dt
   return weights;
 }
 
+// Some outputs' last scales are infinite.
+class UnboundedIntegers : public RandomIntegers {
+ public:
+  UnboundedIntegers(RandomInput& random, int64_t outputs, int64_t inputs,
+                    const Quantization& format, DType scale_dtype)
+      : RandomIntegers(random, outputs, inputs, format, scale_dtype),
+        infinity_(scale_dtype == DType::kF16 ? 0x7c00 : 0x7f80) {}
+
+  absl::Status Read(int64_t output, std::span<uint8_t> integers, std::span<uint16_t> scales,
+                    std::span<uint8_t> zeros) const override {
+    const absl::Status read = RandomIntegers::Read(output, integers, scales, zeros);
+    if (output % 3 == 0) scales.back() = infinity_;
+    return read;
+  }
+
+ private:
+  const uint16_t infinity_;
+};
+
+template <typename Integers>
 Weights DrawIntegers(RandomInput& random, int64_t outputs, int64_t inputs,
                      const Quantization& format, Device& device) {
-  const RandomIntegers integers(random, outputs, inputs, format,
-                                random.Below(2) == 0 ? DType::kF16 : DType::kBF16);
+  const Integers integers(random, outputs, inputs, format,
+                          random.Below(2) == 0 ? DType::kF16 : DType::kBF16);
   Weights weights = {integers.Pack(device), std::vector<float>(outputs * inputs),
                      FormatText(format)};
   for (int64_t i = 0; i < outputs * inputs; ++i) {
@@ -55,6 +76,9 @@ Weights DrawIntegers(RandomInput& random, int64_t outputs, int64_t inputs,
   }
   return weights;
 }
+
+// Some draws are not all of finite numbers.
+bool IsBounded(int draw) { return draw % 5 != 4; }
 
 // Every other draw is of integers.
 Weights Draw(RandomInput& random, int64_t outputs, int64_t inputs, int draw, bool ordered,
@@ -66,7 +90,10 @@ Weights Draw(RandomInput& random, int64_t outputs, int64_t inputs, int draw, boo
       formats.push_back(format);
     }
   }
-  return DrawIntegers(random, outputs, inputs, formats[random.Below(std::ssize(formats))], device);
+  const Quantization& format = formats[random.Below(std::ssize(formats))];
+  return (IsBounded(draw)
+              ? DrawIntegers<RandomIntegers>
+              : DrawIntegers<UnboundedIntegers>)(random, outputs, inputs, format, device);
 }
 
 // A few, less than a run of all chains, or several of them; seldom a multiple of anything.
@@ -88,7 +115,7 @@ class CudaManyRowsTest : public ::testing::Test {
       if (random_.Below(4) == 0) x[i] = 0;
       x[i] = i % stride < inputs ? x[i] * scale : NAN;
     }
-    if (draw % 5 == 4) {
+    if (!IsBounded(draw)) {
       for (int i = 0; i < 3; ++i) {
         x[random_.Below(rows) * stride + random_.Below(inputs)] =
             i == 2 ? NAN : std::numeric_limits<float>::infinity();
@@ -114,7 +141,10 @@ class CudaManyRowsTest : public ::testing::Test {
     args.out = out.As<float>();
     args.num_multiprocessors = num_multiprocessors;
     AsCuda(*device_).Record(GetCudaKernels().matmul(args, AsCuda(*device_).stream()), "a product");
-    return Download(*device_, out, out_rows * args.outputs);
+    std::vector<float> values = Download(*device_, out, out_rows * args.outputs);
+    // A card knows one NaN; which it is on the host, of several, is up to its compiler.
+    for (float& value : values) value = std::isnan(value) ? NAN : value;
+    return values;
   }
 
   RandomInput random_;
@@ -144,7 +174,7 @@ TEST_F(CudaManyRowsTest, EqualFewRowsBitForBitAndAreNearTheProductInDouble) {
     const std::vector<float> of_row(many.begin() + row * outputs,
                                     many.begin() + (row + 1) * outputs);
     ASSERT_TRUE(SameBits(of_row, Multiply(args, 1, kForManyRows)));
-    if (seed % 5 == 4) continue;
+    if (!IsBounded(seed)) continue;
     for (int64_t o = 0; o < outputs; ++o) {
       double sum = args.bias == nullptr ? 0 : bias[o], magnitude = 0x1p-118;
       for (int64_t k = 0; k < inputs; ++k) {
