@@ -15,13 +15,12 @@ constexpr double kNone = -kDoesNotFit;
 std::optional<DeviceSets> DeviceSets::Of(std::vector<std::vector<int>> kinds, int64_t most_pairs) {
   DeviceSets sets;
   int64_t size = 1;
-  int64_t pairs = 1;
   for (const std::vector<int>& kind : kinds) {
     const auto devices = static_cast<int64_t>(kind.size());
     sets.stride_.push_back(static_cast<int>(size));
     size *= devices + 1;
-    pairs *= (devices + 1) * (devices + 2) / 2;
-    if (pairs > most_pairs) return std::nullopt;
+    sets.num_pairs_ *= (devices + 1) * (devices + 2) / 2;
+    if (sets.num_pairs_ > most_pairs) return std::nullopt;
   }
   sets.kinds_ = std::move(kinds);
   const int num_kinds = static_cast<int>(sets.kinds_.size());

@@ -22,6 +22,8 @@ class DeviceSets {
   static std::optional<DeviceSets> Of(std::vector<std::vector<int>> kinds, int64_t most_pairs);
 
   int size() const { return static_cast<int>(parts_.size()); }
+  // Of a set and a subset of it: as many steps as Divide takes, for each part if a number is given.
+  int64_t num_pairs() const { return num_pairs_; }
   // The first of each kind, ascending.
   std::vector<int> devices(int set) const;
   int64_t num_subsets(int set) const;
@@ -47,6 +49,7 @@ class DeviceSets {
     return set / stride_[kind] % (static_cast<int>(kinds_[kind].size()) + 1);
   }
 
+  int64_t num_pairs_ = 1;
   std::vector<std::vector<int>> kinds_;
   std::vector<int> stride_;  // what one device of the kind adds
   // Of each set, those of its subsets that have a device of its last kind.

@@ -19,9 +19,11 @@ namespace {
 constexpr double kSameRate = 1e-9;
 
 // The work of searches is counted in subsets of the sets that are searched, and what any search
-// takes as so many. Little is needed but where very many divisions are about as good: after much, a
-// division is good enough that is known to lack at most so much; after the most, any.
+// takes as so many; that of dividing in pairs of sets, of which so many count for one. Little is
+// needed but where very many divisions are about as good: after much, a division is good enough
+// that is known to lack at most so much; after the most, any.
 constexpr int64_t kWorkOfAnySearch = 100;
+constexpr int64_t kPairsOfWork = 1000;
 constexpr int64_t kWorkAtOnce = 20'000;
 constexpr int64_t kMuchWork = 400'000;
 constexpr int64_t kMaxWork = 1'000'000;
@@ -226,6 +228,7 @@ class FewDivider {
     while (true) {
       std::vector<double> with;
       const std::optional<DeviceSets::Division> promised = sets_.Divide(bounds_, number, &with);
+      work_ += sets_.num_pairs() / kPairsOfWork;
       if (!promised.has_value() || promised->value < least) return std::nullopt;
       if (work_ >= kMuchWork) {
         const std::optional<DeviceSets::Division> known = sets_.Divide(Known(), number);
