@@ -23,8 +23,9 @@ void SetLine(StageSeconds& seconds) {
   const std::vector<double>& middle = seconds.middle;
   size_t longest = middle.size() - 1;
   while (longest > 1 && middle[longest] == kDoesNotFit) --longest;
-  if (longest > 1)
+  if (longest > 1) {
     seconds.per_layer = (middle[longest] - middle[1]) / static_cast<double>(longest - 1);
+  }
   seconds.overhead = kDoesNotFit;
   for (const auto* stages : {&seconds.first, &seconds.middle, &seconds.last}) {
     for (size_t n = 1; n < stages->size(); ++n) {

@@ -103,8 +103,9 @@ double PipelineEstimator::CycleOf(const EstimatedPipeline& pipeline, const StepC
   const int64_t in_flight = pipeline.sequences == 1 ? 1 : pipeline.sequences * num_devices;
   const int64_t kv_bytes = classes_.KvBytes(in_flight);
   rooms_.clear();
-  for (const int device : devices)
+  for (const int device : devices) {
     rooms_.push_back(classes_.RoomFor(kv_bytes, classes_.room(device)));
+  }
   if (num_devices == 1) {
     return rooms_[0].whole ? step.of_class[classes_.class_of(devices[0])].whole : kDoesNotFit;
   }
