@@ -77,13 +77,6 @@ Relaxation::Relaxation(const SearchSpace& space)
     kinds_.push_back({.devices = std::move(devices), .port = port, .envelope = envelope});
     nearest[port] = kDoesNotFit;
   }
-  link_to_.assign(links_.num_ports(), kDoesNotFit);
-  for (const RelaxedKind& from : kinds_) {
-    for (const RelaxedKind& to : kinds_) {
-      if (&from == &to && from.devices.size() < 2) continue;
-      link_to_[to.port] = std::min(link_to_[to.port], links_.between_ports(from.port, to.port));
-    }
-  }
   // Prim: `nearest` is the link from the tree, -1 for what is in it already or has no device.
   std::vector<int> from(nearest.size(), -1);
   for (int port = kinds_.empty() ? -1 : kinds_[0].port; port >= 0;) {
@@ -178,7 +171,8 @@ double Relaxation::PeriodBound() const {
 // and links take at most S * C. Each stage is entered over no less than the quickest link to its
 // port, but the first; of n layers it takes at least n times the least share of a layer. What is
 // least under these conditions is a linear program: the layers that cost least come first.
-bool Relaxation::CyclesIn(double cycle) const {
+//   link_to: each port, the quickest.
+bool Relaxation::CyclesIn(double cycle, const std::vector<double>& link_to) const {
   struct Layers {
     double seconds;  // each, with links and less a cycle for each stage
     double count;
@@ -191,8 +185,8 @@ bool Relaxation::CyclesIn(double cycle) const {
         {quickest.first.Most(cycle), quickest.middle.Most(cycle), quickest.last.Most(cycle)});
     if (most == 0) continue;
     const auto devices = static_cast<double>(kind.devices.size());
-    const double stage = link_to_[kind.port] - cycle;
-    spared = std::max(spared, link_to_[kind.port]);
+    const double stage = link_to[kind.port] - cycle;
+    spared = std::max(spared, link_to[kind.port]);
     // A stage that costs is as long as it can be, one that gains has a layer at least.
     if (stage >= 0) {
       layers.push_back({quickest.per_layer + stage / most, most * devices});
@@ -215,19 +209,27 @@ bool Relaxation::CyclesIn(double cycle) const {
 
 double Relaxation::CycleBound() const {
   const double period = PeriodBound();
-  if (period == 0 || period == kDoesNotFit || CyclesIn(period)) return period;
+  if (period == 0 || period == kDoesNotFit) return period;
+  std::vector<double> link_to(links_.num_ports(), kDoesNotFit);
+  for (const RelaxedKind& from : kinds_) {
+    for (const RelaxedKind& to : kinds_) {
+      if (&from == &to && from.devices.size() < 2) continue;
+      link_to[to.port] = std::min(link_to[to.port], links_.between_ports(from.port, to.port));
+    }
+  }
+  if (CyclesIn(period, link_to)) return period;
   double whole = kDoesNotFit;
   for (const RelaxedKind& kind : kinds_) whole = std::min(whole, kind.envelope->whole);
   double below = period;
   double above = 2 * period;
-  while (above < whole && !CyclesIn(above)) {
+  while (above < whole && !CyclesIn(above, link_to)) {
     below = above;
     above *= 2;
   }
   above = std::min(above, whole);
   while (above - below > below * kCloseEnough) {
     const double middle = below + (above - below) / 2;
-    (CyclesIn(middle) ? above : below) = middle;
+    (CyclesIn(middle, link_to) ? above : below) = middle;
   }
   return below;
 }

@@ -61,13 +61,12 @@ class Relaxation {
   struct Grouping;
 
   Grouping GroupPorts(double period) const;
-  bool CyclesIn(double cycle) const;
+  bool CyclesIn(double cycle, const std::vector<double>& link_to) const;
 
   int num_layers_;
   double reward_;
   const LinkTimes& links_;
   std::vector<RelaxedKind> kinds_;
-  std::vector<double> link_to_;  // each port, the quickest
   // A tree of the ports whose slowest links are quickest: it connects at any period what all links
   // do.
   struct Edge {
