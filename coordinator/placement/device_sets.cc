@@ -62,6 +62,13 @@ int64_t DeviceSets::num_subsets(int set) const {
   return subsets;
 }
 
+bool DeviceSets::contains(int set, int part) const {
+  for (int kind = 0; kind < static_cast<int>(kinds_.size()); ++kind) {
+    if (count(part, kind) > count(set, kind)) return false;
+  }
+  return true;
+}
+
 std::optional<DeviceSets::Division> DeviceSets::Divide(const std::vector<double>& values,
                                                        int number,
                                                        std::vector<double>* with) const {

@@ -27,6 +27,8 @@ class DeviceSets {
   // The first of each kind, ascending.
   std::vector<int> devices(int set) const;
   int64_t num_subsets(int set) const;
+  // Whether `part` is a subset of `set`.
+  bool contains(int set, int part) const;
 
   struct Division {
     double value = 0;       // of its sets, added up

@@ -43,6 +43,12 @@ std::vector<Worth> WorthsOf(const SearchSpace& space) {
   return worths;
 }
 
+int MostReplicas(const std::vector<Worth>& worths, int num_layers) {
+  int64_t layers = 0;
+  for (const Worth& worth : worths) layers += worth.layers;
+  return static_cast<int>(layers / num_layers);
+}
+
 SearchSpace Only(const SearchSpace& space, std::vector<int> devices) {
   return {space.times, space.links, std::move(devices)};
 }
@@ -125,15 +131,14 @@ double ReplicaRateBound(const SearchSpace& space) {
 }
 
 int MostReplicas(const SearchSpace& space) {
-  int64_t layers = 0;
-  for (const Worth& worth : WorthsOf(space)) layers += worth.layers;
-  return static_cast<int>(layers / space.times.num_layers());
+  return MostReplicas(WorthsOf(space), space.times.num_layers());
 }
 
 bool AnyDivision(const SearchSpace& space, int number) {
-  if (MostReplicas(space) < number) return false;
+  const std::vector<Worth> worths = WorthsOf(space);
+  if (MostReplicas(worths, space.times.num_layers()) < number) return false;
   std::vector<double> rooms;
-  for (const Worth& worth : WorthsOf(space)) rooms.push_back(worth.layers);
+  for (const Worth& worth : worths) rooms.push_back(worth.layers);
   const auto fits = [&space](const std::vector<int>& part) {
     return !part.empty() && AnyPipeline(Only(space, part));
   };
@@ -151,19 +156,23 @@ bool AnyDivision(const SearchSpace& space, int number) {
     const auto misfit = std::find_if_not(division->sets.begin(), division->sets.end(),
                                          [&](int set) { return fits(sets->devices(set)); });
     if (misfit == division->sets.end()) return true;
-    values[*misfit] = kNever;
+    // Nor does it fit on fewer devices.
+    for (int set = 1; set < sets->size(); ++set) {
+      if (sets->contains(*misfit, set)) values[set] = kNever;
+    }
   }
   return false;
 }
 
 Divisions DivideDevices(const SearchSpace& space, int wanted) {
+  const std::vector<Worth> all = WorthsOf(space);
   std::vector<double> rates;
   std::vector<double> rooms;
-  for (const Worth& worth : WorthsOf(space)) {
+  for (const Worth& worth : all) {
     rates.push_back(worth.rate);
     rooms.push_back(worth.layers);
   }
-  const int most = MostReplicas(space);
+  const int most = MostReplicas(all, space.times.num_layers());
   Divisions divisions;
   for (const int number : NumbersToTry(wanted, most)) {
     for (const std::vector<double>& worths : {rates, rooms}) {
