@@ -59,6 +59,9 @@ class FleetDivider {
 
   FleetDivision Run(int wanted) {
     FleetDivision division = {.bound = Bound(wanted)};
+    AnnealOptions quickly = kQuickly;
+    AnnealOptions thoroughly = kThoroughly;
+    quickly.keep_all = thoroughly.keep_all = wanted > 0;
     Pipelines best;
     const auto consider = [&](Pipelines pipelines) {
       // Where any number is welcome, annealing may revive what generates nothing.
@@ -76,19 +79,17 @@ class FleetDivider {
       // The first on as few devices as hold it.
       prices_.assign(prices_.size(), 0);
       built = BuildOneByOne(all_, {parts[i]});
-      Anneal(estimator_, kQuickly, built, Unused(built));
+      Anneal(estimator_, quickly, built, Unused(built));
       consider(std::move(built));
     }
     for (const int count : NumbersToDeal(number, wanted)) {
       for (const bool by_port : {false, true}) {
         Pipelines dealt = Deal(count, by_port);
-        Anneal(estimator_, kQuickly, dealt, /*free=*/{});
+        Anneal(estimator_, quickly, dealt, /*free=*/{});
         consider(std::move(dealt));
       }
     }
     const auto devices = static_cast<int64_t>(all_.size());
-    AnnealOptions thoroughly = kThoroughly;
-    thoroughly.keep_all = wanted > 0;
     thoroughly.estimates = std::min(thoroughly.estimates, kMostEstimates * devices);
     Anneal(estimator_, thoroughly, best, Unused(best));
     Finish(best, wanted, division);
@@ -131,7 +132,7 @@ class FleetDivider {
     FleetProgram boosted(cost_, at_best, PipelineShapes::Take::kPromised, bonus);
     const double of_next = boosted.Solve(numbers, kMaxRounds, fewer + 1) - bonus * (fewer + 1);
     if (wanted > 0) return std::min(bound, of_next);
-    // Where one more costs no less than its bonus, more of them generate less.
+    // Where one costs no more than its bonus, none of the still larger numbers generates more.
     if (boosted.bound_prices().back() > bonus) return bound;
     return std::min(bound, std::max(of_next, program.Solve(numbers, kMaxRounds, fewer)));
   }

@@ -13,6 +13,8 @@ namespace layercake {
 
 class FleetProgram {
  public:
+  static constexpr double kAnyNumber = 1e9;
+
   //   bonus: tokens/s that a pipeline counts for besides those that it generates, >= 0.
   FleetProgram(const CostModel& cost, const DeviceClasses& classes, PipelineShapes::Take take,
                double bonus = 0);
@@ -22,7 +24,7 @@ class FleetProgram {
   // bound.
   //   rounds: of looking for columns, at most. Those found stay.
   //   most: pipelines.
-  double Solve(std::vector<double> numbers, int rounds, double most = 1e9);
+  double Solve(std::vector<double> numbers, int rounds, double most = kAnyNumber);
 
   // As of the last Solve.
   struct Part {
