@@ -44,6 +44,7 @@ v1::Device Describe(const Device& cpu) {
   const CpuAllowance allowance = CpuAllowance::Current();
   message.set_cores(allowance.cores);
   message.set_cpu_quota(allowance.quota);
+  message.set_cpu_quota_period_seconds(allowance.period_seconds);
   return message;
 }
 

@@ -69,6 +69,15 @@ absl::StatusOr<std::vector<const PlannerDevice*>> DevicesOf(const v1::Plan& plan
   return devices;
 }
 
+// Of a device whose measured rates are those that the quota leaves on average.
+CpuQuota QuotaOf(const v1::Device& device) {
+  const double threads = std::max(1, device.threads());
+  if (!(device.cpu_quota() > 0 && device.cpu_quota() < threads)) return {};
+  if (!(device.cpu_quota_period_seconds() > 0)) return {};
+  return {.share = device.cpu_quota() / threads,
+          .period_seconds = device.cpu_quota_period_seconds()};
+}
+
 SimulatedStage StageOf(const std::shared_ptr<const CostModel>& cost, const v1::StagePlan& stage,
                        const PlannerDevice& device, const DeviceSpeed& crowded_speed) {
   const auto speed = std::make_shared<const DeviceSpeed>(SpeedOf(device.device, device.profile));
@@ -81,6 +90,7 @@ SimulatedStage StageOf(const std::shared_ptr<const CostModel>& cost, const v1::S
                 if (crowd == 0) return alone;
                 return alone + crowd * (cost->StepSeconds(*crowded, first, count, slices) - alone);
               },
+          .quota = QuotaOf(device.device),
           .host = *crowded == *speed ? "" : device.host};
 }
 

@@ -48,6 +48,59 @@ double Overlap(const std::vector<Interval>& a, const std::vector<Interval>& b) {
   return seconds;
 }
 
+// A stage in time, one step after another.
+class StageClock {
+ public:
+  explicit StageClock(const SimulatedStage& stage) : stage_(stage) {}
+
+  // Takes up a step at `at`, or when it is free, which keeps it for `seconds` where nothing of its
+  // quota is left over. Returns when it is done.
+  double Run(double at, double seconds) {
+    const double began = now_ = std::max(at, now_);
+    const CpuQuota& quota = stage_.quota;
+    if (quota.period_seconds == 0) {
+      Compute(seconds);
+    } else {
+      for (double left = seconds * quota.share; left > 0;) {
+        if (now_ >= period_end_) BeginPeriod();
+        const double some = std::min({left, granted_, period_end_ - now_});
+        Compute(some);
+        granted_ -= some;
+        left -= some;
+        if (left > 0) now_ = period_end_;
+      }
+    }
+    busy_seconds_ += now_ - began;
+    ++steps_;
+    return now_;
+  }
+
+  double busy_seconds() const { return busy_seconds_; }
+  uint64_t steps() const { return steps_; }
+  // In which it computes, of a stage that has a host.
+  const std::vector<Interval>& computing() const { return computing_; }
+
+ private:
+  void Compute(double seconds) {
+    if (!stage_.host.empty()) computing_.push_back({now_, now_ + seconds});
+    now_ += seconds;
+  }
+  void BeginPeriod() {
+    const double period = stage_.quota.period_seconds;
+    period_end_ = (std::floor(now_ / period) + 1) * period;
+    if (period_end_ <= now_) period_end_ += period;
+    granted_ = stage_.quota.share * period;
+  }
+
+  const SimulatedStage& stage_;
+  double now_ = 0;  // free from then on
+  double period_end_ = 0;
+  double granted_ = 0;  // until then, still
+  double busy_seconds_ = 0;
+  uint64_t steps_ = 0;
+  std::vector<Interval> computing_;
+};
+
 // One replica's stages in time.
 class Replica {
  public:
@@ -56,7 +109,7 @@ class Replica {
       : model_(model),
         crowds_(crowds.begin(), crowds.end()),
         scheduler_(model.scheduler),
-        stages_(model.stages.size()),
+        stages_(model.stages.begin(), model.stages.end()),
         link_free_at_(model.hops.size(), 0) {
     CHECK_EQ(model.stages.size(), static_cast<size_t>(model.scheduler.num_stages));
     CHECK_EQ(model.hops.size(), model.stages.size() + 1);
@@ -79,14 +132,8 @@ class Replica {
     }
     double at = now;
     for (size_t i = 0; i < stages_.size(); ++i) {
-      Stage& stage = stages_[i];
-      at = std::max(Cross(i, tokens, at), stage.free_at);
       const double seconds = model_.stages[i].step_seconds(slices, crowds_[i]);
-      if (!model_.stages[i].host.empty()) stage.busy.push_back({at, at + seconds});
-      at += seconds;
-      stage.free_at = at;
-      stage.busy_seconds += seconds;
-      ++stage.steps;
+      at = stages_[i].Run(Cross(i, tokens, at), seconds);
     }
     in_flight_.push_back({step.id, step.slices.size()});
     return Cross(stages_.size(), tokens, at);
@@ -113,24 +160,18 @@ class Replica {
   double peak_blocks() const { return peak_blocks_; }
 
   StageUse Use(size_t stage, int replica, double wall_seconds) const {
-    const Stage& from = stages_[stage];
-    StageUse use{.worker = model_.stages[stage].worker, .replica = replica, .steps = from.steps};
-    if (wall_seconds > 0) use.busy_share = from.busy_seconds / wall_seconds;
-    if (from.steps > 0) {
-      use.mean_step_seconds = from.busy_seconds / static_cast<double>(from.steps);
+    const StageClock& from = stages_[stage];
+    StageUse use{.worker = model_.stages[stage].worker, .replica = replica, .steps = from.steps()};
+    if (wall_seconds > 0) use.busy_share = from.busy_seconds() / wall_seconds;
+    if (from.steps() > 0) {
+      use.mean_step_seconds = from.busy_seconds() / static_cast<double>(from.steps());
     }
     return use;
   }
   size_t num_stages() const { return stages_.size(); }
-  const std::vector<Interval>& busy(size_t stage) const { return stages_[stage].busy; }
+  const std::vector<Interval>& computing(size_t stage) const { return stages_[stage].computing(); }
 
  private:
-  struct Stage {
-    double free_at = 0;
-    double busy_seconds = 0;
-    uint64_t steps = 0;
-    std::vector<Interval> busy;  // of a stage that has a host
-  };
   struct StepInFlight {
     uint64_t id;
     size_t num_slices;
@@ -146,7 +187,7 @@ class Replica {
   const SimulatedPipeline& model_;
   const std::vector<double> crowds_;
   Scheduler scheduler_;
-  std::vector<Stage> stages_;
+  std::vector<StageClock> stages_;
   std::vector<double> link_free_at_;
   std::deque<StepInFlight> in_flight_;
   int num_sampled_ = 0;
@@ -194,20 +235,20 @@ class Run {
     std::vector<std::pair<const SimulatedStage*, const std::vector<Interval>*>> stages;
     for (const auto& replica : replicas_) {
       for (size_t i = 0; i < replica->num_stages(); ++i) {
-        stages.emplace_back(&replica->model().stages[i], &replica->busy(i));
+        stages.emplace_back(&replica->model().stages[i], &replica->computing(i));
       }
     }
     std::vector<double> crowds;
-    for (const auto& [stage, busy] : stages) {
+    for (const auto& [stage, computing] : stages) {
       double together = 0;
       int others = 0;
-      for (const auto& [other, other_busy] : stages) {
+      for (const auto& [other, other_computing] : stages) {
         if (other == stage || other->host.empty() || other->host != stage->host) continue;
-        together += Overlap(*busy, *other_busy);
+        together += Overlap(*computing, *other_computing);
         ++others;
       }
       double alone = 0;
-      for (const Interval& interval : *busy) alone += interval.end - interval.begin;
+      for (const Interval& interval : *computing) alone += interval.end - interval.begin;
       crowds.push_back(others == 0 || alone == 0 ? 0 : together / others / alone);
     }
     return crowds;

@@ -16,11 +16,20 @@
 
 namespace layercake {
 
+// What a control group grants its threads: of each period a share, that may be used at once. What
+// of it is left when the period ends is lost.
+struct CpuQuota {
+  double share = 1;
+  double period_seconds = 0;  // 0: the share is granted all the time
+};
+
 struct SimulatedStage {
   std::string worker;
   // For how long a step of these slices keeps the stage, where for `crowd` of that time, from 0 to
-  // 1, the other stages of its host compute too.
+  // 1, the other stages of its host compute too, and where nothing of a quota was saved: `share`
+  // of that time it computes.
   std::function<double(std::span<const StepSlice>, double crowd)> step_seconds;
+  CpuQuota quota = {};
   std::string host = "";  // stages of one host slow each other down; "": of none
 };
 

@@ -32,7 +32,7 @@ JUDGED = {"generation, tokens/s", "first token, p50 ms", "between tokens, p50 ms
 class Quota:
     """A control group whose processes together get so many cores, whichever version the kernel has."""
 
-    PERIOD_US = 20_000
+    PERIOD_US = 100_000  # the kernel's default
 
     def __init__(self, name, cores):
         quota = int(cores * self.PERIOD_US)

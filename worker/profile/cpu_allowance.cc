@@ -20,17 +20,23 @@ double FirstNumber(std::ifstream file) {
   return file >> number ? number : 0;
 }
 
-// CPUs' worth of time per second that `directory`'s quota leaves; 0 where it has none.
-double QuotaOf(const std::string& directory) {
+struct Quota {
+  double micros = 0;  // of processor time in each period; 0: no limit
+  double period_micros = 0;
+};
+
+Quota QuotaOf(const std::string& directory) {
+  Quota quota;
   std::ifstream both(directory + "/cpu.max");
-  double quota = 0, period = 0;
-  if (both >> quota >> period) return quota / period;
-  quota = FirstNumber(std::ifstream(directory + "/cpu.cfs_quota_us"));
-  period = FirstNumber(std::ifstream(directory + "/cpu.cfs_period_us"));
-  return quota > 0 && period > 0 ? quota / period : 0;
+  if (!(both >> quota.micros >> quota.period_micros)) {
+    quota = {FirstNumber(std::ifstream(directory + "/cpu.cfs_quota_us")),
+             FirstNumber(std::ifstream(directory + "/cpu.cfs_period_us"))};
+  }
+  return quota.micros > 0 && quota.period_micros > 0 ? quota : Quota();
 }
 
-double Quota() {
+// Of the process's control group; none where it has none.
+Quota QuotaOfProcess() {
   std::ifstream groups("/proc/self/cgroup");
   for (std::string line; std::getline(groups, line);) {
     const std::vector<std::string> parts = absl::StrSplit(line, absl::MaxSplits(':', 2));
@@ -39,11 +45,11 @@ double Quota() {
     for (const std::string& controller : controllers) {
       const bool unified = controller.empty();
       if (!unified && controller != "cpu") continue;
-      const double quota = QuotaOf(absl::StrCat("/sys/fs/cgroup", unified ? "" : "/cpu", parts[2]));
-      if (quota > 0) return quota;
+      const Quota quota = QuotaOf(absl::StrCat("/sys/fs/cgroup", unified ? "" : "/cpu", parts[2]));
+      if (quota.micros > 0) return quota;
     }
   }
-  return 0;
+  return {};
 }
 
 }  // namespace
@@ -52,7 +58,12 @@ CpuAllowance CpuAllowance::Current() {
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
   const int cores = sched_getaffinity(0, sizeof(cpus), &cpus) == 0 ? CPU_COUNT(&cpus) : 0;
-  return {.cores = cores, .quota = Quota()};
+  CpuAllowance allowance = {.cores = cores};
+  if (const Quota quota = QuotaOfProcess(); quota.micros > 0) {
+    allowance.quota = quota.micros / quota.period_micros;
+    allowance.period_seconds = quota.period_micros / 1e6;
+  }
+  return allowance;
 }
 
 std::string CpuAllowance::Text() const {

@@ -10,6 +10,7 @@ struct CpuAllowance {
   int cores = 0;
   // Of one core, on average: the quota of the process's control group (version 1 or 2); 0: none.
   double quota = 0;
+  double period_seconds = 0;  // the quota is so many of them for each
 
   static CpuAllowance Current();
 

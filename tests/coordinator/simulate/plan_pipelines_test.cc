@@ -74,6 +74,24 @@ TEST_F(PlanPipelinesTest, StagesTakeWhatTheCostModelSaysAndLinksWhatWasMeasured)
                    cost.StepSeconds(b, 4, 2, {&slice, 1}));
 }
 
+TEST_F(PlanPipelinesTest, AQuotaIsDividedOverTheThreadsItHoldsBack) {
+  for (PlannerDevice& device : fleet_.devices) {
+    device.device.set_threads(2);
+    device.device.set_cpu_quota_period_seconds(0.02);
+  }
+  fleet_.devices[0].device.set_cpu_quota(0.5);
+  fleet_.devices[1].device.set_cpu_quota(2);
+  LC_ASSERT_OK_AND_ASSIGN(
+      const auto pipelines,
+      PipelinesOf(PlanOf({Stage("a", 0, 2), Stage("b", 2, 2), Stage("c", 4, 2)}), model_, fleet_,
+                  9));
+  const std::vector<SimulatedStage>& stages = pipelines[0].stages;
+  EXPECT_EQ(stages[0].quota.share, 0.25);
+  EXPECT_EQ(stages[0].quota.period_seconds, 0.02);
+  EXPECT_EQ(stages[1].quota.period_seconds, 0);  // as many as it has threads
+  EXPECT_EQ(stages[2].quota.period_seconds, 0);
+}
+
 TEST_F(PlanPipelinesTest, ReplicasArePipelinesOfTheirOwn) {
   LC_ASSERT_OK_AND_ASSIGN(
       const auto pipelines,

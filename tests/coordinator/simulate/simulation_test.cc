@@ -123,6 +123,32 @@ TEST(SimulationTest, AStageIsCrowdedForAsLongAsTheOtherComputes) {
   EXPECT_NEAR(second, 2 * (1 + first / second), 0.15);
 }
 
+TEST(SimulationTest, AQuotaIsUsedUpInBurstsAndNotSaved) {
+  // A quarter of every 8 s. A step that takes 4 s by that is 1 s of computing, at once.
+  SimulatedPipeline pipeline = Pipeline({4, 5});
+  pipeline.stages[0].quota = {.share = 0.25, .period_seconds = 8};
+  const auto alone = Simulate({&pipeline, 1}, Closed(1, 1, 1, 2));
+  EXPECT_DOUBLE_EQ(alone.wall_seconds, 2 * (1 + 5));
+  // The first step takes all of the first 8 s; the second, at 2 + 5, waits for the next.
+  pipeline = Pipeline({8, 5});
+  pipeline.stages[0].quota = {.share = 0.25, .period_seconds = 8};
+  EXPECT_DOUBLE_EQ(Simulate({&pipeline, 1}, Closed(1, 1, 1, 2)).wall_seconds, 8 + 2 + 5);
+  // Always at work, it gets its share: what the others wait for.
+  pipeline = Pipeline({8, 1});
+  pipeline.stages[0].quota = {.share = 0.25, .period_seconds = 3};
+  const auto busy = Simulate({&pipeline, 1}, Closed(64, 32, 1, 400));
+  EXPECT_NEAR(busy.output_tokens_per_second, 16.0 / 8, 0.05);
+  EXPECT_NEAR(busy.stages[0].mean_step_seconds, 8, 0.1);
+}
+
+TEST(SimulationTest, AStageThatWaitsForItsQuotaCrowdsNobody) {
+  SimulatedPipeline pipeline = OfOneHost(1, 1);
+  pipeline.stages[0].quota = {.share = 0.25, .period_seconds = 0.5};
+  const auto result = Simulate({&pipeline, 1}, Closed(64, 32, 1, 400));
+  const double share = 0.25;  // of the time the first computes
+  EXPECT_NEAR(result.stages[1].mean_step_seconds, 1 + share, 0.1);
+}
+
 // One request a step on one stage is the queue M/D/1, whose waits Lindley's recursion gives
 // exactly: Lindley 1952, doi:10.1017/S0305004100027638.
 TEST(SimulationTest, OneServerWithFixedTimesIsLindleysQueue) {
