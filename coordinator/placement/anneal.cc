@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <random>
 #include <utility>
 
@@ -12,6 +13,10 @@ constexpr double kCoolest = 0.01;
 constexpr double kRounding = 1e-9;
 // One in so many estimates tries other numbers of sequences.
 constexpr size_t kRarely = 8;
+// One in so many moves goes anywhere, the others to where a device of the same port is.
+constexpr size_t kSeldom = 5;
+// So many devices are looked at for one to exchange.
+constexpr int kLooks = 64;
 
 class Annealing {
  public:
@@ -23,6 +28,9 @@ class Annealing {
         nowhere_(pipelines_.size()) {
     for (size_t i = 0; i < pipelines_.size(); ++i) Place(pipelines_[i].devices, i);
     Place(free, nowhere_);
+    for (size_t i = 0; i < places_.size(); ++i) {
+      of_port_[estimator_.port(places_[i].device)].push_back(i);
+    }
     tokens_per_second_ = best_tokens_per_second_ = TokensPerSecond(pipelines_);
     best_ = pipelines_;
   }
@@ -53,14 +61,43 @@ class Annealing {
     for (const int device : devices) places_.push_back({device, where});
   }
 
+  // Where a device is to go, and which it is to exchange with, or none.
+  struct Move {
+    size_t to;
+    Placed* other = nullptr;
+  };
+
+  Move Anywhere() {
+    if (Draw(2) != 0) return {.to = Draw(pipelines_.size() + 1)};
+    Placed& other = places_[Draw(places_.size())];
+    return {.to = other.where, .other = &other};
+  }
+
+  // Devices of a port that are together take fewer of the slow links. It is exchanged for a device
+  // of its kind, if one is come upon, of another port.
+  Move ToItsPort(const Placed& one) {
+    const int port = estimator_.port(one.device);
+    const std::vector<size_t>& of_port = of_port_.at(port);
+    Move move = {.to = places_[of_port[Draw(of_port.size())]].where};
+    if (move.to == one.where || Draw(2) != 0) return move;
+    for (int i = 0; i < kLooks; ++i) {
+      Placed& other = places_[Draw(places_.size())];
+      if (other.where != move.to || estimator_.port(other.device) == port) continue;
+      if (move.other == nullptr) move.other = &other;
+      if (estimator_.kind(other.device) != estimator_.kind(one.device)) continue;
+      move.other = &other;
+      break;
+    }
+    return move;
+  }
+
   size_t Draw(size_t count) { return random_() % count; }
 
   // A device goes to another pipeline, or changes places with another device.
   void Try() {
     Placed& one = places_[Draw(places_.size())];
-    Placed* other = Draw(2) == 0 ? &places_[Draw(places_.size())] : nullptr;
+    const auto [to, other] = Draw(kSeldom) == 0 ? Anywhere() : ToItsPort(one);
     const size_t from = one.where;
-    const size_t to = other != nullptr ? other->where : Draw(pipelines_.size() + 1);
     if (from == to) return;
     const bool sizes = Draw(kRarely) == 0;
     EstimatedPipeline left;
@@ -105,6 +142,7 @@ class Annealing {
   std::vector<EstimatedPipeline> pipelines_;
   const size_t nowhere_;
   std::vector<Placed> places_;
+  std::map<int, std::vector<size_t>> of_port_;  // places
   double tokens_per_second_ = 0;
   double temperature_ = 0;
   std::vector<EstimatedPipeline> best_;

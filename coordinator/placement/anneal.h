@@ -17,9 +17,10 @@ struct AnnealOptions {
   bool keep_all = false;  // pipelines: none that generates is left with too few devices
 };
 
-// Moves devices from pipeline to pipeline and to and from `free`, and exchanges them, as random
-// numbers of a fixed seed have it: always where all pipelines then generate more, and for a while
-// sometimes where they do not (simulated annealing). The best found is kept.
+// Moves devices from pipeline to pipeline and to and from `free`, mostly to others of their port,
+// and exchanges them, as random numbers of a fixed seed have it: always where all pipelines then
+// generate more, and for a while sometimes where they do not (simulated annealing). The best found
+// is kept.
 void Anneal(PipelineEstimator& estimator, const AnnealOptions& options,
             std::vector<EstimatedPipeline>& pipelines, std::vector<int> free);
 

@@ -16,7 +16,6 @@
 namespace layercake {
 namespace {
 
-constexpr int kMaxRounds = 120;
 constexpr int kRoundsAgain = 3;  // after each pipeline that is built
 // Of pipelines to build next, so many are compared; of few devices, divisions are built that begin
 // with one each of so many.
@@ -71,7 +70,7 @@ class FleetDivider {
       }
       if (TokensPerSecond(pipelines) > TokensPerSecond(best)) best = std::move(pipelines);
     };
-    const std::vector<FleetProgram::Part> parts = SolveFor(all_, kMaxRounds);
+    const std::vector<FleetProgram::Part> parts = SolveFor(all_, FleetProgram::kMaxRounds);
     Pipelines built = BuildOneByOne(all_, parts);
     const auto number = static_cast<int>(built.size());
     consider(std::move(built));
@@ -122,7 +121,7 @@ class FleetDivider {
     const DeviceClasses at_best(cost_, selection_, DeviceClasses::Middles::kLeast);
     FleetProgram program(cost_, at_best, PipelineShapes::Take::kPromised);
     const std::vector<double> numbers = NumbersOf(all_);
-    const double bound = program.Solve(numbers, kMaxRounds);
+    const double bound = program.Solve(numbers, FleetProgram::kMaxRounds);
     worths_ = program.bound_prices();
     if (bound == 0 || (wanted == 0 && !IsFew())) return bound;
     // The program has parts of pipelines. Of whole ones there are at most so many, or more: each
@@ -130,11 +129,13 @@ class FleetDivider {
     const int fewer = wanted > 0 ? wanted - 1 : static_cast<int>(program.amount());
     const double bonus = kBonus * bound / (fewer + 1);
     FleetProgram boosted(cost_, at_best, PipelineShapes::Take::kPromised, bonus);
-    const double of_next = boosted.Solve(numbers, kMaxRounds, fewer + 1) - bonus * (fewer + 1);
+    const double of_next =
+        boosted.Solve(numbers, FleetProgram::kMaxRounds, fewer + 1) - bonus * (fewer + 1);
     if (wanted > 0) return std::min(bound, of_next);
     // Where one costs no more than its bonus, none of the still larger numbers generates more.
     if (boosted.bound_prices().back() > bonus) return bound;
-    return std::min(bound, std::max(of_next, program.Solve(numbers, kMaxRounds, fewer)));
+    return std::min(bound,
+                    std::max(of_next, program.Solve(numbers, FleetProgram::kMaxRounds, fewer)));
   }
 
   // Pipeline by pipeline, each time one that the program for the devices left has most of, of so

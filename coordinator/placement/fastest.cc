@@ -8,6 +8,7 @@
 #include "coordinator/placement/divide_few.h"
 #include "coordinator/placement/divide_fleet.h"
 #include "coordinator/placement/memory.h"
+#include "coordinator/placement/pipeline_bound.h"
 #include "coordinator/placement/predict.h"
 #include "coordinator/placement/replicas.h"
 #include "coordinator/placement/step_tables.h"
@@ -20,6 +21,14 @@ constexpr double kSameTime = 1e-9;
 // Replicas that gain less than this share are not worth the slower answers of a slow one.
 constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
+// Where a bound is not reached, so many times its cycle are tried, by steps of so much.
+constexpr double kMostSlower = 1.2;
+constexpr double kSlowerBy = 0.01;
+constexpr double kLeastBetter = 1.001;
+// Of a cycle, for each stage: fees make stages few, where links then do not make the sum too large.
+constexpr double kStageRewards[] = {-1, 0, 0.5};
+// So near the bound nothing more is looked for.
+constexpr double kNearEnough = 0.005;
 // A division of unlike layers, which are estimated as if they were alike, is held against one of
 // equal room where it is so far below its bound.
 constexpr double kDoubtfulGap = 0.2;
@@ -86,7 +95,11 @@ std::vector<int> DevicesOf(const Pipeline& pipeline) {
 class Throughput {
  public:
   Throughput(const CostModel& cost, const DeviceSelection& selection, int num_replicas)
-      : cost_(cost), selection_(selection), num_replicas_(num_replicas) {}
+      : cost_(cost),
+        selection_(selection),
+        num_replicas_(num_replicas),
+        bounds_any_room_(num_replicas == 1 && !selection.in_order &&
+                         cost.num_layers() >= kLeastLayersOfFleets) {}
 
   // nullopt: nothing fits.
   std::optional<Arrangement> Run() {
@@ -94,6 +107,7 @@ class Throughput {
     // No room for more can be faster than room for one.
     highest_ = Consider(cost_.context_blocks(), batch);
     if (best_.empty()) return std::nullopt;
+    if (bounds_any_room_) TryRoomsOfBound();
     TryRooms(batch);
     if (num_replicas_ == 1) RefineRoom(batch);
     return Finish();
@@ -107,7 +121,41 @@ class Throughput {
     int64_t sequences = 0;
   };
 
-  bool CannotGain() const { return Highest() >= highest_ * (1 - kSameTime); }
+  void TryRoomsOfBound() {
+    const PipelineBound bound = BoundPipeline(cost_, selection_);
+    highest_ = std::min(highest_, bound.tokens_per_second);
+    for (const PipelineBound::Room& room : bound.rooms) {
+      Consider(room.sequences * room.stages * cost_.sequence_blocks(), room.sequences);
+      const double cycle = static_cast<double>(room.sequences) / highest_;
+      for (double slower = 1; Highest() * slower < highest_ && slower < kMostSlower;
+           slower += kSlowerBy) {
+        FewStagesGain(room, cycle * slower);
+      }
+    }
+  }
+
+  // The smallest cycle may take more stages than there is room for steps of so many sequences:
+  // whether a pipeline within this cycle takes fewer, and generates most so far.
+  bool FewStagesGain(const PipelineBound::Room& room, double cycle) {
+    const double highest = Highest();
+    const int64_t blocks = room.sequences * room.stages * cost_.sequence_blocks();
+    const StepTables tables = TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()),
+                                        room.sequences, &UsableDevice::crowded_speed);
+    SearchSpace space = tables.space();
+    for (const double reward : kStageRewards) {
+      space.reward = reward * cycle;
+      std::optional<Pipeline> found = MinimiseSum(space, cycle);
+      if (!found.has_value()) break;
+      Replicas one = {.pipelines = {*std::move(found)}};
+      one.rate = 1 / one.pipelines[0].cycle();
+      Keep(std::move(one), /*bound=*/0, room.sequences);
+    }
+    return Highest() > highest * kLeastBetter;
+  }
+
+  bool CannotGain() const {
+    return Highest() >= highest_ * (1 - (bounds_any_room_ ? kNearEnough : kSameTime));
+  }
 
   // Room for steps of a full batch and less, in each of as many stages as there may be and fewer.
   void TryRooms(int64_t batch) {
@@ -122,26 +170,36 @@ class Throughput {
     }
   }
 
-  // Of one pipeline, room for every number of sequences a step in as many stages as the best has.
+  // Of one pipeline, room for every number of sequences a step in as many steps as the best has in
+  // flight, or one more or less.
   void RefineRoom(int64_t batch) {
-    int64_t stages = 0;
-    while (!CannotGain() && StagesOfBest() != stages) {
-      stages = StagesOfBest();
-      RefineRoom(batch, stages);
-    }
-  }
-
-  void RefineRoom(int64_t batch, int64_t stages) {
-    for (int64_t sequences = batch; sequences >= 1 && !CannotGain(); --sequences) {
-      const int64_t room = sequences * stages * cost_.sequence_blocks();
-      if (MostTokens(std::max(room, cost_.context_blocks()), sequences) > Highest()) {
-        Consider(room, sequences);
+    const int64_t nearby = bounds_any_room_ ? 1 : 0;
+    for (int64_t before = 0; !CannotGain() && StepsInFlight() != before;) {
+      before = StepsInFlight();
+      for (int64_t steps = std::max<int64_t>(1, before - nearby); steps <= before + nearby;
+           ++steps) {
+        RefineRoom(batch, steps);
       }
     }
   }
 
-  int64_t StagesOfBest() const {
-    return static_cast<int64_t>(best_.at(1).replicas.pipelines[0].stages.size());
+  void RefineRoom(int64_t batch, int64_t steps) {
+    for (int64_t sequences = batch; sequences >= 1 && !CannotGain(); --sequences) {
+      const int64_t room = sequences * steps * cost_.sequence_blocks();
+      if (MostTokens(std::max(room, cost_.context_blocks()), sequences) <= Highest()) continue;
+      Consider(room, sequences);
+      if (!bounds_any_room_) continue;
+      const auto cycle = [&] { return static_cast<double>(sequences) / Highest() / kLeastBetter; };
+      while (!CannotGain() && FewStagesGain({sequences, steps}, cycle())) {
+      }
+    }
+  }
+
+  int64_t StepsInFlight() const {
+    const Pipeline& best = best_.at(1).replicas.pipelines[0];
+    const int64_t blocks = ChooseBlocks(cost_, selection_.devices, best);
+    const Prediction prediction = Predict(cost_, selection_, best, blocks);
+    return prediction.sequences_in_flight / prediction.step_sequences;
   }
 
   double Highest() const {
@@ -195,8 +253,9 @@ class Throughput {
     auto chosen = best_.begin();
     while (chosen->second.rate * (1 + kLeastGain) < Highest()) ++chosen;
     const auto& [number, best] = *chosen;
-    Arrangement arrangement{.tokens_per_second = best.rate,
-                            .gap = Gap(best.bound, best.replicas.rate)};
+    Arrangement arrangement{
+        .tokens_per_second = best.rate,
+        .gap = bounds_any_room_ ? Gap(highest_, best.rate) : Gap(best.bound, best.replicas.rate)};
     for (const Pipeline& pipeline : best.replicas.pipelines) {
       arrangement.replicas.push_back(WithMostBlocks(
           cost_, selection_, best.sequences, &UsableDevice::crowded_speed, pipeline.cycle(),
@@ -208,6 +267,7 @@ class Throughput {
   const CostModel& cost_;
   const DeviceSelection& selection_;
   const int num_replicas_;
+  const bool bounds_any_room_;        // of one pipeline in any order
   double highest_ = 0;                // no arrangement makes more tokens/s
   std::map<size_t, Candidate> best_;  // by number of replicas
 };
@@ -264,10 +324,9 @@ std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSele
   if (!one.has_value() || num_replicas == 1) return one;
   const std::optional<Arrangement> several = OverReplicas(cost, selection, 0);
   if (!several.has_value()) return one;
-  const double gain =
-      several->replicas.size() == 1 ? 1 : several->tokens_per_second / one->tokens_per_second;
-  if (gain > 1 + kLeastGain) return several;
-  one->gap = std::max(one->gap, gain * (1 + several->gap) - 1);
+  const double gain = several->tokens_per_second / one->tokens_per_second;
+  if (gain > (several->replicas.size() == 1 ? 1 : 1 + kLeastGain)) return several;
+  one->gap = std::max(0.0, gain * (1 + several->gap) - 1);
   return one;
 }
 

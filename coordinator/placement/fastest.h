@@ -26,10 +26,11 @@ struct Arrangement {
 // batch half empty: so the cut of the smallest cycle is found with room for a full batch in each of
 // as many stages as there may be, of half as many, and so on, for half the batch, and so on, and
 // about the best of these for every number of sequences (of up to eight devices for every number of
-// both); the one that is predicted to generate most wins; of equals, that of most KV blocks. The
-// gap is that of the cycle, or of the replicas' rate, with as much room. Fleets too large to try
-// every division are divided by DivideFleet, each replica with room of its own, and their gap is
-// that of the tokens/s. nullopt: nothing has room for one sequence of the whole context.
+// both); of many devices, where BoundPipeline says that it could come near the bound; the one that
+// is predicted to generate most wins; of equals, that of most KV blocks. Fleets too large to try
+// every division are divided by DivideFleet, each replica with room of its own. The gap is that of
+// the tokens/s, whatever the room; in a given order, that of the cycle with as much room. nullopt:
+// nothing has room for one sequence of the whole context.
 std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection,
                                          int num_replicas);
 

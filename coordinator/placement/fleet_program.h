@@ -14,6 +14,7 @@ namespace layercake {
 class FleetProgram {
  public:
   static constexpr double kAnyNumber = 1e9;
+  static constexpr int kMaxRounds = 120;  // the largest fleets need fewer
 
   //   bonus: tokens/s that a pipeline counts for besides those that it generates, >= 0.
   FleetProgram(const CostModel& cost, const DeviceClasses& classes, PipelineShapes::Take take,

@@ -37,6 +37,9 @@ class PipelineEstimator {
   // The devices in the order that the estimate is of.
   std::vector<int> Order(const EstimatedPipeline& pipeline);
 
+  int port(int device) const { return classes_.At(1).links.port(device); }
+  int kind(int device) const { return classes_.kind(classes_.class_of(device)); }
+
   // Estimates made.
   int64_t count() const { return count_; }
 

@@ -8,7 +8,9 @@ namespace layercake {
 namespace {
 
 constexpr double kRounding = 1e-6;
-constexpr int kMaxDoublings = 100;
+constexpr int kMaxDoublings = 100;  // and steps
+// So many times what makes a difference: fees grow without end where nothing meets the demand.
+constexpr double kMostFees = 1e9;
 // Fees for seconds, and shares of the way to stages that keep within the cycle, that are tried.
 constexpr int kMaxSteps = 5;
 // Of all cycles: less is not worth a fee.
@@ -103,6 +105,7 @@ PipelineKnapsack::Bounded PipelineKnapsack::BestFee(const std::vector<DeviceShar
   double dearest = least_fee;
   for (const int cls : usable_) dearest = std::max(dearest, prices_[cls]);
   const double step = 0.01 * dearest + 1e-12;
+  if (!(fee <= kMostFees * dearest)) fee = 0;
   Filling few = Fill(shares, std::max(fee, least_fee), per_second);
   Bounded best = {.price = Bound(few), .fee = few.fee};
   const auto keep = [&](const Filling& filling) {
@@ -136,7 +139,7 @@ PipelineKnapsack::Bounded PipelineKnapsack::BestFee(const std::vector<DeviceShar
     best.slope += slope * (many.devices - demand_.devices);
     return best;
   }
-  while (best.price < enough && few.devices < many.devices) {
+  for (int i = 0; best.price < enough && few.devices < many.devices && i < kMaxDoublings; ++i) {
     Filling between =
         Fill(shares, (few.price - many.price) / (many.devices - few.devices), per_second);
     keep(between);
@@ -164,9 +167,13 @@ double PipelineKnapsack::LeastPrice(double enough, Fees& fees) const {
     for (const int cls : usable_) {
       const double spare = demand_.cycle - shares_[cls].overhead;
       if (spare > 0) turn = std::min(turn, prices_[cls] / spare);
+      if (demand_.cycle == 0) {
+        turn = std::min(turn, prices_[cls] / (shares_[cls].overhead +
+                                              shares_[cls].per_layer * shares_[cls].most_layers));
+      }
     }
   }
-  double per_second = fees.second;
+  double per_second = fees.second <= kMostFees * turn ? fees.second : 0;
   for (int i = 0; i < kMaxSteps; ++i) {
     const Bounded found = BestFee(shares_, enough, fees.device, per_second);
     if (found.price > best) {
@@ -194,7 +201,10 @@ std::vector<double> PipelineKnapsack::Devices(const Fees& fees) const {
   Bounded found = BestFee(shares, kDoesNotFit, fees.device, 0);
   const double little =
       demand_.cycle == kDoesNotFit ? 0 : kLittleExcess * demand_.cycle * demand_.devices;
-  if (demand_.cycle == kDoesNotFit || found.slope <= little) return found.taken;
+  // Where time is allowed in all, not for each device, fewer layers each would only take more.
+  if (demand_.cycle == kDoesNotFit || demand_.cycle == 0 || found.slope <= little) {
+    return found.taken;
+  }
   // Fewer layers each: on the way to where each keeps within the cycle with its own link.
   std::vector<double> devices = found.taken;
   double way = 1;

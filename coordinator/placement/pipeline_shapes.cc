@@ -47,6 +47,7 @@ struct PipelineShapes::Box {
   int most_stages;
   double least_cycle;
   double most_cycle;
+  int most_devices;  // that it could reach
 
   Layers layers;
   double price = 0;             // for each of the tokens/s, at least
@@ -100,12 +101,17 @@ bool PipelineShapes::MayTakePart(int cls, const StageSeconds& seconds, PipelineR
   return reach == PipelineReach::kDevice || seconds.to_others <= cycle;
 }
 
+// Sequences that have KV room. Where a step is one, pipelines that are built come out with as many
+// as there is room for.
+int64_t PipelineShapes::InFlight(int64_t sequences, int stages) const {
+  return sequences == 1 && take_ == Take::kKept ? 1 : sequences * stages;
+}
+
 int PipelineShapes::MostLayers(const PipelineShape& shape, int device) const {
   const int cls = classes_.class_of(device);
   const StageSeconds& seconds = classes_.At(shape.sequences).of_class[cls];
   if (!MayTakePart(cls, seconds, shape.reach, shape.cycle)) return 0;
-  // One sequence a step may also be fewer in flight than there are stages.
-  const int64_t in_flight = shape.sequences == 1 ? 1 : shape.sequences * shape.stages;
+  const int64_t in_flight = InFlight(shape.sequences, shape.stages);
   const double link = take_ == Take::kKept ? LinkOf(seconds, shape.reach) : 0;
   return std::min(LongestWithin(seconds.middle, shape.cycle - link),
                   classes_.RoomFor(classes_.KvBytes(in_flight), classes_.room(device)).middle);
@@ -114,8 +120,7 @@ int PipelineShapes::MostLayers(const PipelineShape& shape, int device) const {
 // At the least sequences and stages, and the most cycle: no shape of the box takes more.
 PipelineShapes::Layers PipelineShapes::LayersIn(const Box& box) const {
   const bool kept = take_ == Take::kKept;
-  const int64_t in_flight = box.least_sequences == 1 ? 1 : box.least_sequences * box.least_stages;
-  const int64_t kv_bytes = classes_.KvBytes(in_flight);
+  const int64_t kv_bytes = classes_.KvBytes(InFlight(box.least_sequences, box.least_stages));
   Layers layers;
   double first_loss = kDoesNotFit;
   double last_loss = kDoesNotFit;
@@ -146,8 +151,16 @@ PipelineShapes::Layers PipelineShapes::LayersIn(const Box& box) const {
         std::max(layers.demand.free_seconds, std::min(entry, box.most_cycle));
   }
   layers.demand.layers = cost_.num_layers() + (linked ? first_loss + last_loss : 0);
-  layers.demand.devices = box.most_stages;
-  if (linked && !kept) layers.demand.cycle = box.most_cycle;
+  if (box.least_sequences == 1 && !kept) {
+    // In all, stages and links take no more than a cycle for each step in flight.
+    layers.demand.devices = box.most_devices;
+    layers.demand.cycle = 0;
+    layers.demand.free_seconds += box.most_cycle * box.most_stages;
+  } else {
+    layers.demand.devices = box.most_stages;
+    if (!kept) layers.demand.cycle = box.most_cycle;
+  }
+  if (!linked) layers.demand.cycle = kDoesNotFit;
   return layers;
 }
 
@@ -166,11 +179,12 @@ void PipelineShapes::MakeRoots() {
     devices += static_cast<int>(classes_.devices(cls).size());
   }
   const auto add = [&](PipelineReach reach, int most_stages) {
-    const int least_stages = reach == PipelineReach::kDevice ? 1 : 2;
     most_stages = std::min(most_stages, cost_.num_layers());
-    if (most_stages < least_stages) return;
+    const int least_devices = reach == PipelineReach::kDevice ? 1 : 2;
+    if (most_stages < least_devices) return;
+    const int least_stages = take_ == Take::kKept ? least_devices : 1;
     roots_.push_back(std::make_unique<Box>(
-        Box{reach, 1, batch, least_stages, most_stages, least_cycle, most_cycle}));
+        Box{reach, 1, batch, least_stages, most_stages, least_cycle, most_cycle, most_stages}));
     roots_.back()->layers = LayersIn(*roots_.back());
   };
   add(PipelineReach::kDevice, 1);
@@ -182,7 +196,7 @@ void PipelineShapes::Halve(Box& box) const {
   const auto copy = [&box] {
     return std::make_unique<Box>(Box{box.reach, box.least_sequences, box.most_sequences,
                                      box.least_stages, box.most_stages, box.least_cycle,
-                                     box.most_cycle});
+                                     box.most_cycle, box.most_devices});
   };
   box.lower = copy();
   box.upper = copy();

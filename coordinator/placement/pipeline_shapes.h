@@ -5,7 +5,8 @@
 //
 // A pipeline has a shape: how far it reaches, so many sequences a step, at most so many stages, and
 // no stage above its cycle. Each stage has KV room for all sequences in flight, sequences * stages,
-// so that a device takes the fewer layers the deeper its pipeline is. Of a shape, a device takes at
+// so that a device takes the fewer layers the deeper its pipeline is; one sequence a step may also
+// be fewer in flight than there are stages. Of a shape, a device takes at
 // most the layers that its room holds and that it computes within the cycle; a pipeline of the
 // shape is devices that take all layers together.
 
@@ -22,8 +23,9 @@ enum class PipelineReach { kDevice, kPort, kPorts };  // how far: one device, on
 struct PipelineShape {
   PipelineReach reach = PipelineReach::kDevice;
   int64_t sequences = 1;  // of a step
-  int stages = 1;         // at most
-  double cycle = 0;       // seconds from step to step
+  // At most. Where a step is one sequence, so many steps are in flight, in as many stages or more.
+  int stages = 1;
+  double cycle = 0;  // seconds from step to step
 
   double tokens_per_second() const { return static_cast<double>(sequences) / cycle; }
 };
@@ -69,6 +71,7 @@ class PipelineShapes {
   struct Layers;
   struct Box;
 
+  int64_t InFlight(int64_t sequences, int stages) const;
   bool MayTakePart(int cls, const StageSeconds& seconds, PipelineReach reach, double cycle) const;
   Layers LayersIn(const Box& box) const;
   void MakeRoots();
