@@ -1,6 +1,7 @@
 #include "common/model/packing.h"
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/device_math.cuh"
+#include "worker/kernels/matmul_grid.cuh"
 #include "worker/kernels/matmul_plain.cuh"
 #include "worker/kernels/simt.cuh"
 
@@ -162,20 +163,14 @@ __device__ __forceinline__ void MultiplyRows(const MatMulArgs& args, int64_t fir
 
 template <class Weights, int kRows>
 __global__ void __launch_bounds__(kThreads) MatMulKernel(MatMulArgs all) {
-  const MatMulArgs args = OfGroup(all, blockIdx.z);
-  const int64_t step = int64_t{gridDim.x} * kRows;
-  for (int64_t row = int64_t{blockIdx.x} * kRows; row < args.rows; row += step) {
-    MultiplyRows<Weights, kRows>(args, row);
-    if (row + step < args.rows) __syncthreads();
-  }
+  ForEachTileOfRows<kRows>(
+      all, [](const MatMulArgs& args, int64_t row) { MultiplyRows<Weights, kRows>(args, row); });
 }
 
 template <class Weights, int kRows>
 int Run(const MatMulArgs& args, CUstream_st* stream) {
   constexpr int kBlockOutputs = kGroups * Weights::kOutputs;
-  return Launch("matmul", MatMulKernel<Weights, kRows>,
-                dim3(CeilDivide(args.rows, kRows), CeilDivide(args.outputs, kBlockOutputs),
-                     static_cast<unsigned>(args.num_groups)),
+  return Launch("matmul", MatMulKernel<Weights, kRows>, MatMulGrid(args, kRows, kBlockOutputs),
                 kThreads, sizeof(ChainSums<Weights, kRows>), stream, args);
 }
 

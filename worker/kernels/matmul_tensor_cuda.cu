@@ -1,5 +1,6 @@
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/device_math.cuh"
+#include "worker/kernels/matmul_grid.cuh"
 #include "worker/kernels/simt.cuh"
 #include "worker/kernels/tensor_weights.cuh"
 
@@ -204,13 +205,8 @@ __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t 
 
 template <class Tiles, int kTiles>
 __global__ void __launch_bounds__(kFewThreads) FewRowsKernel(MatMulArgs all) {
-  const MatMulArgs args = OfGroup(all, blockIdx.z);
-  const int64_t step = int64_t{gridDim.x} * SegmentSums<kTiles>::kRows;
-  for (int64_t row = int64_t{blockIdx.x} * SegmentSums<kTiles>::kRows; row < args.rows;
-       row += step) {
-    MultiplyFewRows<Tiles, kTiles>(args, row);
-    if (row + step < args.rows) __syncthreads();
-  }
+  ForEachTileOfRows<SegmentSums<kTiles>::kRows>(
+      all, [](const MatMulArgs& args, int64_t row) { MultiplyFewRows<Tiles, kTiles>(args, row); });
 }
 
 // Many rows: a block's warps are two panels by two runs of rows, which share what they read in the
@@ -255,20 +251,16 @@ __global__ void __launch_bounds__(kManyWarps* kWarpLanes) ManyRowsKernel(MatMulA
 
 template <class Tiles, int kTiles>
 int RunFewRows(const MatMulArgs& args, CUstream_st* stream) {
-  return Launch(
-      "matmul_few_rows", FewRowsKernel<Tiles, kTiles>,
-      dim3(CeilDivide(args.rows, kTiles * kRowTile), CeilDivide(args.outputs, kPanelOutputs),
-           static_cast<unsigned>(args.num_groups)),
-      kFewThreads, sizeof(SegmentSums<kTiles>), stream, args);
+  return Launch("matmul_few_rows", FewRowsKernel<Tiles, kTiles>,
+                MatMulGrid(args, kTiles * kRowTile, kPanelOutputs), kFewThreads,
+                sizeof(SegmentSums<kTiles>), stream, args);
 }
 
 template <class Tiles, int kTiles>
 int RunManyRows(const MatMulArgs& args, CUstream_st* stream) {
-  return Launch(
-      "matmul_many_rows", ManyRowsKernel<Tiles, kTiles>,
-      dim3(CeilDivide(args.rows, 2 * kTiles * kRowTile),
-           CeilDivide(args.outputs, 2 * kPanelOutputs), static_cast<unsigned>(args.num_groups)),
-      kManyWarps * kWarpLanes, 0, stream, args);
+  return Launch("matmul_many_rows", ManyRowsKernel<Tiles, kTiles>,
+                MatMulGrid(args, 2 * kTiles * kRowTile, 2 * kPanelOutputs), kManyWarps * kWarpLanes,
+                0, stream, args);
 }
 
 // kManyTiles: tiles of rows whose sums a lane has registers for.

@@ -1,4 +1,5 @@
 #include "worker/kernels/cuda_kernels.h"
+#include "worker/kernels/matmul_grid.cuh"
 #include "worker/kernels/matmul_plain.cuh"
 #include "worker/kernels/tile_weights.cuh"
 
@@ -202,27 +203,15 @@ constexpr int kWarpsOfMultiprocessor = 8;
 template <int kWarps, class Weights>
 __global__ void __launch_bounds__(kWarps* kWarpLanes, kWarpsOfMultiprocessor / kWarps)
     TileKernel(MatMulArgs all) {
-  const MatMulArgs args = OfGroup(all, blockIdx.z);
-  constexpr int64_t kRows = kWarps * kWarpRows;
-  const int64_t step = int64_t{gridDim.x} * kRows;
-  for (int64_t row = int64_t{blockIdx.x} * kRows; row < args.rows; row += step) {
-    MultiplyTile<kWarps, Weights>(args, row);
-    if (row + step < args.rows) __syncthreads();
-  }
+  ForEachTileOfRows<kWarps * kWarpRows>(
+      all, [](const MatMulArgs& args, int64_t row) { MultiplyTile<kWarps, Weights>(args, row); });
 }
 
 template <int kWarps, class Weights>
 int Run(const MatMulArgs& args, CUstream_st* stream) {
-  return Launch(
-      "matmul_tile", TileKernel<kWarps, Weights>,
-      dim3(CeilDivide(args.rows, kWarps * kWarpRows), CeilDivide(args.outputs, kPanelOutputs),
-           static_cast<unsigned>(args.num_groups)),
-      kWarps * kWarpLanes, 2 * sizeof(Tile<kWarps>), stream, args);
-}
-
-// Of the product itself, or of an expert, which has half of what its grid is for (see matmul.cc).
-int64_t TypicalRows(const MatMulArgs& args) {
-  return args.groups == nullptr ? args.rows : (args.rows + 1) / 2;
+  return Launch("matmul_tile", TileKernel<kWarps, Weights>,
+                MatMulGrid(args, kWarps * kWarpRows, kPanelOutputs), kWarps * kWarpLanes,
+                2 * sizeof(Tile<kWarps>), stream, args);
 }
 
 template <int kWarps>
