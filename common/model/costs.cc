@@ -181,6 +181,30 @@ int64_t FeedForwardBytes(const ModelConfig& config, const LayerRange& range, int
   return bytes;
 }
 
+int64_t ProductScratchBytes(const ModelConfig& config, const StageLimits& limits) {
+  if (!config.quantization) return 0;
+  int64_t bytes = 0;
+  const auto count = [&](int64_t rows, const std::vector<MatrixShape>& matrices) {
+    for (const MatrixShape& matrix : matrices) {
+      if (matrix.quantizable) bytes = std::max(bytes, InputPiecesBytes(rows, matrix.inputs));
+    }
+  };
+  // Layers are of two kinds at most.
+  for (const bool has_experts : {false, true}) {
+    int64_t layer = 0;
+    while (layer < config.num_layers && HasExperts(config, layer) != has_experts) ++layer;
+    if (layer == config.num_layers) continue;
+    const LayerShape shape = ShapeOfLayer(config, layer);
+    count(limits.max_step_tokens, shape.matrices);
+    if (!has_experts) continue;
+    count(limits.max_step_tokens * config.experts->experts_per_token, shape.expert);
+  }
+  if (config.quantization->head) {
+    bytes = std::max(bytes, InputPiecesBytes(limits.max_batch_sequences, config.hidden_dim));
+  }
+  return bytes;
+}
+
 int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
                        const StageLimits& limits) {
   const int64_t tokens = limits.max_step_tokens;
@@ -188,7 +212,7 @@ int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
   int64_t bytes = 2 * F32Bytes(tokens, config.hidden_dim);
   for (const int64_t width : AttentionWidths(config)) bytes += F32Bytes(tokens, width);
   bytes += FeedForwardBytes(config, range, tokens);
-  bytes += StepTableBytes(limits);
+  bytes += StepTableBytes(limits) + ProductScratchBytes(config, limits);
   if (range.has_head) {
     bytes += F32Bytes(limits.max_batch_sequences, config.hidden_dim);
     bytes += F32Bytes(limits.max_batch_sequences, config.vocab_size);

@@ -60,7 +60,12 @@ int64_t RoutesBytes(const ModelConfig& config, int64_t tokens);
 // RoutesBytes.
 int64_t FeedForwardBytes(const ModelConfig& config, const LayerRange& range, int64_t tokens);
 
-// The slices' table, activations, attention scratch and, with the head, logits of one step.
+// What products of integers take for themselves (worker/kernels/matmul.h): as much as any layer's
+// or the head's may need, whatever the range. 0 where no weights are quantized.
+int64_t ProductScratchBytes(const ModelConfig& config, const StageLimits& limits);
+
+// The slices' table, activations, attention and product scratch and, with the head, logits of one
+// step.
 int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
                        const StageLimits& limits);
 

@@ -147,10 +147,11 @@ class Bench {
       matrices.push_back(make());
     }
     const Buffer x = Upload(Random(rows * inputs)), y = Take(device_, rows * outputs * 4);
+    const Buffer scratch = Take(device_, InputPiecesBytes(rows, inputs));
     const double seconds = Time([&] {
                              for (const PackedMatrix& matrix : matrices) {
                                MatMul(F32View(x.As<float>(), rows, inputs), matrix, nullptr,
-                                      F32View(y.As<float>(), rows, outputs), device_);
+                                      F32View(y.As<float>(), rows, outputs), device_, scratch);
                              }
                            }) /
                            static_cast<double>(matrices.size());

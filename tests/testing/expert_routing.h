@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <string>
@@ -183,8 +184,10 @@ inline void CheckRouting(RandomInput& random, Device& device) {
 }
 
 // Products of experts' rows in double; and the same bits when tokens come one by one.
-// `tolerance`: of the terms' magnitudes.
-inline void CheckExpertProducts(RandomInput& random, double tolerance, Device& device) {
+//   tolerance: of the terms' magnitudes.
+//   inputs_taken_apart: where weights are integers, allow for RandomIntegers::InputErrors too.
+inline void CheckExpertProducts(RandomInput& random, double tolerance, Device& device,
+                                bool inputs_taken_apart = false) {
   std::vector<Quantization> formats = {{.bits = 0}, {.bits = 0}, {.bits = 0}};
   for (const Quantization& format : IntegerFormats()) {
     if (!format.act_order) formats.push_back(format);
@@ -199,6 +202,7 @@ inline void CheckExpertProducts(RandomInput& random, double tolerance, Device& d
     SCOPED_TRACE(absl::StrCat("format ", kind, ", ", tokens, " tokens, ", each, " of ", experts,
                               " experts, ", outputs, " x ", inputs, ", seed ", random.seed()));
     PackedMatrix matrix;
+    std::function<std::vector<double>(const std::vector<float>&)> input_errors;
     std::vector<float> weights(experts * padded * inputs);
     if (format.bits == 0) {
       const DType dtype = kTypes[kind];
@@ -216,6 +220,8 @@ inline void CheckExpertProducts(RandomInput& random, double tolerance, Device& d
       for (int64_t i = 0; i < std::ssize(weights); ++i) {
         weights[i] = integers.Weight(i / inputs, i % inputs);
       }
+      if (inputs_taken_apart)
+        input_errors = [integers](const auto& x) { return integers.InputErrors(x); };
     }
     ++kind;
     ExpertRouting routing(random, tokens, experts, each, device);
@@ -224,20 +230,26 @@ inline void CheckExpertProducts(RandomInput& random, double tolerance, Device& d
     const auto x = random.Normal(routing.rows() * inputs);
     const Buffer on_x = Upload(device, x);
     const Buffer out = Upload(device, std::vector<float>(routing.rows() * outputs, -1));
+    const Buffer scratch = ProductScratch(device, routing.rows(), inputs);
     MatMulExperts(F32View(on_x.As<float>(), routing.rows(), inputs), matrix, routing.routes(),
-                  F32View(out.As<float>(), routing.rows(), outputs), device);
+                  F32View(out.As<float>(), routing.rows(), outputs), device, scratch);
     const auto values = Download(device, out, routing.rows() * outputs);
+    std::vector<double> errors(inputs, 0);
     for (int64_t i = 0; i < routing.rows() * outputs; ++i) {
       const int64_t row = i / outputs;
+      if (i % outputs == 0 && input_errors) {
+        errors = input_errors({x.begin() + row * inputs, x.begin() + (row + 1) * inputs});
+      }
       const float* const w =
           weights.data() + (routing.expert_of(row) * padded + i % outputs) * inputs;
-      double sum = 0, magnitude = 1;
+      double sum = 0, magnitude = 1, error = 0;
       for (int64_t k = 0; k < inputs; ++k) {
         const double term = double{x[row * inputs + k]} * w[k];
         sum += term;
         magnitude += std::abs(term);
+        error += errors[k] * std::abs(w[k]);
       }
-      ASSERT_NEAR(values[i], sum, tolerance * magnitude) << "row " << row;
+      ASSERT_NEAR(values[i], sum, tolerance * magnitude + error) << "row " << row;
     }
     // Alone, a token's rows are in other places.
     const int64_t token = random.Below(tokens);
@@ -254,7 +266,7 @@ inline void CheckExpertProducts(RandomInput& random, double tolerance, Device& d
     }
     const Buffer on_own = Upload(device, own_x);
     MatMulExperts(F32View(on_own.As<float>(), each, inputs), matrix, alone.routes(),
-                  F32View(out.As<float>(), each, outputs), device);
+                  F32View(out.As<float>(), each, outputs), device, scratch);
     ASSERT_TRUE(SameBits(Download(device, out, each * outputs), own));
   }
 }

@@ -2,6 +2,8 @@
 
 // Random quantized matrices and the numbers they stand for.
 
+#include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <span>
 #include <utility>
@@ -66,6 +68,20 @@ class RandomIntegers : public QuantizedRows {
     const int difference = integers_[output * inputs_ + k] - zeros_[output * groups_ + group];
     return scale_values_[output * groups_ + group] * static_cast<float>(difference);
   }
+  // What each of x, in the matrix's order, is off by at most where products take it apart: half a
+  // step of 1 / 32639 of the largest of its run, or of 2^-100, and what f32 rounds on the way.
+  std::vector<double> InputErrors(const std::vector<float>& x) const {
+    const int64_t group = format_.group_inputs;
+    const int64_t run = group == 0 || group > 128 ? 128 : group;
+    std::vector<double> errors(inputs_, 0);
+    for (int64_t first = 0; run >= kStepInputs && first < inputs_; first += run) {
+      const int64_t end = std::min(first + run, inputs_);
+      double largest = 0x1p-100;
+      for (int64_t k = first; k < end; ++k) largest = std::max(largest, std::abs(double{x[k]}));
+      std::fill(errors.begin() + first, errors.begin() + end, 0.51 / 32639 * largest);
+    }
+    return errors;
+  }
   int64_t Input(int64_t k) const { return order_.empty() ? k : order_[k]; }
 
  private:
@@ -77,6 +93,12 @@ class RandomIntegers : public QuantizedRows {
   std::vector<uint16_t> scales_;
   std::vector<int32_t> order_;
 };
+
+inline Buffer ProductScratch(Device& device, int64_t rows, int64_t inputs) {
+  auto scratch = device.Allocate(InputPiecesBytes(rows, inputs), "a test");
+  CHECK(scratch.ok()) << scratch.status();
+  return *std::move(scratch);
+}
 
 // Every kind of integers that matrices hold.
 inline std::vector<Quantization> IntegerFormats() {

@@ -4,18 +4,20 @@ namespace layercake {
 namespace {
 
 constexpr absl::string_view kPlain = "f16, bf16 and integer storage, f32 arithmetic";
+constexpr absl::string_view kBytes =
+    "f16, bf16 and integer storage, f32 arithmetic, products of integers in pieces of bytes (dp4a)";
 constexpr absl::string_view kUnusedCores =
-    "f16, bf16 and integer storage, f32 arithmetic; its tensor cores, which lack bf16, are not "
-    "used";
+    "f16, bf16 and integer storage, f32 arithmetic, products of integers in pieces of bytes "
+    "(dp4a); its tensor cores, which lack bf16, are not used";
 constexpr absl::string_view kTensorCores =
     "f16, bf16 and integer storage, products on tensor cores in pieces of bf16, attention in "
     "pieces "
     "of f16, f32 sums";
 
 constexpr CudaTier kTiers[] = {
-    {52, "5.2", kPlain, false},       {61, "6.1", kPlain, false},
-    {70, "7.x", kUnusedCores, false}, {80, "8.x", kTensorCores, true},
-    {90, "9.0", kTensorCores, true},
+    {52, "5.2", kPlain, false, false},      {61, "6.1", kBytes, true, false},
+    {70, "7.x", kUnusedCores, true, false}, {80, "8.x", kTensorCores, true, true},
+    {90, "9.0", kTensorCores, true, true},
 };
 
 }  // namespace

@@ -11,6 +11,7 @@ struct CudaTier {
   int min_capability;            // 52 for 5.2
   absl::string_view name;        // "8.x"
   absl::string_view arithmetic;  // in words, for people
+  bool dot_products;             // of four bytes in one instruction (dp4a)
   bool tensor_cores;             // multiply f16 and bf16, and sum in f32
 };
 

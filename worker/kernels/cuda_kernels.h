@@ -33,6 +33,12 @@ struct PackRowsArgs {
   DType dtype = DType::kF32;
 };
 
+struct TakeApartArgs {
+  FloatRows x;
+  const int32_t* order = nullptr;  // of a matrix's inputs; see GroupedWeights
+  InputPieces pieces;              // of x.rows rows
+};
+
 struct LookUpArgs {
   const void* table = nullptr;
   DType dtype = DType::kF32;
@@ -85,6 +91,11 @@ int MatMulCuda(const MatMulArgs& args, CUstream_st* stream);
 // On tensor cores, from compute capability 8.0 on. REQUIRES: the weights are 16-bit numbers, or
 // integers in groups of at least 16 inputs.
 int MatMulTensorCuda(const MatMulArgs& args, CUstream_st* stream);
+// Of integers, by dot products of bytes, from compute capability 6.1 on: takes x apart, then
+// multiplies what it was taken into (args.pieces; args.x is not read). REQUIRES: groups of at least
+// kStepInputs inputs.
+int TakeInputsApartCuda(const TakeApartArgs& args, CUstream_st* stream);
+int MatMulIntegersCuda(const MatMulArgs& args, CUstream_st* stream);
 // x += y (where y is not null), then out = x / rms(x) * weight; `out` may be y or x.
 int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, float epsilon,
                    const FloatRows& out, CUstream_st* stream);
@@ -116,6 +127,8 @@ struct CudaKernels {
   decltype(&LookUpRowsCuda) look_up_rows;
   decltype(&MatMulCuda) matmul;
   decltype(&MatMulTensorCuda) matmul_tensor;
+  decltype(&TakeInputsApartCuda) take_inputs_apart;
+  decltype(&MatMulIntegersCuda) matmul_integers;
   decltype(&AddRmsNormCuda) add_rms_norm;
   decltype(&RmsNormHeadsCuda) rms_norm_heads;
   decltype(&AddCuda) add;

@@ -8,6 +8,8 @@ const CudaKernels& GetCudaKernels() {
       .look_up_rows = &LookUpRowsCuda,
       .matmul = &MatMulCuda,
       .matmul_tensor = &MatMulTensorCuda,
+      .take_inputs_apart = &TakeInputsApartCuda,
+      .matmul_integers = &MatMulIntegersCuda,
       .add_rms_norm = &AddRmsNormCuda,
       .rms_norm_heads = &RmsNormHeadsCuda,
       .add = &AddCuda,

@@ -7,6 +7,7 @@
 
 #include "common/model/dtype.h"
 #include "common/model/packing.h"
+#include "worker/kernels/input_pieces.h"
 
 namespace layercake {
 
@@ -58,6 +59,7 @@ struct MatMulArgs {
   const float* bias = nullptr;  // [outputs padded to whole panels], or null
   float* out = nullptr;
   int64_t out_stride = 0;
+  InputPieces pieces;       // of x, for matmul_integers alone
   int64_t first_panel = 0;  // of the weights that are multiplied
   // Where experts are: each has its outputs' panels after those before it, and multiplies its own
   // rows of x and out. `rows` is then how many one has, roughly.
@@ -74,6 +76,7 @@ constexpr MatMulArgs OfGroup(const MatMulArgs& all, int64_t group) {
   MatMulArgs one = all;
   one.x += rows.begin * all.x_stride;
   one.out += rows.begin * all.out_stride;
+  one.pieces = all.pieces.From(rows.begin);
   one.rows = rows.end - rows.begin;
   one.first_panel = rows.expert * NumPanels(all.outputs);
   one.groups = nullptr;

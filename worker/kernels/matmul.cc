@@ -30,12 +30,19 @@ bool SuitsTensorCores(const PackedMatrix& weights) {
   return weights.grouped().group_shift >= kMinGroupShift;
 }
 
+// See MatMulIntegersCuda.
+bool SuitsDotProducts(const PackedMatrix& weights) {
+  return weights.grouped().bits != 0 && weights.grouped().group_shift >= InputPieces::kMinRunShift;
+}
+
 int64_t DivideUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit; }
 
-MatMulArgs ArgsOf(const TensorView& x, const PackedMatrix& weights, const TensorView& out) {
+MatMulArgs ArgsOf(const TensorView& x, const PackedMatrix& weights, const TensorView& out,
+                  const Buffer& scratch) {
   CHECK_EQ(x.cols, weights.inputs());
   CHECK_EQ(x.rows, out.rows);
   CHECK(x.dtype == DType::kF32 && out.dtype == DType::kF32);
+  if (weights.grouped().bits != 0) CHECK_GE(scratch.bytes(), InputPiecesBytes(x.rows, x.cols));
   return {.x = x.Row(0),
           .x_stride = x.stride,
           .rows = x.rows,
@@ -48,11 +55,22 @@ MatMulArgs ArgsOf(const TensorView& x, const PackedMatrix& weights, const Tensor
           .out_stride = out.stride};
 }
 
-void MultiplyOnCuda(MatMulArgs args, const PackedMatrix& weights, Device& device) {
-  const bool on_tensor_cores = AsCuda(device).tier().tensor_cores && SuitsTensorCores(weights);
+void MultiplyOnCuda(MatMulArgs args, const TensorView& x, const PackedMatrix& weights,
+                    const Buffer& scratch, Device& device) {
+  constexpr absl::string_view kName = "a matrix product";
+  const CudaTier& tier = AsCuda(device).tier();
   args.num_multiprocessors = AsCuda(device).num_multiprocessors();
-  LaunchOn(device, "a matrix product",
-           on_tensor_cores ? &CudaKernels::matmul_tensor : &CudaKernels::matmul, args);
+  if (tier.tensor_cores && SuitsTensorCores(weights)) {
+    return LaunchOn(device, kName, &CudaKernels::matmul_tensor, args);
+  }
+  if (tier.dot_products && SuitsDotProducts(weights)) {
+    const GroupedWeights& format = weights.grouped();
+    args.pieces = InputPieces(scratch.data(), x.rows, x.cols, format.group_shift);
+    LaunchOn(device, kName, &CudaKernels::take_inputs_apart,
+             TakeApartArgs{.x = RowsOf(x), .order = format.order, .pieces = args.pieces});
+    return LaunchOn(device, kName, &CudaKernels::matmul_integers, args);
+  }
+  LaunchOn(device, kName, &CudaKernels::matmul, args);
 }
 
 // Rows from `row` on, `count` of them.
@@ -67,11 +85,11 @@ MatMulArgs SomeRows(const MatMulArgs& args, int64_t row, int64_t count) {
 }  // namespace
 
 void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
-            const TensorView& out, Device& device) {
+            const TensorView& out, Device& device, const Buffer& scratch) {
   CHECK_EQ(out.cols, weights.outputs());
-  MatMulArgs args = ArgsOf(x, weights, out);
+  MatMulArgs args = ArgsOf(x, weights, out, scratch);
   args.bias = bias;
-  if (device.kind() == DeviceKind::kCuda) return MultiplyOnCuda(args, weights, device);
+  if (device.kind() == DeviceKind::kCuda) return MultiplyOnCuda(args, x, weights, scratch, device);
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   const int64_t panels = weights.num_panels();
   const int64_t rows_per_piece = RowsPerPiece(x.rows, x.cols, panels, device.num_threads());
@@ -86,17 +104,17 @@ void MatMul(const TensorView& x, const PackedMatrix& weights, const float* bias,
 }
 
 void MatMulExperts(const TensorView& x, const PackedMatrix& weights, const ExpertRoutes& routes,
-                   const TensorView& out, Device& device) {
+                   const TensorView& out, Device& device, const Buffer& scratch) {
   const int64_t panels = NumPanels(out.cols);
   CHECK_EQ(weights.outputs(), routes.num_experts * PaddedOutputs(out.cols));
   CHECK_EQ(x.rows, routes.rows());
-  MatMulArgs args = ArgsOf(x, weights, out);
+  MatMulArgs args = ArgsOf(x, weights, out, scratch);
   args.groups = routes.groups;
   args.num_groups = routes.num_groups();
   if (device.kind() == DeviceKind::kCuda) {
     // Twice the mean: tokens are not spread evenly.
     args.rows = std::min(routes.num_tokens, DivideUp(2 * x.rows, args.num_groups));
-    return MultiplyOnCuda(args, weights, device);
+    return MultiplyOnCuda(args, x, weights, scratch, device);
   }
   const CpuKernels& kernels = GetCpuKernels(device.isa());
   device.pool().ParallelFor(args.num_groups * panels, 1, [&](int64_t begin, int64_t end) {

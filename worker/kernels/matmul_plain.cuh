@@ -72,7 +72,7 @@ struct Scaling {
   float zero;
 };
 
-// Whether many rows are better multiplied by MatMulTileCuda, with the same result.
+// Whether rows are many enough to be better multiplied by tiles, with the same result.
 bool SuitsTiles(const MatMulArgs& args);
 // REQUIRES: groups of integers are of at least kRun inputs.
 int MatMulTileCuda(const MatMulArgs& args, CUstream_st* stream);

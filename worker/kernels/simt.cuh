@@ -49,6 +49,23 @@ __device__ __forceinline__ uint16_t FloatToHalfBits(float x) {
   return bits;
 }
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 610
+
+// sum + a · b of four signed bytes each. Of compute capability 6.1 and newer.
+__device__ __forceinline__ int DotBytes(uint32_t a, uint32_t b, int sum) {
+  asm("dp4a.s32.s32 %0, %1, %2, %0;" : "+r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
+#else
+
+__device__ __forceinline__ int DotBytes(uint32_t, uint32_t, int) {
+  asm volatile("trap;");
+  return 0;
+}
+
+#endif
+
 // What follows is of compute capability 8.0 and newer; kernels for older cards do not call it.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 

@@ -32,16 +32,21 @@ struct Workspace {
   Buffer qkv;
   Buffer attention;
   Buffer feed_forward;  // FeedForwardBytes of it
+  Buffer products;      // ProductScratchBytes, for the products' own use
   Buffer angles;
   Buffer head_input;
   Buffer logits;
   int64_t bytes = 0;
 };
 
-absl::Status Take(Device& device, int64_t rows, int64_t cols, Buffer& buffer, int64_t& bytes) {
-  LC_ASSIGN_OR_RETURN(buffer, device.Allocate(rows * cols * sizeof(float), "the workspace"));
+absl::Status Take(Device& device, int64_t wanted, Buffer& buffer, int64_t& bytes) {
+  if (wanted == 0) return absl::OkStatus();
+  LC_ASSIGN_OR_RETURN(buffer, device.Allocate(wanted, "the workspace"));
   bytes += buffer.bytes();
   return absl::OkStatus();
+}
+absl::Status Take(Device& device, int64_t rows, int64_t cols, Buffer& buffer, int64_t& bytes) {
+  return Take(device, rows * cols * static_cast<int64_t>(sizeof(float)), buffer, bytes);
 }
 
 absl::StatusOr<Workspace> TakeWorkspace(const ModelConfig& config, const LayerRange& range,
@@ -57,10 +62,9 @@ absl::StatusOr<Workspace> TakeWorkspace(const ModelConfig& config, const LayerRa
   LC_RETURN_IF_ERROR(Take(device, tokens, config.hidden_dim, w.normed, w.bytes));
   LC_RETURN_IF_ERROR(Take(device, tokens, qkv, w.qkv, w.bytes));
   LC_RETURN_IF_ERROR(Take(device, tokens, heads, w.attention, w.bytes));
-  if (const int64_t bytes = FeedForwardBytes(config, range, tokens); bytes > 0) {
-    LC_ASSIGN_OR_RETURN(w.feed_forward, device.Allocate(bytes, "the workspace"));
-    w.bytes += w.feed_forward.bytes();
-  }
+  LC_RETURN_IF_ERROR(
+      Take(device, FeedForwardBytes(config, range, tokens), w.feed_forward, w.bytes));
+  LC_RETURN_IF_ERROR(Take(device, ProductScratchBytes(config, limits), w.products, w.bytes));
   LC_RETURN_IF_ERROR(Take(device, tokens, config.head_dim, w.angles, w.bytes));
   if (range.has_head) {
     const int64_t rows = limits.max_batch_sequences;
@@ -105,7 +109,7 @@ struct Decoder::State {
                  static_cast<float>(config.rms_norm_epsilon), device);
   }
   void Multiply(const TensorView& x, const Linear& linear, const TensorView& out) const {
-    MatMul(x, linear.matrix, linear.bias.As<float>(), out, device);
+    MatMul(x, linear.matrix, linear.bias.As<float>(), out, device, workspace.products);
   }
 
   absl::Status FillAngles(std::span<const SliceView> slices, int64_t rows);
@@ -194,9 +198,10 @@ void Decoder::State::Experts(const LayerWeights& layer, int64_t rows) {
   MatMul(normed, layer.router, nullptr, scores, device);
   Route(scores, experts.renormalized, routes, device);
   GatherRows(normed, routes, of_tokens, device);
-  MatMulExperts(of_tokens, layer.gate_up.matrix, routes, gate_up, device);
+  MatMulExperts(of_tokens, layer.gate_up.matrix, routes, gate_up, device, workspace.products);
   SwiGluInPlace(gate_up.Columns(0, inner), gate_up.Columns(inner, inner), device);
-  MatMulExperts(gate_up.Columns(0, inner), layer.down.matrix, routes, of_tokens, device);
+  MatMulExperts(gate_up.Columns(0, inner), layer.down.matrix, routes, of_tokens, device,
+                workspace.products);
   CombineRows(of_tokens, routes, normed, device);
 }
 
@@ -310,7 +315,7 @@ absl::StatusOr<TensorView> Decoder::Logits(std::span<const int32_t> rows) {
     state_->Norm(F32View(all.Row(rows[begin]), end - begin, all.cols), state_->weights.final_norm,
                  F32View(in.Row(begin), end - begin, in.cols));
   }
-  MatMul(in, state_->weights.head, nullptr, logits, state_->device);
+  MatMul(in, state_->weights.head, nullptr, logits, state_->device, state_->workspace.products);
   LC_RETURN_IF_ERROR(state_->device.status());
   return logits;
 }

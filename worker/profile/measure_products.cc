@@ -66,6 +66,8 @@ class Working {
     }
     LC_ASSIGN_OR_RETURN(working.x_, device.Allocate(kRows.back() * kInputs * 4, "measuring"));
     LC_ASSIGN_OR_RETURN(working.out_, device.Allocate(kRows.back() * outputs * 4, "measuring"));
+    LC_ASSIGN_OR_RETURN(working.scratch_,
+                        device.Allocate(InputPiecesBytes(kRows.back(), kInputs), "measuring"));
     for (int64_t i = 0; i < count; ++i) working.MultiplyNext(/*rows=*/1);
     return working;
   }
@@ -80,7 +82,7 @@ class Working {
   void MultiplyNext(int64_t rows) {
     const PackedMatrix& matrix = matrices_[next_++ % matrices_.size()];
     MatMul(F32View(x_.As<float>(), rows, kInputs), matrix, /*bias=*/nullptr,
-           F32View(out_.As<float>(), rows, matrix.outputs()), device_);
+           F32View(out_.As<float>(), rows, matrix.outputs()), device_, scratch_);
   }
 
  private:
@@ -90,6 +92,7 @@ class Working {
   std::vector<PackedMatrix> matrices_;
   Buffer x_;
   Buffer out_;
+  Buffer scratch_;
   size_t next_ = 0;
 };
 

@@ -139,6 +139,25 @@ TEST(CostsTest, OnlyWhatIsQuantizedIsSmaller) {
   EXPECT_LT(HeadWeightBytes(config), HeadWeightBytes(SmallConfig()));
 }
 
+// In steps of 32 inputs, of two bytes each and eight beside them.
+TEST(CostsTest, ProductsOfIntegersTakeTheirWidestInputsInPieces) {
+  ModelConfig config = SmallConfig();
+  StageLimits limits;
+  limits.max_step_tokens = 16;
+  EXPECT_EQ(ProductScratchBytes(config, limits), 0);
+  const int64_t floats = WorkspaceBytes(config, {0, 1, false, false}, limits);
+  config.quantization = Quantization{.bits = 4};
+  EXPECT_EQ(ProductScratchBytes(config, limits), 16 * 7 * 72);  // down's 200
+  EXPECT_EQ(WorkspaceBytes(config, {0, 1, false, false}, limits), floats + 16 * 7 * 72);
+  limits.max_batch_sequences = 128;
+  config.quantization->head = true;
+  EXPECT_EQ(ProductScratchBytes(config, limits), 128 * 3 * 72);  // of 96
+  config = ExpertsConfig();
+  config.quantization = Quantization{.bits = 4};
+  // 3 rows of a token by 96 inputs; the dense layer's 200 are of one.
+  EXPECT_EQ(ProductScratchBytes(config, limits), 16 * 3 * 3 * 72);
+}
+
 TEST(CostsTest, LatentAttentionKeepsOneCompressedVectorPerToken) {
   ModelConfig config = SmallConfig();
   config.latent_attention = LatentAttention{

@@ -174,9 +174,13 @@ class CudaProductsTest : public CudaKernelsTest, public ::testing::WithParamInte
     if (!AsCuda(*device_).tier().tensor_cores) return 1e-6;
     return (weights == DType::kF16 ? 3 : 1) * 0x1p-17 + 1e-6;
   }
+  bool TakesInputsApart() const {
+    const CudaTier& tier = AsCuda(*device_).tier();
+    return tier.dot_products && !tier.tensor_cores;
+  }
 };
 
-INSTANTIATE_TEST_SUITE_P(Tiers, CudaProductsTest, ::testing::Values(61, 80),
+INSTANTIATE_TEST_SUITE_P(Tiers, CudaProductsTest, ::testing::Values(52, 61, 80),
                          ::testing::PrintToStringParamName());
 
 // Up to a few tiles of rows, and more now and then.
@@ -259,25 +263,30 @@ TEST_P(CudaProductsTest, ProductsOfIntegersAreNearThoseInDoubleWhateverTheRows) 
     const auto bias = random_.Normal((outputs + 63) / 64 * 64);
     const Buffer on_x = Upload(*device_, x), on_bias = Upload(*device_, bias);
     const Buffer out = Upload(*device_, std::vector<float>(most * outputs));
+    const Buffer scratch = ProductScratch(*device_, most, inputs);
     std::vector<float> expected;
     for (const int64_t rows : {most, int64_t{1}, int64_t{2}, int64_t{4}, int64_t{10}}) {
       MatMul(View(on_x, rows, inputs), matrix, on_bias.As<float>(), View(out, rows, outputs),
-             *device_);
+             *device_, scratch);
       const auto values = Download(*device_, out, rows * outputs);
       if (expected.empty()) expected = values;
       ASSERT_TRUE(SameBits(values, {expected.begin(), expected.begin() + rows * outputs}))
           << rows << " rows, " << FormatText(format) << ", seed " << random_.seed();
     }
+    std::vector<float> in_order(inputs);
+    std::vector<double> errors(inputs);
     for (int64_t i = 0; i < most * outputs; ++i) {
       const int64_t r = i / outputs, o = i % outputs;
-      double sum = bias[o], magnitude = 1;
+      for (int64_t k = 0; k < inputs; ++k) in_order[k] = x[r * inputs + integers.Input(k)];
+      if (o == 0 && TakesInputsApart()) errors = integers.InputErrors(in_order);
+      double sum = bias[o], magnitude = 1, error = 0;
       for (int64_t k = 0; k < inputs; ++k) {
-        const double term =
-            double{x[r * inputs + integers.Input(k)]} * double{integers.Weight(o, k)};
-        sum += term;
-        magnitude += std::abs(term);
+        const double weight = integers.Weight(o, k);
+        sum += in_order[k] * weight;
+        magnitude += std::abs(in_order[k] * weight);
+        error += errors[k] * std::abs(weight);
       }
-      ASSERT_NEAR(expected[i], sum, Tolerance(DType::kF32) * magnitude)
+      ASSERT_NEAR(expected[i], sum, Tolerance(DType::kF32) * magnitude + error)
           << FormatText(format) << ", seed " << random_.seed();
     }
   }
@@ -288,7 +297,7 @@ TEST_F(CudaKernelsTest, TokensGoWhereTheirScoresAreHighestAndComeBack) {
 }
 
 TEST_P(CudaProductsTest, EveryRowIsMultipliedByItsExpertsMatrix) {
-  CheckExpertProducts(random_, Tolerance(DType::kF16), *device_);
+  CheckExpertProducts(random_, Tolerance(DType::kF16), *device_, TakesInputsApart());
 }
 
 TEST_F(CudaKernelsTest, PackingMakesTheLayoutOfTheCpu) {

@@ -112,7 +112,7 @@ TEST(MatMulTest, OfIntegersEqualsThatOfTheNumbersTheyStandFor) {
       for (const auto& device : devices) {
         std::vector<float> out(rows * outputs, -1);
         MatMul(ViewOf(x, inputs), integers.Pack(*device), bias.data(), ViewOf(out, outputs),
-               *device);
+               *device, ProductScratch(*device, rows, inputs));
         ASSERT_TRUE(SameBits(out, expected))
             << DeviceText(*device) << ", " << FormatText(format) << ", rows " << rows
             << ", outputs " << outputs << ", inputs " << inputs;

@@ -28,6 +28,13 @@ T& SharedAs() {
 inline float HalfBitsToFloat(uint16_t bits) { return ToFloat(Half{bits}); }
 inline uint16_t FloatToHalfBits(float x) { return ToHalf(x).bits; }
 
+inline int DotBytes(uint32_t a, uint32_t b, int sum) {
+  for (int shift = 0; shift < 32; shift += 8) {
+    sum += static_cast<int8_t>(a >> shift) * static_cast<int8_t>(b >> shift);
+  }
+  return sum;
+}
+
 inline uint32_t PackBF16(float low, float high) {
   return ToBFloat16(low).bits | static_cast<uint32_t>(ToBFloat16(high).bits) << 16;
 }
