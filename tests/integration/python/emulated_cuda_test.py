@@ -6,7 +6,7 @@ import unittest
 import harness
 from harness import types_pb2
 
-DEVICES = "8.0:256MiB,5.2:256MiB"
+DEVICES = "8.0:256MiB,6.1:256MiB"
 
 
 def expected(model):
@@ -43,9 +43,10 @@ class EmulatedCudaTest(harness.ClusterTest):
         return [(stage.link, stage.link_reason) for stage in self.cluster.status().plan.stages]
 
     def test_one_card_says_what_transformers_says(self):
-        for model, layers in (("llama-gqa", 3), ("qwen2-f16-head-dim", 3)):
+        for model, worker, layers in (("llama-gqa", "cuda0", 3), ("qwen2-f16-head-dim", "cuda0", 3),
+                                      ("llama-gptq-act-order", "cuda1", 2)):
             with self.subTest(model):
-                self.check(model, [("cuda0", layers)])
+                self.check(model, [(worker, layers)])
 
     def test_two_cards_of_different_age_share_a_model(self):
         self.check("llama3-rope-old", [("cuda0", 1), ("cuda1", 2)])
@@ -63,8 +64,8 @@ class EmulatedCudaTest(harness.ClusterTest):
         devices = {w.name: w.device for w in self.cluster.status().workers}
         self.assertEqual(devices["cuda0"].kind, types_pb2.DEVICE_KIND_CUDA)
         self.assertEqual(devices["cuda0"].compute_capability, 80)
-        self.assertEqual(devices["cuda1"].compute_capability, 52)
-        self.assertIn("f32 arithmetic", devices["cuda1"].tier)
+        self.assertEqual(devices["cuda1"].compute_capability, 61)
+        self.assertIn("dp4a", devices["cuda1"].tier)
         self.assertNotEqual(devices["cuda0"].uuid, devices["cuda1"].uuid)
 
 
