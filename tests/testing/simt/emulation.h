@@ -23,7 +23,7 @@ struct DeviceSpec {
 // REQUIRES: no other thread uses them.
 void SetDevices(const std::vector<DeviceSpec>& specs);
 
-// The order of blocks and threads from now on; every launch draws anew.
+// The order of blocks and threads, and of streams, from now on; every launch and wait draws anew.
 void SetSeed(uint64_t seed);
 
 // From now on all work on the device fails with `error`, as after a fault of the hardware.

@@ -32,6 +32,22 @@ constexpr size_t MaxSharedBytes(const DeviceSpec& spec) {
 
 using Work = std::function<cudaError_t()>;
 
+// How often an event was recorded, and the last of those recordings that a stream has come to.
+struct Recordings {
+  int64_t asked = 0;
+  int64_t reached = 0;
+};
+
+// What a stream has to do: some work, or to come to a recording of an event, or to wait for one.
+struct Entry {
+  Work work;
+  std::shared_ptr<Recordings> event;
+  int64_t recording = 0;
+  CUstream_st* recorded_in = nullptr;  // of what is waited for, the stream that comes to it
+
+  bool ready() const { return recorded_in == nullptr || event->reached >= recording; }
+};
+
 // What a stream records instead of doing.
 struct Capture {
   cudaStreamCaptureMode mode;
@@ -77,6 +93,6 @@ cudaError_t CheckNoCapture();
 
 struct CUstream_st {
   layercake::simt::EmulatedDevice* device = nullptr;
-  std::deque<layercake::simt::Work> queue;
+  std::deque<layercake::simt::Entry> queue;
   std::unique_ptr<layercake::simt::Capture> capture;
 };

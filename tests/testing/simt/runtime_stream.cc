@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <random>
 
 #include "absl/strings/str_cat.h"
 #include "cuda_runtime.h"
@@ -9,37 +11,84 @@
 using layercake::simt::CheckNoCapture;
 using layercake::simt::CurrentDevice;
 using layercake::simt::EmulatedDevice;
+using layercake::simt::Entry;
 using layercake::simt::FinishAll;
 using layercake::simt::IsAsynchronous;
+using layercake::simt::Recordings;
 using layercake::simt::Return;
 using layercake::simt::TheRuntime;
 using layercake::simt::Work;
 
 struct CUevent_st {
+  // Outlives the event where a stream has still to come to it, or to wait for it.
+  std::shared_ptr<Recordings> recordings = std::make_shared<Recordings>();
   CUstream_st* stream = nullptr;  // where it was recorded last
   bool captured = false;          // that recording was captured
-  int64_t recorded = 0;
-  int64_t reached = 0;
 };
 
 namespace layercake::simt {
 namespace {
 
-// Does the stream's work until `done` holds, or all of it.
+// Whose turn it is while somebody waits for a stream. Work that nobody waits for is done as late as
+// CUDA allows, as early as there is time for it, or by chance: drawn anew for every wait.
+class Turns {
+ public:
+  Turns() : random_(static_cast<uint32_t>(1 + TheRuntime().seed++)), eagerness_(Draw(3)) {}
+
+  // REQUIRES: `waited` has something to do.
+  CUstream_st* Next(CUstream_st* waited) {
+    if (Draw(2) < eagerness_) {
+      std::vector<CUstream_st*> ready;
+      for (CUstream_st* stream : TheRuntime().streams) {
+        if (!stream->queue.empty() && stream->queue.front().ready()) ready.push_back(stream);
+      }
+      return ready[Draw(ready.size())];
+    }
+    while (!waited->queue.front().ready()) waited = waited->queue.front().recorded_in;
+    return waited;
+  }
+
+ private:
+  size_t Draw(size_t count) { return random_() / 64 % count; }
+
+  std::minstd_rand random_;
+  const size_t eagerness_;  // the share of turns that are anybody's, in halves
+};
+
+void DoNext(CUstream_st& stream) {
+  const Entry next = std::move(stream.queue.front());
+  stream.queue.pop_front();
+  cudaError_t& broken = stream.device->broken;
+  if (next.work != nullptr) {
+    if (broken == cudaSuccess) broken = next.work();
+  } else if (next.recorded_in == nullptr) {
+    next.event->reached = next.recording;
+  }
+}
+
+// Has streams do their work until `done` holds, which `stream` can bring about.
 template <typename Done>
 cudaError_t Finish(CUstream_st& stream, Done done) {
-  EmulatedDevice& device = *stream.device;
-  const DeviceMemory::Access access(*device.memory);
-  while (!stream.queue.empty() && !done()) {
-    const Work work = std::move(stream.queue.front());
-    stream.queue.pop_front();
-    if (device.broken == cudaSuccess) device.broken = work();
+  std::map<DeviceMemory*, DeviceMemory::Access> open;
+  Turns turns;
+  while (!done()) {
+    CUstream_st& next = *turns.Next(&stream);
+    DeviceMemory& memory = *next.device->memory;
+    open.try_emplace(&memory, memory);
+    DoNext(next);
   }
-  return device.broken;
+  return stream.device->broken;
 }
 
 cudaError_t Finish(CUstream_st& stream) {
-  return Finish(stream, [] { return false; });
+  return Finish(stream, [&] { return stream.queue.empty(); });
+}
+
+// Until the event's last recording was come to.
+cudaError_t Finish(CUevent_st& event) {
+  return Finish(*event.stream, [&, recording = event.recordings->asked] {
+    return event.recordings->reached >= recording;
+  });
 }
 
 }  // namespace
@@ -59,7 +108,7 @@ cudaError_t Queue(CUstream_st* stream, Work work) {
   if (stream->capture != nullptr) {
     stream->capture->work.push_back(std::move(work));
   } else {
-    stream->queue.push_back(std::move(work));
+    stream->queue.push_back({.work = std::move(work)});
   }
   return cudaSuccess;
 }
@@ -190,20 +239,18 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
 }
 
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  if (event->stream != nullptr) (void)cudaEventSynchronize(event);
   delete event;
   return cudaSuccess;
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   const std::lock_guard lock(TheRuntime().mutex);
+  if (stream->device->broken != cudaSuccess) return Return(stream->device->broken);
   event->stream = stream;
-  event->captured = stream != nullptr && stream->capture != nullptr;
-  const int64_t number = ++event->recorded;
-  return Return(Queue(stream, [=] {
-    event->reached = number;
-    return cudaSuccess;
-  }));
+  event->captured = stream->capture != nullptr;
+  if (event->captured) return cudaSuccess;
+  stream->queue.push_back({.event = event->recordings, .recording = ++event->recordings->asked});
+  return cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
@@ -211,7 +258,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->stream == nullptr) return cudaSuccess;
   if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   if (event->captured) return Return(cudaErrorCapturedEvent);
-  return Return(Finish(*event->stream, [&] { return event->reached == event->recorded; }));
+  return Return(Finish(*event));
 }
 
 // Nothing goes on by itself: asking is what makes it.
@@ -219,11 +266,21 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   const std::lock_guard lock(TheRuntime().mutex);
   if (event->captured) return Return(cudaErrorCapturedEvent);
-  if (event->stream == nullptr || event->reached == event->recorded) return cudaSuccess;
+  if (event->recordings->reached == event->recordings->asked) return cudaSuccess;
   const cudaError_t error = cudaEventSynchronize(event);
   return error == cudaSuccess ? cudaErrorNotReady : error;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
-  return Return(Queue(stream, [=] { return cudaEventSynchronize(event); }));
+  const std::lock_guard lock(TheRuntime().mutex);
+  if (stream->device->broken != cudaSuccess) return Return(stream->device->broken);
+  if (event->stream == nullptr) return cudaSuccess;
+  if (stream->capture != nullptr || event->captured) {  // of what both would have to be one graph
+    if (stream->capture != nullptr) stream->capture->broken = true;
+    return Return(cudaErrorStreamCaptureIsolation);
+  }
+  stream->queue.push_back({.event = event->recordings,
+                           .recording = event->recordings->asked,
+                           .recorded_in = event->stream});
+  return cudaSuccess;
 }

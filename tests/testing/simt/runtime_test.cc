@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <set>
 #include <thread>
 #include <vector>
 
@@ -14,6 +15,7 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Each;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 __global__ void AddOne(float* x, int n) {
@@ -95,6 +97,46 @@ TEST_F(RuntimeTest, EventsSayWhenPinnedMemoryIsFreeAgain) {
   ASSERT_EQ(cudaEventSynchronize(event_), cudaSuccess);
   std::fill_n(pinned_, 100, 5.0f);
   EXPECT_THAT(Download(), Each(1));
+}
+
+// What a stream copies out while another one adds, once or with an event between them.
+TEST_F(RuntimeTest, StreamsTakeTurnsUnlessAnEventOrdersThem) {
+  cudaStream_t other = nullptr;
+  ASSERT_EQ(cudaStreamCreateWithFlags(&other, cudaStreamNonBlocking), cudaSuccess);
+  const auto copied = [&](bool wait) {
+    std::fill_n(pinned_, 100, 0.0f);
+    Upload();
+    EXPECT_EQ(cudaStreamSynchronize(stream_), cudaSuccess);
+    Add();
+    EXPECT_EQ(cudaEventRecord(event_, stream_), cudaSuccess);
+    if (wait) {
+      EXPECT_EQ(cudaStreamWaitEvent(other, event_), cudaSuccess);
+    }
+    Add();
+    EXPECT_EQ(cudaEventRecord(event_, stream_), cudaSuccess);
+    EXPECT_EQ(cudaMemcpyAsync(pinned_, data_, 400, cudaMemcpyDeviceToHost, other), cudaSuccess);
+    EXPECT_EQ(cudaStreamSynchronize(other), cudaSuccess);
+    return pinned_[99];
+  };
+  std::set<float> free, ordered;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    SetSeed(seed);
+    free.insert(copied(false));
+    ordered.insert(copied(true));
+  }
+  EXPECT_THAT(free, ElementsAre(0, 1, 2));
+  EXPECT_THAT(ordered, ElementsAre(1, 2)) << "of the recording that was the last then";
+  EXPECT_EQ(cudaStreamDestroy(other), cudaSuccess);
+}
+
+TEST_F(RuntimeTest, ACaptureCannotWaitForWhatIsOutsideOfIt) {
+  ASSERT_EQ(cudaEventRecord(event_, stream_), cudaSuccess);
+  EXPECT_EQ(Capture(cudaStreamCaptureModeThreadLocal,
+                    [&] {
+                      EXPECT_EQ(cudaStreamWaitEvent(stream_, event_),
+                                cudaErrorStreamCaptureIsolation);
+                    }),
+            cudaErrorStreamCaptureInvalidated);
 }
 
 TEST_F(RuntimeTest, GraphsDoAgainWhatWasCaptured) {

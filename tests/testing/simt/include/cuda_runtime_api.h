@@ -1,10 +1,10 @@
 #pragma once
 
 // The part of CUDA's runtime API that the worker uses, for an emulated device. The rules are
-// CUDA's, read strictly: work in a stream is done as late as possible, when somebody waits for it,
-// so that a missing wait shows; copies from and to memory that is not page-locked are done at once.
-// Device memory can be touched only while a kernel or a copy runs: a host thread that reads it
-// otherwise gets a segmentation fault.
+// CUDA's, read strictly: work in a stream is done when somebody waits, and streams that no event
+// orders take turns by the seed, so that a missing wait shows; copies from and to memory that is
+// not page-locked are done at once. Device memory can be touched only while a kernel or a copy
+// runs: a host thread that reads it otherwise gets a segmentation fault.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,6 +28,7 @@ enum cudaError_t {
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901,
+  cudaErrorStreamCaptureIsolation = 905,
   cudaErrorCapturedEvent = 907,
   cudaErrorStreamCaptureWrongThread = 908,
 };
