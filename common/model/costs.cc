@@ -220,6 +220,17 @@ int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
   return bytes;
 }
 
+int64_t ActivationBytes(const ModelConfig& config, const StageLimits& limits) {
+  return AllocatedBytes(limits.max_step_tokens * config.hidden_dim *
+                        DTypeBytes(limits.activation_dtype));
+}
+
+int64_t LinkBytes(const ModelConfig& config, const LayerRange& range, const StageLimits& limits) {
+  constexpr int64_t kStepsOnTheirWay = 2;
+  const int64_t ends = (range.has_embedding ? 0 : 1) + (range.has_head ? 0 : 1);
+  return ends * kStepsOnTheirWay * ActivationBytes(config, limits);
+}
+
 double LayerFlops(const ModelConfig& config, int64_t layer) {
   return 2 * Weights(ShapeOfLayer(config, layer).matrices) + LayerExpertFlops(config, layer);
 }

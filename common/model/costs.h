@@ -64,10 +64,15 @@ int64_t FeedForwardBytes(const ModelConfig& config, const LayerRange& range, int
 // or the head's may need, whatever the range. 0 where no weights are quantized.
 int64_t ProductScratchBytes(const ModelConfig& config, const StageLimits& limits);
 
-// The slices' table, activations, attention and product scratch and, with the head, logits of one
-// step.
+// What a stage computes in: the slices' table, activations, attention and product scratch and, with
+// the head, logits of one step.
 int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
                        const StageLimits& limits);
+
+// Activations on their way from and to the neighbouring stages over gRPC, of two steps at each end:
+// see worker/transport/activation_link.h. ActivationBytes: of one step.
+int64_t ActivationBytes(const ModelConfig& config, const StageLimits& limits);
+int64_t LinkBytes(const ModelConfig& config, const LayerRange& range, const StageLimits& limits);
 
 // Multiply-adds times two for one token through one layer (attention over the context not
 // counted, experts as many as one token takes) and through the head.

@@ -128,7 +128,8 @@ double CostModel::HeadFlops(int first, int count) const {
 int64_t CostModel::WorkspaceBytes(int first, int count) const {
   const int experts = before_[first + count].expert_layers - before_[first].expert_layers;
   const int kind = (experts < count ? 1 : 0) + (experts > 0 ? 2 : 0);
-  return workspace_bytes_[kind][HasHead(first, count) ? 1 : 0];
+  const LayerRange range = {first, count, first == 0, HasHead(first, count)};
+  return workspace_bytes_[kind][range.has_head ? 1 : 0] + LinkBytes(model_, range, limits_);
 }
 
 int64_t CostModel::BlockBytes(int /*first*/, int count) const { return layer_block_bytes_ * count; }

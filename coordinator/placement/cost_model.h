@@ -50,6 +50,7 @@ class CostModel {
   // Of one token through the layers (attention over the context not counted); of one row of logits.
   double LayerFlops(int first, int count) const;
   double HeadFlops(int first, int count) const;
+  // What its links need included.
   int64_t WorkspaceBytes(int first, int count) const;
   // Of one KV block over all the stage's layers.
   int64_t BlockBytes(int first, int count) const;

@@ -8,7 +8,6 @@
 #include "absl/functional/function_ref.h"
 #include "worker/device/cuda_tier.h"
 #include "worker/device/device.h"
-#include "worker/device/host_copy.h"
 
 struct CUstream_st;     // what a cudaStream_t points to
 struct CUgraphExec_st;  // what a cudaGraphExec_t points to
@@ -18,9 +17,10 @@ namespace layercake {
 // Recorded work that is launched as one. The device must outlive it.
 using CudaGraph = std::unique_ptr<CUgraphExec_st, void (*)(CUgraphExec_st*)>;
 
-// Everything goes through one stream, so ops run in the order they were issued. The first error
-// that CUDA reports, at a launch or while waiting, is what status() says from then on: most of
-// CUDA's errors stick to the process, which can only end and begin anew.
+// Everything goes through one stream, so ops run in the order they were issued; only what a
+// HostCopy copies goes beside it. The first error that CUDA reports, at a launch or while waiting,
+// is what status() says from then on: most of CUDA's errors stick to the process, which can only
+// end and begin anew.
 class CudaDevice : public Device {
  public:
   // 52 for 5.2.
@@ -40,10 +40,6 @@ class CudaDevice : public Device {
   static constexpr int64_t kStagingBytes = int64_t{8} << 20;
   virtual char* BeginStaging() = 0;
   virtual void EndStaging() = 0;
-
-  // With room for `bytes` (> 0). Errors: as AllocateHost; status().
-  virtual absl::StatusOr<std::unique_ptr<HostCopy>> CreateHostCopy(int64_t bytes,
-                                                                   absl::string_view purpose) = 0;
 
   // Records what `issue` issues, which is only launches of kernels, instead of doing it. The
   // kernels must have run before, or loading them may fail. Takes some memory of the device.

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "worker/device/buffer.h"
+#include "worker/device/host_copy.h"
 #include "worker/device/isa.h"
 #include "worker/device/tensor_view.h"
 #include "worker/device/thread_pool.h"
@@ -68,6 +69,10 @@ class Device {
   // As much zeroed memory of the host, which this device copies from and to at full speed.
   // Errors: ResourceExhausted.
   virtual absl::StatusOr<Buffer> AllocateHost(int64_t bytes, absl::string_view purpose) = 0;
+
+  // Of `bytes` (> 0) of both. Errors: as Allocate and AllocateHost.
+  virtual absl::StatusOr<std::unique_ptr<HostCopy>> CreateHostCopy(int64_t bytes,
+                                                                   absl::string_view purpose) = 0;
 
   // Copies rows between host memory, where they are dense, and the device. Both wait for it; from
   // the host, `from` may be reused at once, though what was issued before may still run.

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -77,6 +78,20 @@ void ApplyCgroupLimits(DeviceMemory& memory) {
 
 void Unmap(void* data, int64_t bytes) { munmap(data, RoundUp(bytes, kPageBytes)); }
 
+class CpuHostCopy final : public HostCopy {
+ public:
+  explicit CpuHostCopy(Buffer buffer)
+      : HostCopy(buffer.data(), buffer.data(), buffer.bytes()), buffer_(std::move(buffer)) {}
+
+  void BeginToHost(int64_t bytes) override { CHECK_LE(bytes, this->bytes()); }
+  void BeginToDevice(int64_t bytes) override { CHECK_LE(bytes, this->bytes()); }
+  absl::Status Wait() override { return absl::OkStatus(); }
+  void Use(absl::FunctionRef<void()> issue) override { issue(); }
+
+ private:
+  const Buffer buffer_;
+};
+
 class CpuDevice final : public Device {
  public:
   CpuDevice(std::string name, CpuIsa isa, int num_threads)
@@ -86,6 +101,11 @@ class CpuDevice final : public Device {
   absl::StatusOr<Buffer> Allocate(int64_t bytes, absl::string_view purpose) override;
   absl::StatusOr<Buffer> AllocateHost(int64_t bytes, absl::string_view purpose) override {
     return Allocate(bytes, purpose);
+  }
+  absl::StatusOr<std::unique_ptr<HostCopy>> CreateHostCopy(int64_t bytes,
+                                                           absl::string_view purpose) override {
+    LC_ASSIGN_OR_RETURN(Buffer buffer, Allocate(bytes, purpose));
+    return std::make_unique<CpuHostCopy>(std::move(buffer));
   }
   absl::Status CopyFromHost(const TensorView& to, const void* from, int64_t bytes) override;
   absl::Status CopyToHost(void* to, const TensorView& from, int64_t bytes) override;

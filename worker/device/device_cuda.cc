@@ -30,35 +30,66 @@ std::string Describe(cudaError_t error) {
 
 class RealHostCopy final : public HostCopy {
  public:
-  RealHostCopy(CudaDevice& device, Buffer buffer) : device_(device), buffer_(std::move(buffer)) {
-    device_.Record(cudaEventCreateWithFlags(&done_, cudaEventDisableTiming), "making an event");
+  // Copies in `to_host` and `to_device`.
+  RealHostCopy(CudaDevice& device, Buffer on_device, Buffer on_host, cudaStream_t to_host,
+               cudaStream_t to_device)
+      : HostCopy(on_device.data(), on_host.data(), on_device.bytes()),
+        device_(device),
+        buffers_{std::move(on_device), std::move(on_host)},
+        to_host_(to_host),
+        to_device_(to_device) {
+    for (cudaEvent_t* event : {&issued_, &copied_}) {
+      device_.Record(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "making an event");
+    }
+    RecordIn(device_.stream(), issued_);  // the memory is being cleared
   }
   ~RealHostCopy() override {
-    if (done_ == nullptr) return;
-    cudaEventSynchronize(done_);
-    cudaEventDestroy(done_);
+    (void)Wait();
+    for (cudaEvent_t event : {issued_, copied_}) {
+      if (event != nullptr) cudaEventDestroy(event);
+    }
   }
 
-  void Begin(const TensorView& from) override {
-    const int64_t size = DTypeBytes(from.dtype);
-    const int64_t row_bytes = from.cols * size;
-    CHECK_LE(from.rows * row_bytes, buffer_.bytes());
-    cudaStream_t const order = device_.stream();
-    device_.Record(cudaMemcpy2DAsync(buffer_.data(), row_bytes, from.data, from.stride * size,
-                                     row_bytes, from.rows, cudaMemcpyDeviceToHost, order),
-                   "copying from it");
-    device_.Record(cudaEventRecord(done_, order), "recording an event");
+  void BeginToHost(int64_t bytes) override {
+    RecordIn(device_.stream(), issued_);
+    Begin(on_host(), on_device(), bytes, cudaMemcpyDeviceToHost, to_host_);
   }
-  absl::StatusOr<const void*> Wait() override {
-    device_.Record(cudaEventSynchronize(done_), "copying from it");
-    LC_RETURN_IF_ERROR(device_.status());
-    return buffer_.data();
+  void BeginToDevice(int64_t bytes) override {
+    Begin(on_device(), on_host(), bytes, cudaMemcpyHostToDevice, to_device_);
+  }
+  absl::Status Wait() override {
+    device_.stream();
+    device_.Record(cudaEventSynchronize(copied_), "copying beside computing");
+    return device_.status();
+  }
+  void Use(absl::FunctionRef<void()> issue) override {
+    WaitIn(device_.stream(), copied_);
+    issue();
+    RecordIn(device_.stream(), issued_);
   }
 
  private:
+  void Begin(char* to, const char* from, int64_t bytes, cudaMemcpyKind kind, cudaStream_t order) {
+    CHECK_LE(bytes, this->bytes());
+    device_.stream();
+    WaitIn(order, issued_);
+    device_.Record(cudaMemcpyAsync(to, from, static_cast<size_t>(bytes), kind, order),
+                   "copying beside computing");
+    RecordIn(order, copied_);
+  }
+  void RecordIn(cudaStream_t order, cudaEvent_t event) {
+    device_.Record(cudaEventRecord(event, order), "recording an event");
+  }
+  void WaitIn(cudaStream_t order, cudaEvent_t event) {
+    device_.Record(cudaStreamWaitEvent(order, event, 0), "waiting for an event");
+  }
+
   CudaDevice& device_;
-  const Buffer buffer_;
-  cudaEvent_t done_ = nullptr;
+  const Buffer buffers_[2];
+  cudaStream_t const to_host_;
+  cudaStream_t const to_device_;
+  cudaEvent_t issued_ = nullptr;  // in the device's stream: what the next copy waits for
+  cudaEvent_t copied_ = nullptr;
 };
 
 class RealCudaDevice final : public CudaDevice {
@@ -96,6 +127,9 @@ class RealCudaDevice final : public CudaDevice {
   };
 
   cudaStream_t stream_ = nullptr;
+  // Of HostCopies, one each way: cards copy both ways at once.
+  cudaStream_t to_host_ = nullptr;
+  cudaStream_t to_device_ = nullptr;
   Staging staging_[2];
   int next_staging_ = 0;
   mutable Mutex mutex_;
@@ -107,7 +141,9 @@ class RealCudaDevice final : public CudaDevice {
 
 absl::Status RealCudaDevice::Open() {
   Record(cudaSetDevice(index()), "using it");
-  Record(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  for (cudaStream_t* stream : {&stream_, &to_host_, &to_device_}) {
+    Record(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "making a stream");
+  }
   LC_RETURN_IF_ERROR(status());
   for (Staging& staging : staging_) {
     LC_ASSIGN_OR_RETURN(staging.buffer, AllocateHost(kStagingBytes, "copying"));
@@ -121,7 +157,9 @@ RealCudaDevice::~RealCudaDevice() {
   for (Staging& staging : staging_) {
     if (staging.done != nullptr) cudaEventDestroy(staging.done);
   }
-  if (stream_ != nullptr) cudaStreamDestroy(stream_);
+  for (cudaStream_t stream : {stream_, to_host_, to_device_}) {
+    if (stream != nullptr) cudaStreamDestroy(stream);
+  }
 }
 
 DeviceMemory RealCudaDevice::Memory() const {
@@ -238,8 +276,10 @@ void RealCudaDevice::EndStaging() {
 
 absl::StatusOr<std::unique_ptr<HostCopy>> RealCudaDevice::CreateHostCopy(
     int64_t bytes, absl::string_view purpose) {
-  LC_ASSIGN_OR_RETURN(Buffer buffer, AllocateHost(bytes, purpose));
-  auto copy = std::make_unique<RealHostCopy>(*this, std::move(buffer));
+  LC_ASSIGN_OR_RETURN(Buffer on_device, Allocate(bytes, purpose));
+  LC_ASSIGN_OR_RETURN(Buffer on_host, AllocateHost(bytes, purpose));
+  auto copy = std::make_unique<RealHostCopy>(*this, std::move(on_device), std::move(on_host),
+                                             to_host_, to_device_);
   LC_RETURN_IF_ERROR(status());
   return copy;
 }

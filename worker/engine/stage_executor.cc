@@ -9,10 +9,21 @@
 
 namespace layercake {
 
+namespace {
+
+int64_t BytesOf(const ActivationSlots& slots) {
+  int64_t bytes = 0;
+  for (const auto& slot : slots) bytes += slot == nullptr ? 0 : slot->bytes();
+  return bytes;
+}
+
+}  // namespace
+
 StageBytes CountStageBytes(const ModelConfig& config, const StageShape& shape) {
   return {StageWeightBytes(config, shape.range),
           shape.range.num_layers * shape.num_blocks * LayerBlockBytes(config, shape.limits),
-          WorkspaceBytes(config, shape.range, shape.limits)};
+          WorkspaceBytes(config, shape.range, shape.limits) +
+              LinkBytes(config, shape.range, shape.limits)};
 }
 
 StageExecutor::StageExecutor(const StageShape& shape, int64_t vocab_size, Device& device,
@@ -29,18 +40,31 @@ absl::StatusOr<std::unique_ptr<StageExecutor>> StageExecutor::Load(const Checkpo
   // KV first: it is the quicker to fail, and its size is what an operator can change.
   LC_ASSIGN_OR_RETURN(stage->kv_cache_, KvCache::Create(checkpoint.config(), shape.range.num_layers,
                                                         shape.limits, shape.num_blocks, device));
+  const int64_t activation_bytes = ActivationBytes(checkpoint.config(), shape.limits);
+  if (!shape.range.has_embedding) {
+    LC_ASSIGN_OR_RETURN(stage->incoming_, MakeActivationSlots(activation_bytes, device));
+  }
+  if (!shape.range.has_head) {
+    LC_ASSIGN_OR_RETURN(stage->outgoing_, MakeActivationSlots(activation_bytes, device));
+  }
   LC_ASSIGN_OR_RETURN(stage->decoder_,
                       Decoder::Load(checkpoint, shape.range, shape.limits, device, progress));
   if (shape.range.has_head) {
     LC_ASSIGN_OR_RETURN(stage->sampler_, RowSampler::Create(shape.limits.max_batch_sequences,
                                                             stage->vocab_size_, device));
   }
-  stage->bytes_ = {stage->decoder_->weight_bytes(), stage->kv_cache_->bytes(),
-                   stage->decoder_->workspace_bytes()};
+  stage->bytes_ = {
+      stage->decoder_->weight_bytes(), stage->kv_cache_->bytes(),
+      stage->decoder_->workspace_bytes() + BytesOf(stage->incoming_) + BytesOf(stage->outgoing_)};
   return stage;
 }
 
 void StageExecutor::StartEpoch(uint64_t epoch) {
+  for (const ActivationSlots* slots : {&incoming_, &outgoing_}) {
+    for (const auto& slot : *slots) {
+      if (slot != nullptr) (void)slot->Wait();
+    }
+  }
   epoch_ = epoch;
   lost_ = absl::OkStatus();
   num_steps_ = 0;

@@ -28,7 +28,7 @@ struct StageShape {
   int64_t num_blocks = 0;
 };
 
-// What a stage takes of its device.
+// What a stage takes of its device; the workspace with what its links need.
 struct StageBytes {
   int64_t weights = 0;
   int64_t kv = 0;
@@ -55,7 +55,8 @@ class StageExecutor {
                                                              Device& device, const Clock& clock,
                                                              LoadProgress progress);
 
-  // Begins an epoch: what the KV blocks hold counts no more, steps count from 1.
+  // Begins an epoch: what the KV blocks hold counts no more, steps count from 1. REQUIRES: the
+  // links of the epoch before are closed.
   void StartEpoch(uint64_t epoch);
 
   // Runs one step: takes activations from the source or embeds, runs the layers, and sends the
@@ -67,6 +68,10 @@ class StageExecutor {
   // REQUIRES: the source is null exactly if the stage has the embedding, the sink exactly if it has
   // the head.
   absl::StatusOr<StepOutput> Run(const StepRequest& step, const StageLinks& links);
+
+  // For the links of this epoch, if they take any; null where the stage has no such neighbour.
+  const ActivationSlots& incoming() const { return incoming_; }
+  const ActivationSlots& outgoing() const { return outgoing_; }
 
   uint64_t epoch() const { return epoch_; }
   const StageShape& shape() const { return shape_; }
@@ -99,6 +104,8 @@ class StageExecutor {
   const Clock& clock_;
   std::unique_ptr<Decoder> decoder_;
   std::unique_ptr<KvCache> kv_cache_;
+  ActivationSlots incoming_;
+  ActivationSlots outgoing_;
   RowSampler sampler_;
   StageBytes bytes_;
   uint64_t epoch_ = 0;

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "worker/kernels/cuda_dispatch.h"
 #include "worker/kernels/typed.h"
 
 namespace layercake {
@@ -21,6 +22,15 @@ void ConvertNumbers(const void* from, DType from_dtype, int64_t count, void* to,
       }
     });
   });
+}
+
+void ConvertNumbers(const void* from, DType from_dtype, int64_t count, void* to, DType to_dtype,
+                    Device& device) {
+  if (device.kind() == DeviceKind::kCuda) {
+    return LaunchOn(device, "converting numbers", &CudaKernels::convert,
+                    ConvertArgs{from, from_dtype, count, to, to_dtype});
+  }
+  ConvertNumbers(from, from_dtype, count, to, to_dtype);
 }
 
 }  // namespace layercake

@@ -46,6 +46,14 @@ struct LookUpArgs {
   FloatRows out;
 };
 
+struct ConvertArgs {
+  const void* from = nullptr;
+  DType from_dtype = DType::kF32;
+  int64_t count = 0;
+  void* to = nullptr;
+  DType to_dtype = DType::kF32;
+};
+
 // Neighbouring tokens of one slice that share a pass over keys and values.
 struct AttentionTile {
   int32_t row = 0;  // the first token's, in the step
@@ -86,6 +94,7 @@ struct PagedAttentionArgs {
 
 int PackRowsCuda(const PackRowsArgs& args, CUstream_st* stream);
 int LookUpRowsCuda(const LookUpArgs& args, CUstream_st* stream);
+int ConvertCuda(const ConvertArgs& args, CUstream_st* stream);
 // The same bits of a row, however many there are and on however many multiprocessors.
 int MatMulCuda(const MatMulArgs& args, CUstream_st* stream);
 // On tensor cores, from compute capability 8.0 on. REQUIRES: the weights are 16-bit numbers, or
@@ -125,6 +134,7 @@ int SummarizeLogitsCuda(const FloatRows& logits, const LogitQuery* queries, Logi
 struct CudaKernels {
   decltype(&PackRowsCuda) pack_rows;
   decltype(&LookUpRowsCuda) look_up_rows;
+  decltype(&ConvertCuda) convert;
   decltype(&MatMulCuda) matmul;
   decltype(&MatMulTensorCuda) matmul_tensor;
   decltype(&TakeInputsApartCuda) take_inputs_apart;

@@ -6,6 +6,7 @@ const CudaKernels& GetCudaKernels() {
   static constexpr CudaKernels kKernels = {
       .pack_rows = &PackRowsCuda,
       .look_up_rows = &LookUpRowsCuda,
+      .convert = &ConvertCuda,
       .matmul = &MatMulCuda,
       .matmul_tensor = &MatMulTensorCuda,
       .take_inputs_apart = &TakeInputsApartCuda,

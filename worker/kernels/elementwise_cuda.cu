@@ -70,6 +70,12 @@ __global__ void LookUpKernel(const T* table, const int32_t* ids, FloatRows out) 
   out.data[blockIdx.y * out.stride + i] = Widen(table[ids[blockIdx.y] * out.cols + i]);
 }
 
+template <typename From, typename To>
+__global__ void ConvertKernel(const From* from, int64_t count, To* to) {
+  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (i < count) Narrow(Widen(from[i]), to[i]);
+}
+
 dim3 GridOf(int64_t cols, int64_t rows) {
   return dim3(CeilDivide(cols, kThreads), static_cast<unsigned>(rows));
 }
@@ -111,6 +117,18 @@ int LookUpRowsCuda(const LookUpArgs& args, CUstream_st* stream) {
     using T = decltype(zero);
     return Launch("look_up_rows", LookUpKernel<T>, GridOf(args.out.cols, args.out.rows), kThreads,
                   0, stream, static_cast<const T*>(args.table), args.ids, args.out);
+  });
+}
+
+int ConvertCuda(const ConvertArgs& args, CUstream_st* stream) {
+  return WithStorage(args.from_dtype, [&](auto from) {
+    return WithStorage(args.to_dtype, [&](auto to) {
+      using From = decltype(from);
+      using To = decltype(to);
+      return Launch("convert", ConvertKernel<From, To>, CeilDivide(args.count, kThreads), kThreads,
+                    0, stream, static_cast<const From*>(args.from), args.count,
+                    static_cast<To*>(args.to));
+    });
   });
 }
 

@@ -36,7 +36,8 @@ LinkBroker::Offer::~Offer() {
   thread_.join();
 }
 
-absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(DType activations, int64_t max_values) {
+absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(DType activations,
+                                                     const ActivationSlots& slots) {
   if (thread_.joinable()) thread_.join();
   if (pair_.ok()) {
     return OutgoingLink{std::make_unique<NcclActivationSink>(*pair_, broker_.device_), "nccl",
@@ -49,9 +50,9 @@ absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(DType activations, int64_t 
         absl::StrCat("--transport nccl was asked for, but activations cannot reach ", next_address_,
                      " over NCCL: ", why));
   }
-  LC_ASSIGN_OR_RETURN(auto sink, GrpcActivationSink::Create(next_address_, epoch_, activations,
-                                                            max_values, broker_.device_));
-  return OutgoingLink{std::move(sink), "grpc", why};
+  return OutgoingLink{std::make_unique<GrpcActivationSink>(next_address_, epoch_, activations,
+                                                           slots, broker_.device_),
+                      "grpc", why};
 }
 
 absl::Status LinkBroker::CheckEpoch(uint64_t epoch) const {

@@ -43,11 +43,11 @@ class LinkBroker {
     Offer(const Offer&) = delete;
     Offer& operator=(const Offer&) = delete;
 
-    // Waits for the outcome. `activations`: of the numbers that a link over gRPC carries, at most
-    // `max_values` of them a step. Errors: FailedPrecondition (the operator wants NCCL only, and
-    // why it cannot be); Unavailable (whether the other end uses the link is not known);
-    // ResourceExhausted (the host's memory). REQUIRES: called once at most.
-    absl::StatusOr<OutgoingLink> Take(DType activations, int64_t max_values);
+    // Waits for the outcome. `activations`, `slots`: of the numbers that a link over gRPC carries;
+    // see GrpcActivationSink. Errors: FailedPrecondition (the operator wants NCCL only, and why it
+    // cannot be); Unavailable (whether the other end uses the link is not known). REQUIRES: called
+    // once at most.
+    absl::StatusOr<OutgoingLink> Take(DType activations, const ActivationSlots& slots);
 
    private:
     LinkBroker& broker_;

@@ -98,11 +98,13 @@ absl::StatusOr<LoadedStage> StageHost::Load(const v1::LoadStageRequest& request,
   loaded->stage->StartEpoch(request.epoch());
   const LayerRange& range = loaded->stage->shape().range;
   const StageLimits& limits = loaded->stage->shape().limits;
-  if (!range.has_embedding)
-    loaded->source = std::make_shared<ActivationQueue>(limits.activation_dtype, device_);
+  if (!range.has_embedding) {
+    loaded->source = std::make_shared<ActivationQueue>(limits.activation_dtype,
+                                                       loaded->stage->incoming(), device_);
+  }
   if (!range.has_head) {
-    const int64_t max_values = limits.max_step_tokens * checkpoint->config().hidden_dim;
-    LC_ASSIGN_OR_RETURN(loaded->out, offer->Take(limits.activation_dtype, max_values));
+    LC_ASSIGN_OR_RETURN(loaded->out,
+                        offer->Take(limits.activation_dtype, loaded->stage->outgoing()));
   }
   const LoadedStage result = loaded->Describe();
   LOG(INFO) << "epoch " << request.epoch() << ": loaded " << DescribeStage(loaded->stage->shape())

@@ -89,7 +89,8 @@ class StageHost {
     v1::LoadStageRequest request;
     std::string weights;  // Checkpoint::identity()
     std::unique_ptr<StageExecutor> stage;
-    // Shared with the call that pushes, which may end after the epoch.
+    // Shared with the call that pushes, which may end after the epoch; closed before the stage
+    // goes.
     std::shared_ptr<ActivationQueue> source;
     std::unique_ptr<ActivationSource> nccl_source;  // in its place, if the two workers agreed so
     OutgoingLink out;                               // no sink: the last stage

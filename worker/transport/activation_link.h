@@ -5,19 +5,38 @@
 // A link lives for one epoch and carries the residual stream of every step, in step order. The two
 // ends are two interfaces because a stage's two neighbours may be reached in different ways.
 
+#include <array>
 #include <cstdint>
+#include <memory>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/base/status_macros.h"
+#include "worker/device/device.h"
 #include "worker/device/tensor_view.h"
 
 namespace layercake {
+
+// Where the activations of two steps, taken in turn, pass between the device and a link's thread,
+// in the link's data type. The stage's, which outlives its links.
+using ActivationSlots = std::array<std::unique_ptr<HostCopy>, 2>;
+
+// With room for `bytes` (> 0) in each. Errors: as Device::CreateHostCopy.
+inline absl::StatusOr<ActivationSlots> MakeActivationSlots(int64_t bytes, Device& device) {
+  ActivationSlots slots;
+  for (std::unique_ptr<HostCopy>& slot : slots) {
+    LC_ASSIGN_OR_RETURN(slot, device.CreateHostCopy(bytes, "activations on their way"));
+  }
+  return slots;
+}
 
 // Where a stage's activations come from. Receive is one thread's; Close is anybody's.
 class ActivationSource {
  public:
   virtual ~ActivationSource() = default;
 
-  // Waits for the activations of step `step_id` and puts them in `to`.
+  // Waits for the activations of step `step_id` and puts them in `to`, before all that is issued to
+  // the device afterwards.
   //   to: [num_tokens, hidden_dim] f32 dense, in the stage's device memory.
   // Errors: Unavailable (the link broke: names the peer); DataLoss (another step's, or of another
   // size); Internal (device failure); what Close said.

@@ -1,7 +1,8 @@
 #include "worker/transport/activation_queue.h"
 
+#include <algorithm>
+#include <cstring>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -16,7 +17,9 @@ absl::Status ActivationQueue::Push(uint64_t step_id, std::string hidden) {
     return absl::ResourceExhaustedError(
         absl::StrCat(kMaxWaiting, " activations wait for steps that did not come"));
   }
-  arrived_.push_back({step_id, std::move(hidden)});
+  const auto bytes = static_cast<int64_t>(hidden.size());
+  arrived_.push_back({step_id, bytes, std::move(hidden)});
+  BeginCopies();
   changed_.NotifyAll();
   return absl::OkStatus();
 }
@@ -27,15 +30,34 @@ void ActivationQueue::EndOfStream(const absl::Status& why) {
   changed_.NotifyAll();
 }
 
+void ActivationQueue::BeginCopies() {
+  for (; num_free_ > 0 && num_copied_ < arrived_.size(); --num_free_, ++num_copied_) {
+    HostCopy& slot = *slots_[(next_slot_ + num_copied_) % slots_.size()];
+    const std::string hidden = std::exchange(arrived_[num_copied_].hidden, "");
+    // What is too large is refused by Receive.
+    const auto bytes = std::min<int64_t>(slot.bytes(), std::ssize(hidden));
+    std::memcpy(slot.on_host(), hidden.data(), static_cast<size_t>(bytes));
+    slot.BeginToDevice(bytes);
+  }
+}
+
 absl::Status ActivationQueue::Receive(uint64_t step_id, const TensorView& to) {
+  const bool free_slot = in_use_ != nullptr;
+  if (free_slot) LC_RETURN_IF_ERROR(std::exchange(in_use_, nullptr)->Wait());
   Arrived next;
   {
     MutexLock lock(mutex_);
+    LC_RETURN_IF_ERROR(closed_);
+    num_free_ += free_slot ? 1 : 0;
+    BeginCopies();
     while (arrived_.empty() && end_.ok() && closed_.ok()) changed_.Wait(mutex_);
     LC_RETURN_IF_ERROR(closed_);
     if (arrived_.empty()) return end_;
     next = std::move(arrived_.front());
     arrived_.pop_front();
+    --num_copied_;
+    in_use_ = slots_[next_slot_].get();
+    next_slot_ = (next_slot_ + 1) % slots_.size();
   }
   if (next.step_id != step_id) {
     return absl::DataLossError(absl::StrCat("activations of step ", next.step_id,
@@ -43,26 +65,21 @@ absl::Status ActivationQueue::Receive(uint64_t step_id, const TensorView& to) {
   }
   const int64_t count = to.rows * to.cols;
   const int64_t bytes = count * DTypeBytes(dtype_);
-  if (static_cast<int64_t>(next.hidden.size()) != bytes) {
+  if (next.bytes != bytes) {
     return absl::DataLossError(absl::StrCat("what came as the activations of step ", step_id,
-                                            " has ", next.hidden.size(), " bytes; ", to.rows,
-                                            " tokens of ", to.cols, " values make ", bytes));
+                                            " has ", next.bytes, " bytes; ", to.rows, " tokens of ",
+                                            to.cols, " values make ", bytes));
   }
-  const int64_t own_bytes = count * DTypeBytes(to.dtype);
-  if (dtype_ == to.dtype) return device_.CopyFromHost(to, next.hidden.data(), own_bytes);
-  if (device_.kind() == DeviceKind::kCpu) {
-    ConvertNumbers(next.hidden.data(), dtype_, count, to.data, to.dtype);
-    return absl::OkStatus();
-  }
-  std::vector<float> numbers(count);
-  ConvertNumbers(next.hidden.data(), dtype_, count, numbers.data(), to.dtype);
-  return device_.CopyFromHost(to, numbers.data(), own_bytes);
+  in_use_->Use(
+      [&] { ConvertNumbers(in_use_->on_device(), dtype_, count, to.data, to.dtype, device_); });
+  return device_.status();
 }
 
 void ActivationQueue::Close(const absl::Status& why) {
   MutexLock lock(mutex_);
   if (closed_.ok()) closed_ = why;
   arrived_.clear();
+  num_copied_ = num_free_ = 0;
   changed_.NotifyAll();
 }
 

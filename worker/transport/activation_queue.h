@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <tuple>
 
 #include "absl/status/status.h"
 #include "common/base/mutex.h"
@@ -14,14 +15,17 @@
 namespace layercake {
 
 // Thread-safe. Holds what came before its step was reached; how much that can be is the
-// coordinator's choice of steps in flight.
+// coordinator's choice of steps in flight. The copy to the device begins when activations come, if
+// a slot is free: that of the step in hand is not before the next one is asked for.
 class ActivationQueue : public ActivationSource {
  public:
   // More than this waiting means a peer that does not keep to the protocol.
   static constexpr size_t kMaxWaiting = 256;
 
-  // `dtype`: of the numbers that are pushed. `device` must outlive the queue.
-  ActivationQueue(DType dtype, Device& device) : dtype_(dtype), device_(device) {}
+  // `dtype`: of the numbers that are pushed. `slots`: of `device`, with room for any step's; they
+  // are not touched any more once Close and Receive have returned.
+  ActivationQueue(DType dtype, const ActivationSlots& slots, Device& device)
+      : dtype_(dtype), slots_(slots), device_(device) {}
 
   // Adds the activations of step `step_id`: [num_tokens, hidden_dim], little-endian.
   // Errors: ResourceExhausted (kMaxWaiting); what Close said.
@@ -36,14 +40,23 @@ class ActivationQueue : public ActivationSource {
  private:
   struct Arrived {
     uint64_t step_id;
-    std::string hidden;
+    int64_t bytes;
+    std::string hidden;  // empty once it is in a slot
   };
 
+  // Begins to copy what arrived first, as far as slots are free.
+  void BeginCopies() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const DType dtype_;
+  const ActivationSlots& slots_;
   Device& device_;
+  HostCopy* in_use_ = nullptr;  // Receive's: the slot of the step in hand
   Mutex mutex_;
   CondVar changed_;
   std::deque<Arrived> arrived_ ABSL_GUARDED_BY(mutex_);
+  size_t num_copied_ ABSL_GUARDED_BY(mutex_) = 0;  // of them, in slots
+  size_t next_slot_ ABSL_GUARDED_BY(mutex_) = 0;   // of what arrives first
+  size_t num_free_ ABSL_GUARDED_BY(mutex_) = std::tuple_size_v<ActivationSlots>;
   absl::Status end_ ABSL_GUARDED_BY(mutex_);     // not OK: after what has arrived comes nothing
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);  // not OK: nothing is received any more
 };

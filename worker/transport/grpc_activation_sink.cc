@@ -8,30 +8,18 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
-#include "worker/device/cuda_device.h"
 #include "worker/kernels/convert.h"
 
 namespace layercake {
 
-absl::StatusOr<std::unique_ptr<GrpcActivationSink>> GrpcActivationSink::Create(
-    const std::string& address, uint64_t epoch, DType dtype, int64_t max_values, Device& device) {
-  std::unique_ptr<GrpcActivationSink> sink(new GrpcActivationSink(address, epoch, dtype, device));
-  if (device.kind() == DeviceKind::kCuda) {
-    for (Slot& slot : sink->slots_) {
-      LC_ASSIGN_OR_RETURN(slot.copy, AsCuda(device).CreateHostCopy(
-                                         max_values * DTypeBytes(DType::kF32), "activations"));
-    }
-  }
-  sink->thread_ = std::thread([sink = sink.get()] { sink->SendThread(); });
-  return sink;
-}
-
 GrpcActivationSink::GrpcActivationSink(const std::string& address, uint64_t epoch, DType dtype,
-                                       Device& device)
+                                       const ActivationSlots& slots, Device& device)
     : address_(address), epoch_(epoch), dtype_(dtype), device_(device) {
+  for (size_t i = 0; i < slots_.size(); ++i) slots_[i].copy = slots[i].get();
   const auto channel = CreateChannel(address);
   channel->GetState(/*try_to_connect=*/true);
   stub_ = v1::Stage::NewStub(channel);
+  thread_ = std::thread([this] { SendThread(); });
 }
 
 GrpcActivationSink::~GrpcActivationSink() {
@@ -41,7 +29,7 @@ GrpcActivationSink::~GrpcActivationSink() {
     stopping_ = true;
     changed_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.join();
   if (writer_ != nullptr) writer_->Finish();
 }
 
@@ -58,7 +46,7 @@ absl::Status GrpcActivationSink::Send(uint64_t step_id, const TensorView& from) 
   slot.message.set_step_id(step_id);
   last_step_id_ = step_id;
   Fill(from, slot);
-  if (alone && slot.count * DTypeBytes(dtype_) <= kSmallBytes) {
+  if (alone && slot.bytes <= kSmallBytes) {
     const absl::Status status = Write(slot);
     MutexLock lock(mutex_);
     ended_ = status;
@@ -71,27 +59,23 @@ absl::Status GrpcActivationSink::Send(uint64_t step_id, const TensorView& from) 
   return absl::OkStatus();
 }
 
-// From a GPU the numbers only begin to come.
+// What is sent is a copy in the slot, so that the next step may begin; it leaves the device beside.
 void GrpcActivationSink::Fill(const TensorView& from, Slot& slot) {
   CHECK(from.dtype == DType::kF32 && from.stride == from.cols);
-  slot.count = from.rows * from.cols;
-  std::string& hidden = *slot.message.mutable_hidden();
-  hidden.resize(slot.count * DTypeBytes(dtype_));
-  if (slot.copy != nullptr) return slot.copy->Begin(from);
-  ConvertNumbers(from.data, from.dtype, slot.count, hidden.data(), dtype_);
+  const int64_t count = from.rows * from.cols;
+  slot.bytes = count * DTypeBytes(dtype_);
+  CHECK_LE(slot.bytes, slot.copy->bytes());
+  ConvertNumbers(from.data, from.dtype, count, slot.copy->on_device(), dtype_, device_);
+  slot.copy->BeginToHost(slot.bytes);
 }
 
 absl::Status GrpcActivationSink::Write(Slot& slot) {
-  if (slot.copy != nullptr) {
-    const absl::StatusOr<const void*> numbers = slot.copy->Wait();
-    if (!numbers.ok()) {
-      // The peer would wait for this step, and may hear of it before this stage's next one.
-      Cancel();
-      return numbers.status();
-    }
-    ConvertNumbers(*numbers, DType::kF32, slot.count, slot.message.mutable_hidden()->data(),
-                   dtype_);
+  if (const absl::Status status = slot.copy->Wait(); !status.ok()) {
+    // The peer would wait for this step, and may hear of it before this stage's next one.
+    Cancel();
+    return status;
   }
+  slot.message.mutable_hidden()->assign(slot.copy->on_host(), static_cast<size_t>(slot.bytes));
   if (writer_ == nullptr) writer_ = stub_->Activate(&context_, &response_);
   if (writer_->Write(slot.message)) return absl::OkStatus();
   const grpc::Status status = std::exchange(writer_, nullptr)->Finish();

@@ -10,11 +10,11 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include "common/base/mutex.h"
 #include "layercake/v1/stage.grpc.pb.h"
 #include "worker/device/device.h"
-#include "worker/device/host_copy.h"
 #include "worker/transport/activation_link.h"
 
 namespace layercake {
@@ -27,13 +27,10 @@ class GrpcActivationSink : public ActivationSink {
   static constexpr int64_t kSmallBytes = 64 << 10;
 
   // `address`: host:port of the next stage's worker. `dtype`: of the numbers that are sent.
-  // `max_values`: in a step's activations. `device` must outlive the sink. Connects in the
+  // `slots`: of `device`, with room for any step's; both must outlive the sink. Connects in the
   // background; the call opens with the first step, when the peer holds its stage for sure.
-  // Errors: ResourceExhausted (the host's memory, page-locked beside a GPU).
-  static absl::StatusOr<std::unique_ptr<GrpcActivationSink>> Create(const std::string& address,
-                                                                    uint64_t epoch, DType dtype,
-                                                                    int64_t max_values,
-                                                                    Device& device);
+  GrpcActivationSink(const std::string& address, uint64_t epoch, DType dtype,
+                     const ActivationSlots& slots, Device& device);
   ~GrpcActivationSink() override;
 
   absl::Status Send(uint64_t step_id, const TensorView& from) override;
@@ -43,12 +40,11 @@ class GrpcActivationSink : public ActivationSink {
  private:
   // A step's way from the device to the call.
   struct Slot {
-    v1::Activation message;          // reused, so that its bytes are taken once
-    std::unique_ptr<HostCopy> copy;  // null: its numbers are in the message already
-    int64_t count = 0;               // of its numbers
+    HostCopy* copy = nullptr;
+    int64_t bytes = 0;
+    v1::Activation message;  // reused, so that its bytes are taken once
   };
 
-  GrpcActivationSink(const std::string& address, uint64_t epoch, DType dtype, Device& device);
   void Fill(const TensorView& from, Slot& slot);
   absl::Status Write(Slot& slot);
   // That a call is over, which ended with `status`.
@@ -66,7 +62,7 @@ class GrpcActivationSink : public ActivationSink {
   // Of whoever's turn it is: the thread's while slots are queued, else Send's and Finish's.
   std::unique_ptr<grpc::ClientWriter<v1::Activation>> writer_;  // null before the first step
 
-  std::array<Slot, 2> slots_;
+  std::array<Slot, std::tuple_size_v<ActivationSlots>> slots_;
   size_t next_slot_ = 0;  // that Send fills
   uint64_t last_step_id_ = 0;
   Mutex mutex_;

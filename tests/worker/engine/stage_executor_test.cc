@@ -37,8 +37,11 @@ class Pipeline {
       EXPECT_OK(stage);
       (*stage)->StartEpoch(kEpoch);
       stages_.push_back(*std::move(stage));
-      if (!last) queues_.push_back(std::make_unique<ActivationQueue>(DType::kF32, device));
-      if (!last) sinks_.push_back(std::make_unique<InProcessSink>(*queues_.back()));
+      if (i > 0) {
+        queues_.push_back(
+            std::make_unique<ActivationQueue>(DType::kF32, stages_.back()->incoming(), device));
+        sinks_.push_back(std::make_unique<InProcessSink>(*queues_.back()));
+      }
       first = end;
     }
   }
@@ -247,7 +250,7 @@ TEST_F(StageExecutorTest, NumbersThatAreNoneEndTheirOwnSliceOnly) {
   LC_ASSERT_OK_AND_ASSIGN(const auto stage,
                           StageExecutor::Load(*checkpoint_, shape, *device_, *Clock::Real(), GoOn));
   stage->StartEpoch(kEpoch);
-  ActivationQueue queue(DType::kF32, *device_);
+  ActivationQueue queue(DType::kF32, stage->incoming(), *device_);
   const auto hidden_dim = static_cast<size_t>(checkpoint_->config().hidden_dim);
   const auto push = [&](uint64_t step_id, float first) {
     std::vector<float> hidden(2 * hidden_dim, 0.5f);
@@ -287,7 +290,7 @@ TEST_F(StageExecutorTest, ABrokenLinkIsTheStepsError) {
   LC_ASSERT_OK_AND_ASSIGN(const auto stage,
                           StageExecutor::Load(*checkpoint_, shape, *device_, *Clock::Real(), GoOn));
   stage->StartEpoch(kEpoch);
-  ActivationQueue queue(DType::kF32, *device_);
+  ActivationQueue queue(DType::kF32, stage->incoming(), *device_);
   queue.EndOfStream(absl::UnavailableError("10.0.0.1:5 is gone"));
   StepRequest step = PromptStep(3);
   step.epoch = kEpoch;
@@ -297,13 +300,16 @@ TEST_F(StageExecutorTest, ABrokenLinkIsTheStepsError) {
 }
 
 TEST_F(StageExecutorTest, BytesAreThosePromised) {
-  const StageShape shape = {{0, 2, true, false}, limits_, kNumBlocks};
-  const StageBytes promised = CountStageBytes(checkpoint_->config(), shape);
-  LC_ASSERT_OK_AND_ASSIGN(const auto stage,
-                          StageExecutor::Load(*checkpoint_, shape, *device_, *Clock::Real(), GoOn));
-  EXPECT_EQ(stage->bytes().weights, promised.weights);
-  EXPECT_EQ(stage->bytes().kv, promised.kv);
-  EXPECT_EQ(stage->bytes().workspace, promised.workspace);
+  for (const LayerRange& range : {LayerRange{0, 2, true, false}, LayerRange{1, 1, false, false},
+                                  LayerRange{1, 2, false, true}, LayerRange{0, 3, true, true}}) {
+    const StageShape shape = {range, limits_, kNumBlocks};
+    const StageBytes promised = CountStageBytes(checkpoint_->config(), shape);
+    LC_ASSERT_OK_AND_ASSIGN(
+        const auto stage, StageExecutor::Load(*checkpoint_, shape, *device_, *Clock::Real(), GoOn));
+    EXPECT_EQ(stage->bytes().weights, promised.weights);
+    EXPECT_EQ(stage->bytes().kv, promised.kv);
+    EXPECT_EQ(stage->bytes().workspace, promised.workspace);
+  }
 }
 
 TEST_F(StageExecutorTest, ALoadCanBeAbandoned) {

@@ -26,12 +26,14 @@ constexpr std::chrono::seconds kPatience(60);
 
 class GrpcActivationSinkTest : public ::testing::Test {
  protected:
-  GrpcActivationSinkTest() : device_(*Device::CreateCpu(1)) { Open(DType::kF32); }
+  GrpcActivationSinkTest()
+      : device_(*Device::CreateCpu(1)),
+        slots_(*MakeActivationSlots(kLarge * DTypeBytes(DType::kF32), *device_)) {
+    Open(DType::kF32);
+  }
 
   void Open(DType dtype) {
-    auto sink = GrpcActivationSink::Create(next_.address(), 7, dtype, kLarge, *device_);
-    CHECK(sink.ok()) << sink.status();
-    sink_ = *std::move(sink);
+    sink_ = std::make_unique<GrpcActivationSink>(next_.address(), 7, dtype, slots_, *device_);
   }
   // `count` numbers, all of which say which step's they are.
   absl::Status Send(uint64_t step_id, int64_t count) {
@@ -48,6 +50,7 @@ class GrpcActivationSinkTest : public ::testing::Test {
 
   NextStage next_;
   std::unique_ptr<Device> device_;
+  ActivationSlots slots_;
   std::unique_ptr<GrpcActivationSink> sink_;
 };
 
