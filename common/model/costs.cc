@@ -231,6 +231,16 @@ int64_t LinkBytes(const ModelConfig& config, const LayerRange& range, const Stag
   return ends * kStepsOnTheirWay * ActivationBytes(config, limits);
 }
 
+int64_t ReserveBytes(bool gpu, int64_t available_bytes) {
+  constexpr int64_t kMiB = int64_t{1} << 20;
+  // A small cap is granted to be used.
+  return std::min((gpu ? 256 : 64) * kMiB, available_bytes / 10);
+}
+
+int64_t GraphBytes(int64_t available_bytes) {
+  return ReserveBytes(/*gpu=*/true, available_bytes) / 4;
+}
+
 double LayerFlops(const ModelConfig& config, int64_t layer) {
   return 2 * Weights(ShapeOfLayer(config, layer).matrices) + LayerExpertFlops(config, layer);
 }

@@ -74,6 +74,13 @@ int64_t WorkspaceBytes(const ModelConfig& config, const LayerRange& range,
 int64_t ActivationBytes(const ModelConfig& config, const StageLimits& limits);
 int64_t LinkBytes(const ModelConfig& config, const LayerRange& range, const StageLimits& limits);
 
+// What a plan leaves alone of a device that has so much to give: at most a tenth. On a GPU that is
+// for what no plan counts: kernels' code and stacks, which CUDA loads at their first run, what its
+// driver rounds buffers up by, and CUDA graphs, which keep to GraphBytes of it. (A context and
+// page-locked memory are not of what a worker has to give.)
+int64_t ReserveBytes(bool gpu, int64_t available_bytes);
+int64_t GraphBytes(int64_t available_bytes);
+
 // Multiply-adds times two for one token through one layer (attention over the context not
 // counted, experts as many as one token takes) and through the head.
 double LayerFlops(const ModelConfig& config, int64_t layer);

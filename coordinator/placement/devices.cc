@@ -18,9 +18,6 @@ namespace {
 using Names = google::protobuf::RepeatedPtrField<std::string>;
 using SizeMap = google::protobuf::Map<std::string, uint64_t>;  // by worker, "" for the others
 
-constexpr int64_t kCpuReserveBytes = int64_t{64} << 20;
-constexpr int64_t kGpuReserveBytes = int64_t{256} << 20;
-
 // Digits compare as numbers.
 bool NaturalLess(const std::string& a, const std::string& b) {
   size_t i = 0;
@@ -165,9 +162,7 @@ int64_t ReserveOf(const PlannerDevice& source, const UsableDevice& device,
   if (const std::optional<uint64_t> asked = SizeFor(options.reserve_bytes(), device.name)) {
     return static_cast<int64_t>(std::min<uint64_t>(*asked, device.available_bytes));
   }
-  const bool cuda = source.device.kind() == v1::DEVICE_KIND_CUDA;
-  // A small cap is granted to be used: it gives up a tenth at most.
-  return std::min(cuda ? kGpuReserveBytes : kCpuReserveBytes, device.available_bytes / 10);
+  return ReserveBytes(source.device.kind() == v1::DEVICE_KIND_CUDA, device.available_bytes);
 }
 
 absl::Status ApplySplit(const v1::PlanOptions& options, DeviceSelection& selection) {

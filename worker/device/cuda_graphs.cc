@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/bytes.h"
 #include "common/base/logging.h"
+#include "common/model/costs.h"
 
 namespace layercake {
 namespace {
@@ -14,6 +16,14 @@ constexpr size_t kMaxShapes = 4 * CudaGraphs::kMaxGraphs;
 void NoGraph(CUgraphExec_st*) {}
 
 }  // namespace
+
+CudaGraphs::CudaGraphs(CudaDevice& device)
+    : device_(device), max_bytes_(GraphBytes(device.Memory().total_bytes)) {}
+
+void CudaGraphs::Clear() {
+  for (Shape& shape : shapes_) Release(shape.graph);
+  shapes_.clear();
+}
 
 void CudaGraphs::Run(uint64_t key, absl::FunctionRef<void()> issue) {
   ++num_runs_;
@@ -46,29 +56,48 @@ void CudaGraphs::Remember(uint64_t key) {
   shapes_.push_back({key, num_runs_, CudaGraph(nullptr, &NoGraph)});
 }
 
+size_t CudaGraphs::NumGraphs() const {
+  return static_cast<size_t>(std::count_if(
+      shapes_.begin(), shapes_.end(), [](const Shape& shape) { return shape.graph != nullptr; }));
+}
+
 // Only what is idle makes way: to record costs more than to launch, and shapes that take turns
 // would have each other recorded again every time.
 bool CudaGraphs::MakeRoom() {
-  size_t num_graphs = 0;
+  if (NumGraphs() < max_graphs_) return true;
   Shape* oldest = nullptr;
   for (Shape& shape : shapes_) {
     if (shape.graph == nullptr) continue;
-    ++num_graphs;
     if (oldest == nullptr || shape.last_run < oldest->last_run) oldest = &shape;
   }
-  if (num_graphs < kMaxGraphs) return true;
-  if (num_runs_ - oldest->last_run < kIdleRuns) return false;
-  oldest->graph.reset();
+  if (oldest == nullptr || num_runs_ - oldest->last_run < kIdleRuns) return false;
+  Release(oldest->graph);
   return true;
 }
 
+void CudaGraphs::Release(CudaGraph& graph) {
+  if (graph == nullptr) return;
+  const int64_t free_bytes = device_.Memory().free_bytes;
+  graph.reset();
+  bytes_ += free_bytes - device_.Memory().free_bytes;
+}
+
 void CudaGraphs::Capture(Shape& shape, absl::FunctionRef<void()> issue) {
+  const int64_t free_bytes = device_.Memory().free_bytes;
   absl::StatusOr<CudaGraph> graph = device_.Capture(issue);
-  if (graph.ok()) {
-    shape.graph = *std::move(graph);
-  } else if (device_.status().ok()) {
+  const int64_t taken_bytes = free_bytes - device_.Memory().free_bytes;
+  bytes_ += taken_bytes;
+  if (!graph.ok()) {
+    if (!device_.status().ok()) return;
     LOG(WARNING) << graph.status().message() << "; kernels are launched one by one from now on";
     refused_ = true;
+  } else if (taken_bytes > 0 && bytes_ > max_bytes_) {
+    max_graphs_ = NumGraphs();
+    Release(*graph);
+    LOG(INFO) << "CUDA graphs may take " << FormatBytes(max_bytes_) << " of " << device_.name()
+              << ", which " << max_graphs_ << " do";
+  } else {
+    shape.graph = *std::move(graph);
   }
 }
 

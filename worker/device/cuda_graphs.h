@@ -15,13 +15,13 @@ namespace layercake {
 // One thread's at a time: the one that issues the device's work.
 class CudaGraphs {
  public:
-  // A graph takes memory of the device, which no plan counts.
+  // Fewer where they would take more than GraphBytes (common/model/costs.h) of the device's memory.
   static constexpr size_t kMaxGraphs = 32;
   // One that was not launched in so many runs may give way to another.
   static constexpr int64_t kIdleRuns = 256;
 
   // `device` must outlive it.
-  explicit CudaGraphs(CudaDevice& device) : device_(device) {}
+  explicit CudaGraphs(CudaDevice& device);
 
   // Has the device do what `issue` issues: at a key's first run by calling it, at the second by
   // recording it, which then pays, and from then on by launching what was recorded. Where CUDA
@@ -31,7 +31,7 @@ class CudaGraphs {
   void Run(uint64_t key, absl::FunctionRef<void()> issue);
 
   // Forgets every key: what was recorded is about memory that is not there any more.
-  void Clear() { shapes_.clear(); }
+  void Clear();
 
  private:
   struct Shape {
@@ -42,10 +42,15 @@ class CudaGraphs {
 
   Shape* Find(uint64_t key);
   void Remember(uint64_t key);
+  size_t NumGraphs() const;
   bool MakeRoom();
+  void Release(CudaGraph& graph);
   void Capture(Shape& shape, absl::FunctionRef<void()> issue);
 
   CudaDevice& device_;
+  const int64_t max_bytes_;
+  size_t max_graphs_ = kMaxGraphs;
+  int64_t bytes_ = 0;  // that graphs have taken, by what was free before and after
   std::vector<Shape> shapes_;
   int64_t num_runs_ = 0;
   bool refused_ = false;

@@ -78,6 +78,25 @@ TEST(CostsTest, LogitsAreCountedWhereTheHeadIs) {
             without + 4 * 4 * 96 + (4 * 4 * 1001 + 63) / 64 * 64);
 }
 
+TEST(CostsTest, ActivationsOnTheirWayAreCountedAtBothEnds) {
+  const ModelConfig config = SmallConfig();
+  StageLimits limits;
+  limits.max_step_tokens = 8;
+  EXPECT_EQ(LinkBytes(config, {0, 2, true, true}, limits), 0);
+  EXPECT_EQ(LinkBytes(config, {0, 1, true, false}, limits), 2 * 8 * 96 * 4);
+  EXPECT_EQ(LinkBytes(config, {1, 1, false, true}, limits), 2 * 8 * 96 * 4);
+  limits.activation_dtype = DType::kBF16;
+  EXPECT_EQ(LinkBytes(config, {1, 0, false, false}, limits), 2 * 2 * 8 * 96 * 2);
+}
+
+TEST(CostsTest, ReservesAreATenthAtMostAndGraphsAQuarterOfAGpus) {
+  constexpr int64_t kGiB = int64_t{1} << 30;
+  EXPECT_EQ(ReserveBytes(/*gpu=*/true, 12 * kGiB), kGiB / 4);
+  EXPECT_EQ(ReserveBytes(/*gpu=*/false, 12 * kGiB), kGiB / 16);
+  EXPECT_EQ(ReserveBytes(/*gpu=*/true, 1000), 100);
+  EXPECT_EQ(GraphBytes(12 * kGiB), kGiB / 16);
+}
+
 // The same, its second layer with 10 experts of 72, 3 per token, and shared ones of 144.
 ModelConfig ExpertsConfig() {
   ModelConfig config = SmallConfig();

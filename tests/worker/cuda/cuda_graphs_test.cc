@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "common/model/costs.h"
 #include "tests/golden_models/golden_models.h"
 #include "tests/testing/emulated_device.h"
 #include "tests/testing/stage_pipeline.h"
@@ -24,6 +25,7 @@ using ::testing::Each;
 using ::testing::HasSubstr;
 
 constexpr int kCount = 64;
+constexpr int64_t kMemoryBytes = 256 << 20;
 
 // Breaks CUDA's rules once the sums exceed `limit`.
 __global__ void AddOne(float* x, float limit) {
@@ -34,7 +36,7 @@ __global__ void AddOne(float* x, float limit) {
 class CudaGraphsTest : public ::testing::Test {
  protected:
   CudaGraphsTest()
-      : device_(EmulatedDevice({.memory_bytes = 16 << 20})),
+      : device_(EmulatedDevice({.memory_bytes = kMemoryBytes})),
         sums_(Upload(*device_, std::vector<float>(kCount))),
         graphs_(std::make_unique<CudaGraphs>(AsCuda(*device_))),
         before_(simt::CountGraphs()) {}
@@ -98,6 +100,31 @@ TEST_F(CudaGraphsTest, AreNeverMoreThanTheirBoundAndGiveWayWhenIdle) {
   EXPECT_EQ(Captures(), kMost + 1) << "those of before are idle by now";
   EXPECT_EQ(Alive(), kMost);
   EXPECT_THAT(Sums(), Each(2 * runs));
+}
+
+TEST_F(CudaGraphsTest, KeepToTheirPartOfTheReserve) {
+  constexpr int64_t kSmall = 16 << 20;
+  graphs_ = nullptr;
+  sums_ = Buffer();
+  device_ = nullptr;
+  device_ = EmulatedDevice({.memory_bytes = kSmall});
+  sums_ = Upload(*device_, std::vector<float>(kCount));
+  graphs_ = std::make_unique<CudaGraphs>(AsCuda(*device_));
+  const int64_t free_bytes = device_->Memory().free_bytes;
+  const int64_t keys = CudaGraphs::kMaxGraphs;
+  const auto run_all = [&] {
+    for (int64_t key = 0; key < keys; ++key) Run(key);
+  };
+  for (int i = 0; i < 4; ++i) run_all();
+  const int64_t most = Alive();
+  EXPECT_GT(most, 2);
+  EXPECT_EQ(Captures(), most + 1) << "what is too much is given back, once and for all";
+  EXPECT_LE(free_bytes - device_->Memory().free_bytes, GraphBytes(kSmall));
+  EXPECT_GT(free_bytes - device_->Memory().free_bytes, GraphBytes(kSmall) / 2);
+  for (int64_t i = 0; i < CudaGraphs::kIdleRuns; ++i) Run(keys - 1);
+  EXPECT_EQ(Captures(), most + 2);
+  EXPECT_EQ(Alive(), most) << "one that was idle made way";
+  EXPECT_THAT(Sums(), Each(2 * (4 * keys + CudaGraphs::kIdleRuns)));
 }
 
 TEST_F(CudaGraphsTest, ManyShapesOfOneRunAreForgotten) {
