@@ -110,7 +110,11 @@ int64_t StageBytes(const Case& c, const StageChoice& stage, int64_t blocks) {
   const int64_t batch = c.options.batch_sequences();
   // Four words for each token, and the block numbers of each sequence.
   bytes += Matrix(1, 4 * tokens + batch * ((c.options.context_tokens() + 15) / 16));
-  if (stage.first + stage.count == model.num_layers) {
+  // Two steps on their way from the stage before, and to the next.
+  if (stage.first > 0) bytes += 2 * Matrix(tokens, hidden);
+  if (stage.first + stage.count < model.num_layers) {
+    bytes += 2 * Matrix(tokens, hidden);
+  } else {
     bytes += Matrix(1, hidden) + Packed(model.vocab_size, hidden);
     bytes += Matrix(batch, hidden) + Matrix(batch, model.vocab_size);
   }
