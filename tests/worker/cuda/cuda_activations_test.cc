@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <random>
 #include <string>
@@ -56,30 +55,6 @@ class CudaActivationsTest : public ::testing::Test {
   Buffer hidden_, ones_;
   ActivationSlots slots_;
 };
-
-TEST_F(CudaActivationsTest, AreConvertedAsOnTheHost) {
-  std::vector<float> values(kValues);
-  for (uint64_t seed = 0; seed < kSeeds; ++seed) {
-    std::mt19937 random(static_cast<uint32_t>(seed));
-    std::uniform_real_distribution<float> exponent(-30, 20);
-    for (float& value : values) {
-      value = std::exp2(exponent(random)) * (random() % 2 == 0 ? 1.0f : -1.0f);
-    }
-    const Buffer numbers = Upload(*device_, values);
-    for (const DType dtype : kDTypes) {
-      const std::string expected = Converted(values, dtype);
-      HostCopy& slot = *slots_[0];
-      ConvertNumbers(numbers.data(), DType::kF32, kValues, slot.on_device(), dtype, *device_);
-      slot.BeginToHost(std::ssize(expected));
-      ASSERT_OK(slot.Wait());
-      EXPECT_TRUE(expected == std::string(slot.on_host(), expected.size()));
-      ConvertNumbers(slot.on_device(), dtype, kValues, hidden_.data(), DType::kF32, *device_);
-      std::vector<float> widened(kValues);
-      ConvertNumbers(expected.data(), dtype, kValues, widened.data(), DType::kF32);
-      EXPECT_EQ(Download(*device_, hidden_, kValues), widened);
-    }
-  }
-}
 
 // Every step overwrites what the one before sent, as soon as Send returns.
 TEST_F(CudaActivationsTest, AreThoseOfTheirStep) {
