@@ -11,9 +11,11 @@
 #include <thread>
 #include <vector>
 
+#include "tests/golden_models/golden_models.h"
 #include "tests/testing/emulated_device.h"
 #include "tests/testing/next_stage.h"
 #include "tests/testing/status_matchers.h"
+#include "worker/engine/stage_executor.h"
 #include "worker/kernels/convert.h"
 #include "worker/kernels/elementwise.h"
 #include "worker/transport/activation_queue.h"
@@ -226,6 +228,40 @@ TEST_F(CudaActivationsTest, DisturbNoRecording) {
   }
   EXPECT_OK(sink.Finish());
   EXPECT_EQ(next.WaitForEnd().size(), kSeeds);
+}
+
+TEST(CudaStageTest, TakesTheMemoryOfItsLinksWhenItLoads) {
+  const auto device = EmulatedDevice();
+  AsCuda(*device).set_use_graphs(false);
+  LC_ASSERT_OK_AND_ASSIGN(const auto checkpoint,
+                          Checkpoint::Open((GoldenModelsDirectory() / "llama-gqa").string()));
+  StageShape shape = {.range = {1, 1, false, false}, .num_blocks = 4};
+  shape.limits.max_context_tokens = 64;
+  shape.limits.max_step_tokens = 4096;  // links take more than all else
+  const int64_t free_bytes = device->Memory().free_bytes;
+  LC_ASSERT_OK_AND_ASSIGN(const auto stage,
+                          StageExecutor::Load(*checkpoint, shape, *device, *Clock::Real(),
+                                              [](int64_t, int64_t) { return true; }));
+  const int64_t left_bytes = device->Memory().free_bytes;
+  const int64_t promised = CountStageBytes(checkpoint->config(), shape).total();
+  EXPECT_GE(free_bytes - left_bytes, promised);
+  EXPECT_LE(free_bytes - left_bytes, promised + 30 * 256) << "as much as each buffer may round up";
+
+  for (uint64_t epoch = 1; epoch <= 3; ++epoch) {
+    NextStage next;
+    next.Take(0);
+    stage->StartEpoch(epoch);
+    ActivationQueue source(DType::kF32, stage->incoming(), *device);
+    GrpcActivationSink sink(next.address(), epoch, DType::kF32, stage->outgoing(), *device);
+    const int32_t block = 1, ids[] = {1, 2};
+    StepRequest step = {.epoch = epoch, .step_id = 1, .token_ids = ids};
+    step.slices.push_back({.view = {0, 2, {&block, 1}}});
+    ASSERT_OK(source.Push(1, std::string(2 * checkpoint->config().hidden_dim * 4, '\0')));
+    EXPECT_OK(stage->Run(step, {&source, &sink}));
+    EXPECT_OK(sink.Finish());
+    EXPECT_EQ(next.WaitForEnd().size(), 1u);
+    EXPECT_EQ(device->Memory().free_bytes, left_bytes);
+  }
 }
 
 }  // namespace
