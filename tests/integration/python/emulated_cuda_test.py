@@ -25,7 +25,7 @@ class EmulatedCudaTest(harness.ClusterTest):
                 program="layercake-worker-emulated", LAYERCAKE_EMULATED_DEVICES=DEVICES)
         cls.cluster.wait_for_workers(3)
 
-    def check(self, model, cut):
+    def check(self, model, cut, activations="F32"):
         """`cut`: pairs of a worker and its number of layers."""
         ranges, first = [], 0
         for worker, layers in cut:
@@ -33,7 +33,8 @@ class EmulatedCudaTest(harness.ClusterTest):
                 worker=worker, first_layer=first, num_layers=layers))
             first += layers
         self.cluster.load(harness.GOLDEN_MODELS / model, manual=ranges, context_tokens=256,
-                          policy=types_pb2.PlanOptions.POLICY_MANUAL)
+                          policy=types_pb2.PlanOptions.POLICY_MANUAL,
+                          activation_type=f"ACTIVATION_TYPE_{activations}")
         for prompt in expected(model)["prompts"][:2]:
             (completion,) = self.unary(prompt["ids"], max_tokens=64, ignore_eos=True)
             self.assertEqual(list(completion.token_ids), prompt["greedy_ids"])
@@ -59,6 +60,11 @@ class EmulatedCudaTest(harness.ClusterTest):
         self.assertIn("its device is a CPU", why_cpu)
         self.assertIn("NCCL", why_card)
         self.check("llama-gqa", [("cuda1", 2), ("w0", 1)])
+
+    def test_activations_of_16_bits_pass_both_ways_between_cards_and_the_cpu(self):
+        for kind in ("BF16", "F16"):
+            with self.subTest(kind):
+                self.check("llama-gqa", [("cuda0", 1), ("w0", 1), ("cuda1", 1)], kind)
 
     def test_status_says_which_cards_these_are(self):
         devices = {w.name: w.device for w in self.cluster.status().workers}
