@@ -23,7 +23,8 @@ constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
 // Where a bound is not reached, so many times its cycle are tried, by steps of so much.
 constexpr double kMostSlower = 1.2;
-constexpr double kSlowerBy = 0.01;
+constexpr int64_t kMostStagesMore = 3;
+constexpr double kSlowerBy = 0.02;
 constexpr double kLeastBetter = 1.001;
 // Of a cycle, for each stage: fees make stages few, where links then do not make the sum too large.
 constexpr double kStageRewards[] = {-1, 0, 0.5};
@@ -125,12 +126,24 @@ class Throughput {
     const PipelineBound bound = BoundPipeline(cost_, selection_);
     highest_ = std::min(highest_, bound.tokens_per_second);
     for (const PipelineBound::Room& room : bound.rooms) {
-      Consider(room.sequences * room.stages * cost_.sequence_blocks(), room.sequences);
-      const double cycle = static_cast<double>(room.sequences) / highest_;
-      for (double slower = 1; Highest() * slower < highest_ && slower < kMostSlower;
-           slower += kSlowerBy) {
-        FewStagesGain(room, cycle * slower);
+      TryRoom(room);
+      // Whole devices may take a stage more or less than parts of them.
+      for (int64_t more = 1; more <= kMostStagesMore && !CannotGain(); ++more) {
+        for (const int64_t stages : {room.stages - more, room.stages + more}) {
+          if (stages > 0) TryRoom({room.sequences, stages});
+        }
       }
+      if (room.sequences > 1) TryRoom({room.sequences - 1, room.stages});
+    }
+  }
+
+  // Within cycles from that of the bound on, until one gives what it promises.
+  void TryRoom(const PipelineBound::Room& room) {
+    Consider(room.sequences * room.stages * cost_.sequence_blocks(), room.sequences);
+    const double cycle = static_cast<double>(room.sequences) / highest_;
+    for (double slower = 1; Highest() * slower < highest_ && slower < kMostSlower;
+         slower += kSlowerBy) {
+      FewStagesGain(room, cycle * slower);
     }
   }
 

@@ -51,7 +51,8 @@ struct PipelineShapes::Box {
 
   Layers layers;
   double price = 0;             // for each of the tokens/s, at least
-  PipelineKnapsack::Fees fees;  // the best so far
+  PipelineKnapsack::Fees fees;  // the best so far, for time
+  PipelineKnapsack::Fees room_fees;
   std::unique_ptr<Box> lower;
   std::unique_ptr<Box> upper;
 
@@ -212,6 +213,7 @@ void PipelineShapes::Halve(Box& box) const {
   for (Box* half : {box.lower.get(), box.upper.get()}) {
     half->layers = LayersIn(*half);
     half->fees = box.fees;
+    half->room_fees = box.room_fees;
   }
 }
 
@@ -225,10 +227,21 @@ PipelineShapes::Cheapest PipelineShapes::FindCheapest(const std::vector<double>&
   double most = kDoesNotFit;  // dearer ones are not looked for
   const auto add = [&](Box& box) {
     if (box.layers.demand.layers == kDoesNotFit) return;
-    const PipelineKnapsack knapsack(box.layers.shares, box.layers.demand, prices, numbers);
-    if (!knapsack.Feasible()) return;
     const double worth = box.most_tokens_per_second() + bonus;
-    box.price = (knapsack.LeastPrice(most * worth - fee, box.fees) + fee) / worth;
+    const double enough = most * worth - fee;
+    // What the ends take less is no layer that takes time: so either counts, the more of both.
+    PipelineDemand demand = box.layers.demand;
+    demand.cycle = kDoesNotFit;
+    const PipelineKnapsack of_room(box.layers.shares, demand, prices, numbers);
+    if (!of_room.Feasible()) return;
+    double least = of_room.LeastPrice(enough, box.room_fees);
+    if (box.layers.demand.cycle != kDoesNotFit && least < enough) {
+      demand = box.layers.demand;
+      demand.layers = std::min<double>(demand.layers, cost_.num_layers());
+      const PipelineKnapsack of_time(box.layers.shares, demand, prices, numbers);
+      least = std::max(least, of_time.LeastPrice(enough, box.fees));
+    }
+    box.price = (least + fee) / worth;
     if (box.price < most) boxes.push(&box);
   };
   for (const auto& root : roots_) add(*root);

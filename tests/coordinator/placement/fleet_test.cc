@@ -38,7 +38,8 @@ TEST_P(FleetTest, IsPlannedNearTheBound) {
          {v1::PlanOptions::OBJECTIVE_THROUGHPUT, v1::PlanOptions::OBJECTIVE_LATENCY}) {
       LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan,
                               MakePlan(Llama70B(), fleet, OnePipeline(objective), "m"));
-      EXPECT_LE(plan.optimality_gap(), 0.065) << "fleet " << seed;
+      const bool latency = objective == v1::PlanOptions::OBJECTIVE_LATENCY;
+      EXPECT_LE(plan.optimality_gap(), latency ? 0.05 : 0.085) << "fleet " << seed;
       std::set<std::string> used;
       int next = 0;
       for (const v1::StagePlan& stage : plan.stages()) {
