@@ -21,10 +21,12 @@ constexpr double kSameTime = 1e-9;
 // Replicas that gain less than this share are not worth the slower answers of a slow one.
 constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
-// Where a bound is not reached, so many times its cycle are tried, by steps of so much.
+// Where a bound is not reached, up to so many times its cycle are tried, by steps of so much, and
+// so many stages more and less.
 constexpr double kMostSlower = 1.2;
-constexpr int64_t kMostStagesMore = 3;
 constexpr double kSlowerBy = 0.02;
+constexpr int64_t kMostStagesMore = 3;
+// So many times as good is worth another look.
 constexpr double kLeastBetter = 1.001;
 // Of a cycle, for each stage: fees make stages few, where links then do not make the sum too large.
 constexpr double kStageRewards[] = {-1, 0, 0.5};
