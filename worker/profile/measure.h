@@ -3,10 +3,15 @@
 // The parts of MeasureProfile. Each adds its figures to `profile`.
 // Errors: ResourceExhausted.
 
+#include <cstdint>
+
 #include "absl/status/status.h"
 #include "worker/profile/profile.h"
 
 namespace layercake {
+
+// The working sets of products, at most; no cache holds it.
+inline constexpr int64_t kLargestWorkingSet = int64_t{512} << 20;
 
 // Products of 1 to 256 rows with matrices of every format, read round and round in working sets
 // from what caches hold to what only memory does.

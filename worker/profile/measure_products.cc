@@ -24,7 +24,7 @@ constexpr std::array kRows = {1, 2, 4, 6, 8, 12, 16, 32, 64, 128, 256};
 // Caches of several sizes, and none; what lies between is interpolated.
 constexpr std::array<int64_t, 7> kWorkingSets = {
     int64_t{1} << 20,   int64_t{8} << 20,   int64_t{32} << 20, int64_t{64} << 20,
-    int64_t{128} << 20, int64_t{256} << 20, int64_t{512} << 20};
+    int64_t{128} << 20, int64_t{256} << 20, kLargestWorkingSet};
 // The summary figures are those of the format and sizes that most checkpoints have.
 constexpr DType kSummaryFormat = DType::kBF16;
 constexpr int kPromptRows = 128;

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -20,6 +21,7 @@
 #include "common/base/status_macros.h"
 #include "common/rpc/protocol.h"
 #include "worker/profile/cpu_allowance.h"
+#include "worker/profile/measure.h"
 
 namespace layercake {
 namespace {
@@ -73,13 +75,24 @@ json ReadCache(const std::string& path) {
   return cache.is_object() ? cache : json::object();
 }
 
-std::optional<v1::DeviceProfile> FindCached(const json& cache, const std::string& key) {
+// Whether it tells of about as much memory as could be measured now: the products of a worker that
+// had little all came from caches.
+bool KnowsMemory(const v1::DeviceProfile& profile, const MeasureLimits& limits) {
+  uint64_t largest = 0;
+  for (const v1::StreamRate& rate : profile.weights()) {
+    largest = std::max(largest, uint64_t{rate.working_set_bytes()});
+  }
+  return 2 * largest >= static_cast<uint64_t>(std::min(limits.max_bytes, kLargestWorkingSet));
+}
+
+std::optional<v1::DeviceProfile> FindCached(const json& cache, const std::string& key,
+                                            const MeasureLimits& limits) {
   const auto entry = cache.find(key);
   v1::DeviceProfile profile;
   if (entry == cache.end() ||
       !google::protobuf::util::JsonStringToMessage(entry->dump(), &profile).ok() ||
       !IsSpeed(profile.bandwidth_bytes_per_second()) || !IsSpeed(profile.flops_per_second()) ||
-      profile.weights().empty() || profile.kv().empty()) {
+      profile.weights().empty() || profile.kv().empty() || !KnowsMemory(profile, limits)) {
     return std::nullopt;
   }
   return profile;
@@ -135,7 +148,7 @@ absl::StatusOr<v1::DeviceProfile> GetProfile(absl::string_view mode, Device& dev
   const std::string key = CacheKey(device);
   json cache = ReadCache(cache_path);
   if (mode == "cached") {
-    if (const auto cached = FindCached(cache, key)) return *cached;
+    if (const auto cached = FindCached(cache, key, limits)) return *cached;
   }
   LC_ASSIGN_OR_RETURN(const v1::DeviceProfile profile, MeasureProfile(device, limits));
   cache[key] = ToJson(profile);

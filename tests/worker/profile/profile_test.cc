@@ -1,5 +1,6 @@
 #include "worker/profile/profile.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 
@@ -59,6 +60,27 @@ TEST(CpuAllowanceTest, AQuotaIsDividedOverTheThreads) {
   EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).ShareOf(3), 0.5);
   EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).ShareOf(1), 1);
   EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).Text(), "4 cores, at most 1.5 of one");
+}
+
+TEST_F(ProfileTest, WhatWasMeasuredInLittleMemoryIsMeasuredAgainWithMore) {
+  const std::string path = directory_.path() + "/profile.json";
+  const auto largest = [](const v1::DeviceProfile& profile) {
+    uint64_t bytes = 0;
+    for (const v1::StreamRate& rate : profile.weights()) {
+      bytes = std::max<uint64_t>(bytes, rate.working_set_bytes());
+    }
+    return bytes;
+  };
+  MeasureLimits little = kQuick;
+  little.max_bytes = 1 << 20;
+  MeasureLimits more = kQuick;
+  more.max_bytes = 4 << 20;
+  LC_ASSERT_OK_AND_ASSIGN(v1::DeviceProfile profile, GetProfile("cached", *device_, little, path));
+  EXPECT_EQ(largest(profile), 1u << 20);
+  LC_ASSERT_OK_AND_ASSIGN(profile, GetProfile("cached", *device_, more, path));
+  EXPECT_EQ(largest(profile), 4u << 20);
+  LC_ASSERT_OK_AND_ASSIGN(profile, GetProfile("cached", *device_, little, path));
+  EXPECT_EQ(largest(profile), 4u << 20);  // which holds for less, too
 }
 
 TEST_F(ProfileTest, ABrokenCacheIsMeasuredOver) {
