@@ -108,7 +108,7 @@ class Throughput {
   std::optional<Arrangement> Run() {
     const int64_t batch = cost_.limits().max_batch_sequences;
     // No room for more can be faster than room for one.
-    highest_ = Consider(cost_.context_blocks(), batch);
+    highest_ = Consider(TablesOf({.sequences = batch, .steps = 0}), batch);
     if (best_.empty()) return std::nullopt;
     if (bounds_any_room_) TryRoomsOfBound();
     TryRooms(batch);
@@ -131,39 +131,35 @@ class Throughput {
       TryRoom(room);
       // Whole devices may take a stage more or less than parts of them.
       for (int64_t more = 1; more <= kMostStagesMore && !CannotGain(); ++more) {
-        for (const int64_t stages : {room.stages - more, room.stages + more}) {
-          if (stages > 0) TryRoom({room.sequences, stages});
+        for (const int64_t steps : {room.steps - more, room.steps + more}) {
+          if (steps > 0) TryRoom({room.sequences, steps});
         }
       }
-      if (room.sequences > 1) TryRoom({room.sequences - 1, room.stages});
+      if (room.sequences > 1) TryRoom({room.sequences - 1, room.steps});
     }
   }
 
   // Within cycles from that of the bound on, until one gives what it promises.
   void TryRoom(const PipelineBound::Room& room) {
-    Consider(room.sequences * room.stages * cost_.sequence_blocks(), room.sequences);
+    const StepTables tables = TablesOf(room);
+    Consider(tables, room.sequences);
     const double cycle = static_cast<double>(room.sequences) / highest_;
     for (double slower = 1; Highest() * slower < highest_ && slower < kMostSlower;
          slower += kSlowerBy) {
-      FewStagesGain(room, cycle * slower);
+      FewStagesGain(tables, room.sequences, cycle * slower);
     }
   }
 
   // The smallest cycle may take more stages than there is room for steps of so many sequences:
   // whether a pipeline within this cycle takes fewer, and generates most so far.
-  bool FewStagesGain(const PipelineBound::Room& room, double cycle) {
+  bool FewStagesGain(const StepTables& tables, int64_t sequences, double cycle) {
     const double highest = Highest();
-    const int64_t blocks = room.sequences * room.stages * cost_.sequence_blocks();
-    const StepTables tables = TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()),
-                                        room.sequences, &UsableDevice::crowded_speed);
     SearchSpace space = tables.space();
     for (const double reward : kStageRewards) {
       space.reward = reward * cycle;
       std::optional<Pipeline> found = MinimiseSum(space, cycle);
       if (!found.has_value()) break;
-      Replicas one = {.pipelines = {*std::move(found)}};
-      one.rate = 1 / one.pipelines[0].cycle();
-      Keep(std::move(one), /*bound=*/0, room.sequences);
+      Keep({.pipelines = {*std::move(found)}}, /*bound=*/0, sequences);
     }
     return Highest() > highest * kLeastBetter;
   }
@@ -176,11 +172,12 @@ class Throughput {
   void TryRooms(int64_t batch) {
     const auto devices = static_cast<int64_t>(selection_.devices.size());
     for (int64_t sequences = batch; sequences >= 1; sequences /= 2) {
-      if (MostTokens(cost_.context_blocks(), sequences) <= Highest()) continue;
+      if (MostTokens(TablesOf({.sequences = sequences, .steps = 0}), sequences) <= Highest())
+        continue;
       for (int64_t stages = std::min<int64_t>(devices, cost_.num_layers()); stages >= 1;
            stages /= 2) {
         if (CannotGain()) return;
-        Consider(sequences * stages * cost_.sequence_blocks(), sequences);
+        Consider(TablesOf({sequences, stages}), sequences);
       }
     }
   }
@@ -200,12 +197,12 @@ class Throughput {
 
   void RefineRoom(int64_t batch, int64_t steps) {
     for (int64_t sequences = batch; sequences >= 1 && !CannotGain(); --sequences) {
-      const int64_t room = sequences * steps * cost_.sequence_blocks();
-      if (MostTokens(std::max(room, cost_.context_blocks()), sequences) <= Highest()) continue;
-      Consider(room, sequences);
+      const StepTables tables = TablesOf({sequences, steps});
+      if (MostTokens(tables, sequences) <= Highest()) continue;
+      Consider(tables, sequences);
       if (!bounds_any_room_) continue;
       const auto cycle = [&] { return static_cast<double>(sequences) / Highest() / kLeastBetter; };
-      while (!CannotGain() && FewStagesGain({sequences, steps}, cycle())) {
+      while (!CannotGain() && FewStagesGain(tables, sequences, cycle())) {
       }
     }
   }
@@ -223,10 +220,15 @@ class Throughput {
     return rate;
   }
 
+  // Of that room, or as the context takes, if that is more.
+  StepTables TablesOf(const PipelineBound::Room& room) const {
+    const int64_t blocks = room.sequences * room.steps * cost_.sequence_blocks();
+    return TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()), room.sequences,
+                     &UsableDevice::crowded_speed);
+  }
+
   // No arrangement with that room makes more tokens/s with steps of that many sequences.
-  double MostTokens(int64_t blocks, int64_t sequences) const {
-    const StepTables tables =
-        TablesFor(cost_, selection_, blocks, sequences, &UsableDevice::crowded_speed);
+  double MostTokens(const StepTables& tables, int64_t sequences) const {
     const double steps =
         num_replicas_ == 1 ? 1 / PeriodBound(tables.space()) : ReplicaRateBound(tables.space());
     return static_cast<double>(sequences) * steps;
@@ -246,9 +248,7 @@ class Throughput {
 
   // Keeps the fastest with that room for steps of that many sequences, of each number of replicas,
   // where they generate most so far. Returns what none with that room can exceed, in tokens/s.
-  double Consider(int64_t blocks, int64_t sequences) {
-    const StepTables tables = TablesFor(cost_, selection_, std::max(blocks, cost_.context_blocks()),
-                                        sequences, &UsableDevice::crowded_speed);
+  double Consider(const StepTables& tables, int64_t sequences) {
     const auto per_step = static_cast<double>(sequences);
     // No pipeline generates more than the sequences of a step in each cycle.
     Divisions found = Search(tables.space(), Highest() / (1 + kLeastGain) / per_step);

@@ -11,14 +11,15 @@
 namespace layercake {
 
 struct PipelineBound {
-  // KV room for steps of so many sequences in each of so many stages.
+  // KV room for so many steps in flight of so many sequences each. The steps are as many as the
+  // pipeline has stages, or where they are of one sequence, perhaps fewer.
   struct Room {
     int64_t sequences;
-    int64_t stages;
+    int64_t steps;
     bool operator==(const Room&) const = default;
   };
 
-  double tokens_per_second = 0;  // no pipeline generates more
+  double tokens_per_second = 0;  // no pipeline generates more; 0: there is none
   std::vector<Room> rooms;       // where pipelines could come near it, the likeliest first
 };
 

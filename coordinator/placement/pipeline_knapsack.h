@@ -19,7 +19,8 @@ struct DeviceShare {
 struct PipelineDemand {
   double layers = 0;   // of all shares, at least
   double devices = 0;  // at most
-  // All stages and links take no more than this for each device, and once more `free_seconds`.
+  // All stages and links take no more than this for each device, and once more `free_seconds`: with
+  // 0, so many seconds in all; with kDoesNotFit, any number.
   double cycle = kDoesNotFit;
   double free_seconds = 0;
 };

@@ -152,16 +152,15 @@ PipelineShapes::Layers PipelineShapes::LayersIn(const Box& box) const {
         std::max(layers.demand.free_seconds, std::min(entry, box.most_cycle));
   }
   layers.demand.layers = cost_.num_layers() + (linked ? first_loss + last_loss : 0);
-  if (box.least_sequences == 1 && !kept) {
+  layers.demand.devices = box.most_stages;
+  if (!linked || kept) return layers;
+  layers.demand.cycle = box.most_cycle;
+  if (box.least_sequences == 1) {
     // In all, stages and links take no more than a cycle for each step in flight.
     layers.demand.devices = box.most_devices;
     layers.demand.cycle = 0;
     layers.demand.free_seconds += box.most_cycle * box.most_stages;
-  } else {
-    layers.demand.devices = box.most_stages;
-    if (!kept) layers.demand.cycle = box.most_cycle;
   }
-  if (!linked) layers.demand.cycle = kDoesNotFit;
   return layers;
 }
 
