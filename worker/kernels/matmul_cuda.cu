@@ -176,10 +176,9 @@ int Run(const MatMulArgs& args, CUstream_st* stream) {
 
 template <class Weights>
 int AnyRows(const MatMulArgs& args, CUstream_st* stream) {
-  if (args.rows == 1) return Run<Weights, 1>(args, stream);
-  if (args.rows == 2) return Run<Weights, 2>(args, stream);
-  if (args.rows <= 4) return Run<Weights, 4>(args, stream);
-  return Run<Weights, 8>(args, stream);
+  return WithTileOfFewRows(args.rows, [&](auto tile_rows) {
+    return Run<Weights, decltype(tile_rows)::value>(args, stream);
+  });
 }
 
 }  // namespace

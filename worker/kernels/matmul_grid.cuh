@@ -2,6 +2,8 @@
 
 // How the products' kernels divide rows and outputs over blocks.
 
+#include <type_traits>
+
 #include "worker/kernels/device_math.cuh"
 #include "worker/kernels/kernel_args.h"
 #include "worker/kernels/simt.cuh"
@@ -24,6 +26,15 @@ __device__ __forceinline__ void ForEachTileOfRows(const MatMulArgs& all, F multi
     multiply(args, row);
     if (row + step < args.rows) __syncthreads();
   }
+}
+
+// run(rows of a tile, as an integral_constant) of a kernel that reads weights once for few rows.
+template <typename F>
+int WithTileOfFewRows(int64_t rows, F run) {
+  if (rows == 1) return run(std::integral_constant<int, 1>());
+  if (rows == 2) return run(std::integral_constant<int, 2>());
+  if (rows <= 4) return run(std::integral_constant<int, 4>());
+  return run(std::integral_constant<int, 8>());
 }
 
 // Of the product itself, or of an expert, which has half of what its grid is for (see matmul.cc).

@@ -225,10 +225,9 @@ int Run(const MatMulArgs& args, CUstream_st* stream) {
 
 template <int kBits>
 int AnyRows(const MatMulArgs& args, CUstream_st* stream) {
-  if (args.rows == 1) return Run<kBits, 1>(args, stream);
-  if (args.rows == 2) return Run<kBits, 2>(args, stream);
-  if (args.rows <= 4) return Run<kBits, 4>(args, stream);
-  return Run<kBits, 8>(args, stream);
+  return WithTileOfFewRows(args.rows, [&](auto tile_rows) {
+    return Run<kBits, decltype(tile_rows)::value>(args, stream);
+  });
 }
 
 }  // namespace
