@@ -18,23 +18,30 @@ class Sums {
   explicit Sums(int num_layers)
       : width_(num_layers + 1), seconds_(4 * static_cast<size_t>(width_), kDoesNotFit) {}
 
-  int width() const { return width_; }
+  // No more layers than this are placed in any sum.
+  int reach() const { return reach_; }
+
+  // Takes `count` layers more in so many seconds, onto every sum of `from` with those ends.
+  void Add(const Sums& from, int ends, int count, double seconds, int own) {
+    if (seconds == kDoesNotFit) return;
+    const double* before = from[ends];
+    double* after = (*this)[ends | own] + count;
+    const int reach = std::min(from.reach_, width_ - 1 - count);
+    for (int n = 0; n <= reach; ++n) {
+      const double sum = before[n] + seconds;
+      after[n] = sum < after[n] ? sum : after[n];
+    }
+    reach_ = std::max(reach_, reach + count);
+  }
+
   double* operator[](int ends) { return &seconds_[static_cast<size_t>(ends) * width_]; }
   const double* operator[](int ends) const { return &seconds_[static_cast<size_t>(ends) * width_]; }
 
  private:
   int width_;
+  int reach_ = 0;
   std::vector<double> seconds_;
 };
-
-// to[n + count] = min(., from[n] + seconds) for every n.
-void Add(const double* from, int count, double seconds, int width, double* to) {
-  if (seconds == kDoesNotFit) return;
-  for (int n = 0; n + count < width; ++n) {
-    const double sum = from[n] + seconds;
-    to[n + count] = sum < to[n + count] ? sum : to[n + count];
-  }
-}
 
 // One way to use a device: the ends it takes and its seconds by count of layers, links included.
 struct Use {
@@ -83,14 +90,17 @@ class RelaxedSum {
     std::vector<int> devices;
     std::vector<const StageEnvelope*> envelopes;
     double enter = kDoesNotFit;  // link from another port
+    bool left = false;           // whether there is a link to another port
     double step = kDoesNotFit;   // the quickest link to any of its devices
     std::vector<Sums> sums;      // of the first n devices
   };
 
   void SetLinks(int number, Port& port) const {
     for (const auto& [other, unused] : ports_) {
+      if (other == number) continue;
       const double link = links_.between_ports(other, number);
-      if (other != number && link <= period_) port.enter = std::min(port.enter, link);
+      if (link <= period_) port.enter = std::min(port.enter, link);
+      if (links_.between_ports(number, other) <= period_) port.left = true;
     }
     port.step = port.enter;
     const double within = links_.between_ports(number, number);
@@ -120,7 +130,7 @@ class RelaxedSum {
           const double seconds = SecondsOf(use, count);
           for (int ends = kNeither; ends <= kBoth; ++ends) {
             if ((ends & use.ends) != 0) continue;
-            Add(before[ends], count, seconds, num_layers_ + 1, after[ends | use.ends]);
+            after.Add(before, ends, count, seconds, use.ends);
           }
         }
       }
@@ -128,8 +138,11 @@ class RelaxedSum {
     }
   }
 
-  // What entering a port for its devices takes beyond what each of them was charged.
-  static double Entry(const Port& port, int ends) {
+  // What entering a port for its devices takes beyond what each of them was charged; kDoesNotFit if
+  // it cannot be entered, or left, for so many layers.
+  double Entry(const Port& port, int ends, int count) const {
+    const bool all = ends == kBoth && count == num_layers_;
+    if (ends != kLast && !port.left && !all) return kDoesNotFit;
     if ((ends & kFirst) != 0) return 0;
     return port.enter == kDoesNotFit ? kDoesNotFit : port.enter - port.step;
   }
@@ -137,13 +150,10 @@ class RelaxedSum {
   Sums WithPort(const Sums& before, const Port& port) const {
     Sums after = before;
     for (int own = kNeither; own <= kBoth; ++own) {
-      const double entry = Entry(port, own);
-      if (entry == kDoesNotFit) continue;
-      for (int count = 1; count <= num_layers_; ++count) {
-        const double seconds = port.sums.back()[own][count] + entry;
+      for (int count = 1; count <= port.sums.back().reach(); ++count) {
+        const double seconds = port.sums.back()[own][count] + Entry(port, own, count);
         for (int ends = kNeither; ends <= kBoth; ++ends) {
-          if ((ends & own) != 0) continue;
-          Add(before[ends], count, seconds, num_layers_ + 1, after[ends | own]);
+          if ((ends & own) == 0) after.Add(before, ends, count, seconds, own);
         }
       }
     }
@@ -175,12 +185,10 @@ class RelaxedSum {
   std::pair<int, int> PartOf(const Sums& before, const Port& port, int ends, int layers,
                              double sum) const {
     for (int own = kNeither; own <= kBoth; ++own) {
-      const double entry = Entry(port, own);
-      if ((own & ~ends) != 0 || entry == kDoesNotFit) continue;
+      if ((own & ~ends) != 0) continue;
       for (int count = 1; count <= layers; ++count) {
-        if (before[ends & ~own][layers - count] + (port.sums.back()[own][count] + entry) == sum) {
-          return {own, count};
-        }
+        const double seconds = port.sums.back()[own][count] + Entry(port, own, count);
+        if (before[ends & ~own][layers - count] + seconds == sum) return {own, count};
       }
     }
     return {kNeither, 0};

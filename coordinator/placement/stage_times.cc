@@ -28,8 +28,22 @@ StageTimes::StageTimes(std::vector<int> rows, int num_rows, int num_layers)
       needs_(stages_, 0),
       seconds_(stages_ * num_rows, kDoesNotFit) {}
 
+void StageTimes::FindLevels() const {
+  for (int count = 1; count <= num_layers_; ++count) {
+    for (int first = 0; first + count <= num_layers_; ++first) {
+      const int64_t need = needs_[Stage(first, count)];
+      // Most layers are alike.
+      if (first == 0 || need != levels_.back()) levels_.push_back(need);
+    }
+  }
+  std::ranges::sort(levels_);
+  levels_.erase(std::ranges::unique(levels_).begin(), levels_.end());
+}
+
 const StageEnvelope& StageTimes::envelope(int device) const {
-  const auto [known, added] = envelopes_.try_emplace({row(device), room(device)});
+  if (levels_.empty()) FindLevels();
+  const int64_t held = std::ranges::upper_bound(levels_, room(device)) - levels_.begin();
+  const auto [known, added] = envelopes_.try_emplace({row(device), held});
   StageEnvelope& envelope = known->second;
   if (!added) return envelope;
   for (QuickestStages* stages : {&envelope.first, &envelope.middle, &envelope.last}) {

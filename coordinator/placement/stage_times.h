@@ -70,6 +70,7 @@ class StageTimes {
   // A stage fits the devices whose room is at least its need; both are 0 at first.
   void set_need(int first, int count, int64_t need) {
     envelopes_.clear();
+    levels_.clear();
     needs_[Stage(first, count)] = need;
   }
   void set_room(int device, int64_t room) { rooms_[device] = room; }
@@ -78,6 +79,7 @@ class StageTimes {
   const StageEnvelope& envelope(int device) const;
 
  private:
+  void FindLevels() const;
   size_t Stage(int first, int count) const {
     return static_cast<size_t>(first) * num_layers_ + count - 1;
   }
@@ -88,7 +90,10 @@ class StageTimes {
   std::vector<int64_t> rooms_;
   std::vector<int64_t> needs_;
   std::vector<double> seconds_;
-  mutable std::map<std::pair<int, int64_t>, StageEnvelope> envelopes_;  // by row and room
+  // Made when first asked for: all different needs, ascending; and by row and how many of them a
+  // room holds, the envelopes.
+  mutable std::vector<int64_t> levels_;
+  mutable std::map<std::pair<int, int64_t>, StageEnvelope> envelopes_;
 };
 
 // Seconds that one step's activations take from device to device, one way.
