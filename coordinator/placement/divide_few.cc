@@ -32,30 +32,24 @@ constexpr double kGoodEnough = 0.005;
 constexpr double kAsPromising = 0.005;
 constexpr double kFirst = kDoesNotFit;  // promises more than any
 
-// What a pipeline is to have KV room for: so many steps in flight of so many sequences each. As
-// many steps as there are devices, or fewer of one sequence.
-struct Load {
-  int64_t sequences;
-  int64_t steps;
-};
-
-std::vector<Load> LoadsOf(int64_t devices, int64_t batch) {
-  std::vector<Load> loads;
-  for (int64_t steps = 1; steps < devices; ++steps) loads.push_back({1, steps});
+// As many steps as there are devices, or fewer of one sequence.
+std::vector<KvRoom> RoomsOf(int64_t devices, int64_t batch) {
+  std::vector<KvRoom> rooms;
+  for (int64_t steps = 1; steps < devices; ++steps) rooms.push_back({1, steps});
   for (int64_t sequences = 1; sequences <= batch; ++sequences) {
-    loads.push_back({sequences, devices});
+    rooms.push_back({sequences, devices});
   }
-  return loads;
+  return rooms;
 }
 
-// The best pipeline of one set of devices, looked for step by step: ranges of loads are bounded,
-// and the most promising halved until it is one load, which is searched (branch and bound).
+// The best pipeline of one set of devices, looked for step by step: ranges of rooms are bounded,
+// and the most promising halved until it is one room, which is searched (branch and bound).
 class SetSearch {
  public:
-  // loads: LoadsOf so many devices; must outlive this, as the tables must.
-  SetSearch(StepTableCache& tables, std::vector<int> devices, const std::vector<Load>& loads)
-      : tables_(tables), devices_(std::move(devices)), loads_(loads) {
-    Add(0, loads_.size() - 1, Cycle(0));
+  // rooms: RoomsOf so many devices; must outlive this, as the tables must.
+  SetSearch(StepTableCache& tables, std::vector<int> devices, const std::vector<KvRoom>& rooms)
+      : tables_(tables), devices_(std::move(devices)), rooms_(rooms) {
+    Add(0, rooms_.size() - 1, Cycle(0));
     HalveBest();
   }
 
@@ -66,21 +60,21 @@ class SetSearch {
   }
   bool IsSettled() const { return bound() <= best_.tokens_per_second; }
 
-  // Searches the most promising load. REQUIRES: !IsSettled().
+  // Searches the most promising room. REQUIRES: !IsSettled().
   void Advance() {
-    const Load load = loads_[ranges_.top().first];
+    const KvRoom room = rooms_[ranges_.top().first];
     ranges_.pop();
-    const SearchSpace space = SpaceFor(load);
-    if (load.steps == static_cast<int64_t>(devices_.size())) {
-      AllInFlight(space, load);
+    const SearchSpace space = SpaceFor(room);
+    if (room.steps == static_cast<int64_t>(devices_.size())) {
+      AllInFlight(space, room);
     } else {
-      FewInFlight(space, load);
+      FewInFlight(space, room);
     }
     HalveBest();
   }
 
  private:
-  // Of loads, the last one included.
+  // Of rooms, the last one included.
   struct Range {
     size_t first;
     size_t last;
@@ -90,14 +84,12 @@ class SetSearch {
     bool operator<(const Range& other) const { return bound < other.bound; }
   };
 
-  SearchSpace SpaceFor(const Load& load) {
-    return tables_.For(devices_, load.sequences * load.steps, load.sequences);
-  }
+  SearchSpace SpaceFor(const KvRoom& room) { return tables_.For(devices_, room); }
 
-  double Cycle(size_t load) { return CycleBound(SpaceFor(loads_[load])); }
+  double Cycle(size_t room) { return CycleBound(SpaceFor(rooms_[room])); }
 
   void Add(size_t first, size_t last, double cycle) {
-    const double bound = static_cast<double>(loads_[last].sequences) / cycle;
+    const double bound = static_cast<double>(rooms_[last].sequences) / cycle;
     if (bound > best_.tokens_per_second * (1 + kSameRate)) {
       ranges_.push({first, last, cycle, bound});
     }
@@ -127,18 +119,18 @@ class SetSearch {
     return best_.tokens_per_second > 0 ? sequences / best_.tokens_per_second : kDoesNotFit;
   }
 
-  void AllInFlight(const SearchSpace& space, const Load& load) {
-    const auto sequences = static_cast<double>(load.sequences);
+  void AllInFlight(const SearchSpace& space, const KvRoom& room) {
+    const auto sequences = static_cast<double>(room.sequences);
     std::optional<Pipeline> found = MinimiseCycle(space, CycleAllowed(sequences));
     if (!found.has_value()) return;
     const double rate = sequences / found->cycle();
-    Keep(*std::move(found), load.sequences, rate);
+    Keep(*std::move(found), room.sequences, rate);
   }
 
   // On all devices: fewer are a set of their own. The time of a step counts: all of it, or as often
   // as there are steps its slowest part, whichever is more.
-  void FewInFlight(SearchSpace space, const Load& load) {
-    const auto steps = static_cast<double>(load.steps);
+  void FewInFlight(SearchSpace space, const KvRoom& room) {
+    const auto steps = static_cast<double>(room.steps);
     const auto stages = static_cast<double>(devices_.size());
     // More than any sum, so that none of fewer stages is less.
     space.reward = LongestSum(space);
@@ -170,7 +162,7 @@ class SetSearch {
 
   StepTableCache& tables_;
   const std::vector<int> devices_;
-  const std::vector<Load>& loads_;
+  const std::vector<KvRoom>& rooms_;
   std::priority_queue<Range> ranges_;
   RatedPipeline best_;
 };
@@ -192,10 +184,10 @@ class FewDivider {
     for (const int set : order) {
       std::vector<int> devices = sets_.devices(set);
       const size_t size = devices.size();
-      if (loads_.count(size) == 0) {
-        loads_[size] = LoadsOf(static_cast<int64_t>(size), cost.limits().max_batch_sequences);
+      if (rooms_.count(size) == 0) {
+        rooms_[size] = RoomsOf(static_cast<int64_t>(size), cost.limits().max_batch_sequences);
       }
-      searches_[set] = std::make_unique<SetSearch>(tables_, std::move(devices), loads_[size]);
+      searches_[set] = std::make_unique<SetSearch>(tables_, std::move(devices), rooms_[size]);
       SetBound(set);
     }
   }
@@ -297,7 +289,7 @@ class FewDivider {
 
   StepTableCache tables_;
   const DeviceSets sets_;
-  std::map<size_t, std::vector<Load>> loads_;         // of so many devices
+  std::map<size_t, std::vector<KvRoom>> rooms_;       // of so many devices
   std::vector<std::unique_ptr<SetSearch>> searches_;  // by set
   std::vector<double> bounds_;
   int64_t work_ = 0;
@@ -309,7 +301,8 @@ std::vector<std::vector<int>> KindsOf(const CostModel& cost, const DeviceSelecti
   std::iota(devices.begin(), devices.end(), 0);
   if (!selection.in_order) {
     StepTableCache tables(cost, selection, &UsableDevice::crowded_speed);
-    return InterchangeableDevices(tables.For(devices, 1, cost.limits().max_batch_sequences));
+    return InterchangeableDevices(
+        tables.For(devices, {.sequences = cost.limits().max_batch_sequences, .steps = 0}));
   }
   std::vector<std::vector<int>> kinds;
   for (const int device : devices) kinds.push_back({device});

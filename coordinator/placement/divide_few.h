@@ -9,15 +9,9 @@
 
 #include "coordinator/placement/cost_model.h"
 #include "coordinator/placement/devices.h"
-#include "coordinator/placement/search.h"
+#include "coordinator/placement/predict.h"
 
 namespace layercake {
-
-struct RatedPipeline {
-  Pipeline pipeline;
-  int64_t sequences = 1;  // of a step
-  double tokens_per_second = 0;
-};
 
 // Disjoint pipelines that together generate most; those that generate most first. Each has the KV
 // room that lets it generate most: for as many steps as it has stages, or for fewer of one

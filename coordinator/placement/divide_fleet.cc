@@ -332,8 +332,7 @@ class FleetDivider {
   }
 
   double Rate(const Pipeline& pipeline) const {
-    const int64_t blocks = ChooseBlocks(cost_, selection_.devices, pipeline);
-    return Predict(cost_, selection_, pipeline, blocks).tokens_per_second;
+    return Rated(cost_, selection_, pipeline, /*sequences=*/1).tokens_per_second;
   }
 
   // In the estimate's order, or where that comes out slower than estimated, in any; with fewer

@@ -19,18 +19,11 @@ struct Arrangement {
   double gap = 0;
 };
 
-// The most tokens/s, over `num_replicas` pipelines, or if that is 0 over as few as come within 5%
-// of what more would give: a slow replica's requests wait long for little gain.
-//
-// KV room slows a plan down where it pushes layers to slow devices, and too little of it leaves the
-// batch half empty: so the cut of the smallest cycle is found with room for a full batch in each of
-// as many stages as there may be, of half as many, and so on, for half the batch, and so on, and
-// about the best of these for every number of sequences (of up to eight devices for every number of
-// both); of many devices, where BoundPipeline says that it could come near the bound; the one that
-// is predicted to generate most wins; of equals, that of most KV blocks. Fleets too large to try
-// every division are divided by DivideFleet, each replica with room of its own. The gap is that of
-// the tokens/s, whatever the room; in a given order, that of the cycle with as much room. nullopt:
-// nothing has room for one sequence of the whole context.
+// The most tokens/s, over `num_replicas` pipelines, or if that is 0 over as few as come within 2%
+// of what more would give: a slow replica's requests wait long for little gain. Few devices are
+// divided by DivideFew, more of them by DivideFleet, each replica with KV room of its own; one
+// pipeline of many is FindFastestPipeline's. Of equals, that of most KV blocks. The gap is that of
+// the tokens/s, whatever the room. nullopt: nothing has room for one sequence of the whole context.
 std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection,
                                          int num_replicas);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/placement/memory.h"
@@ -91,6 +92,13 @@ Prediction Predict(const CostModel& cost, const DeviceSelection& selection,
       static_cast<double>(cost.limits().max_step_tokens) /
       std::max(prefill.period(), prefill.sum() / static_cast<double>(stages));
   return prediction;
+}
+
+RatedPipeline Rated(const CostModel& cost, const DeviceSelection& selection, Pipeline pipeline,
+                    int64_t sequences) {
+  const int64_t blocks = ChooseBlocks(cost, selection.devices, pipeline);
+  const double rate = Predict(cost, selection, pipeline, blocks).tokens_per_second;
+  return {std::move(pipeline), sequences, rate};
 }
 
 std::string CostModelInWords(const CostModel& cost) {

@@ -47,6 +47,15 @@ struct Prediction {
 Prediction Predict(const CostModel& cost, const DeviceSelection& selection,
                    const Pipeline& pipeline, int64_t blocks);
 
+// A pipeline with all the blocks that it can use.
+struct RatedPipeline {
+  Pipeline pipeline;
+  int64_t sequences = 1;         // of a step, that it was made for
+  double tokens_per_second = 0;  // predicted
+};
+RatedPipeline Rated(const CostModel& cost, const DeviceSelection& selection, Pipeline pipeline,
+                    int64_t sequences);
+
 // The same in words, for the plan.
 std::string CostModelInWords(const CostModel& cost);
 

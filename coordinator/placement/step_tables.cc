@@ -47,9 +47,10 @@ StepTables TablesFor(const CostModel& cost, const DeviceSelection& selection,
   return tables;
 }
 
-SearchSpace StepTableCache::For(const std::vector<int>& devices, int64_t in_flight,
-                                int64_t sequences) {
-  const int64_t blocks = std::max(cost_.context_blocks(), in_flight * cost_.sequence_blocks());
+SearchSpace StepTableCache::For(const std::vector<int>& devices, const KvRoom& room) {
+  const int64_t sequences = room.sequences;
+  const int64_t blocks =
+      std::max(cost_.context_blocks(), sequences * room.steps * cost_.sequence_blocks());
   auto known = known_.find(sequences);
   if (known == known_.end()) {
     std::vector<int> all(selection_.devices.size());
@@ -64,6 +65,11 @@ SearchSpace StepTableCache::For(const std::vector<int>& devices, int64_t in_flig
   }
   limited.tables.devices = devices;
   return limited.tables.space();
+}
+
+KvRoom StepTableCache::MostRoom(const std::vector<int>& devices) const {
+  return {.sequences = cost_.limits().max_batch_sequences,
+          .steps = std::min<int64_t>(std::ssize(devices), cost_.num_layers())};
 }
 
 }  // namespace layercake

@@ -22,13 +22,22 @@ struct StepTables {
   SearchSpace space() const { return {times, links, devices, in_order}; }
 };
 
+// KV room for so many steps in flight of so many sequences each. The steps are as many as the
+// pipeline has stages, or where they are of one sequence, perhaps fewer.
+struct KvRoom {
+  int64_t sequences = 1;
+  int64_t steps = 1;
+
+  bool operator==(const KvRoom&) const = default;
+};
+
 // With room for `blocks` KV blocks on every stage.
 //   speed: which of a device's.
 StepTables TablesFor(const CostModel& cost, const DeviceSelection& selection,
                      std::vector<int> devices, int64_t blocks, int64_t sequences,
                      DeviceSpeed UsableDevice::*speed);
 
-// Tables for searches that ask for the same steps over and over, of other devices and other room.
+// Tables for searches that ask for the same steps over and over, of other devices and other rooms.
 class StepTableCache {
  public:
   // Both must outlive this.
@@ -36,9 +45,11 @@ class StepTableCache {
                  DeviceSpeed UsableDevice::*speed)
       : cost_(cost), selection_(selection), speed_(speed) {}
 
-  // Of a step of `sequences` sequences, with room for that many in flight, and for the context;
-  // valid until the next call.
-  SearchSpace For(const std::vector<int>& devices, int64_t in_flight, int64_t sequences);
+  // With that room, or as much as the context takes, if that is more; valid until the next call.
+  SearchSpace For(const std::vector<int>& devices, const KvRoom& room);
+
+  // More than this no pipeline on the devices can use.
+  KvRoom MostRoom(const std::vector<int>& devices) const;
 
  private:
   struct Limited {
