@@ -24,6 +24,7 @@
 #include "coordinator/placement/cost_model.h"
 #include "worker/device/device.h"
 #include "worker/engine/stage_executor.h"
+#include "worker/profile/cpu_allowance.h"
 #include "worker/profile/profile.h"
 
 namespace layercake {
@@ -31,6 +32,7 @@ namespace {
 
 constexpr int64_t kMaxContext = 2048;
 constexpr int kSlowestRuns = 3;
+constexpr int kQuotaPeriods = 20;  // at least, so that whole ones are nearly all
 
 template <typename T>
 T OrDie(absl::StatusOr<T> value) {
@@ -88,15 +90,17 @@ class StageBench {
   }
 
   double Measure(const Case& c) {
+    const CpuAllowance allowance = CpuAllowance::Current();
+    const double enough = std::max(0.4, kQuotaPeriods * allowance.period_seconds);
     std::vector<double> times;
     double total = 0;
-    while (static_cast<int>(times.size()) < kSlowestRuns || (total < 0.4 && times.size() < 200)) {
+    while (static_cast<int>(times.size()) < kSlowestRuns || total < enough) {
       times.push_back(absl::ToDoubleSeconds(RunOnce(c)));
       total += times.back();
     }
-    // Under a quota a step's time is that of a burst, or of a burst and a pause: the mean is it.
+    // Under a quota a step's time is that of a burst, or of a burst and a pause: all of them count.
     std::ranges::sort(times);
-    const size_t cut = times.size() / 10;
+    const size_t cut = allowance.quota > 0 ? 0 : times.size() / 10;
     double sum = 0;
     for (size_t i = cut; i < times.size() - cut; ++i) sum += times[i];
     return sum / static_cast<double>(times.size() - 2 * cut);

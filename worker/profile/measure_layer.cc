@@ -150,7 +150,10 @@ class BareLayer {
 // Seconds that `layer` takes in a step that decodes. A CPU does it at once; another device is
 // waited for once a step, which it replays where it can.
 double TimeLayer(Device& device, absl::Duration patience, absl::FunctionRef<void()> layer) {
-  if (device.kind() == DeviceKind::kCpu) return TimeRepeated(patience, layer).typical_seconds;
+  const BusyClock clock = BusyClock::Of(device);
+  if (device.kind() == DeviceKind::kCpu) {
+    return TimeRepeated(clock, patience, layer).typical_seconds;
+  }
   constexpr int kLayers = 16;
   const auto step = [&] {
     for (int i = 0; i < kLayers; ++i) layer();
@@ -163,7 +166,7 @@ double TimeLayer(Device& device, absl::Duration patience, absl::FunctionRef<void
   };
   run();
   run();
-  return TimeRepeated(patience, run).typical_seconds / kLayers;
+  return TimeRepeated(clock, patience, run).typical_seconds / kLayers;
 }
 
 }  // namespace
@@ -205,7 +208,7 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
                                                          .num_kv_heads = 4},
                                                         device));
   wide.Prepare();
-  const Timing activations = TimeRepeated(2 * limits.patience, [&] {
+  const Timing activations = TimeRepeated(BusyClock::Of(device), 2 * limits.patience, [&] {
     wide.AroundAttention();
     wide.AroundFeedForward();
     (void)device.Finish();
@@ -228,6 +231,7 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
   const int64_t kv_heads = std::max(8, 2 * device.num_threads());
   LC_ASSIGN_OR_RETURN(const Buffer q, TakeFilled(6 * 8 * kv_heads * kHeadDim, device));
   LC_ASSIGN_OR_RETURN(const Buffer out, TakeFilled(6 * 8 * kv_heads * kHeadDim, device));
+  const BusyClock clock = BusyClock::Of(device);
   for (const DType format : {DType::kF32, DType::kF16}) {
     const int64_t layer_bytes = 2 * kTokens * kv_heads * kHeadDim * DTypeBytes(format);
     int64_t measured = 0;
@@ -247,7 +251,7 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
       };
       for (int64_t i = 0; i < layers; ++i) attend(kRows.front());
       for (const Rows& rows : kRows) {
-        const Timing timing = TimeRepeated(limits.patience, [&] { attend(rows); });
+        const Timing timing = TimeRepeated(clock, limits.patience, [&] { attend(rows); });
         v1::StreamRate* entry = profile->add_kv();
         entry->set_format(std::string(DTypeName(format)));
         entry->set_rows(static_cast<int32_t>(rows.tokens * rows.heads));
@@ -273,14 +277,15 @@ absl::Status MeasureSampler(Device& device, const MeasureLimits& limits,
   // Sampling may overwrite them.
   const auto fill = [&] { status.Update(device.CopyFromHost(logits, values.data(), kBytes)); };
   RowRequest request = {.sampling = &settings};
-  const Timing timing = TimeRepeated(limits.patience, [&] {
+  const BusyClock clock = BusyClock::Of(device);
+  const Timing timing = TimeRepeated(clock, limits.patience, [&] {
     fill();
     RowResult result;
     ++request.position;
     status.Update(sampler.Run(logits, {&request, 1}, {&result, 1}, device));
     status.Update(result.status);
   });
-  const Timing filling = TimeRepeated(limits.patience, fill);
+  const Timing filling = TimeRepeated(clock, limits.patience, fill);
   LC_RETURN_IF_ERROR(status);
   const double seconds = std::max(timing.typical_seconds - filling.typical_seconds, 1e-9);
   profile->set_logits_per_second(static_cast<double>(kVocabulary) / seconds);

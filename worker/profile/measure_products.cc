@@ -73,7 +73,7 @@ class Working {
   }
 
   double BytesPerSecond(int64_t rows, absl::Duration patience) {
-    const Timing timing = TimeRepeated(patience, [&] {
+    const Timing timing = TimeRepeated(clock_, patience, [&] {
       MultiplyNext(rows);
       (void)device_.Finish();
     });
@@ -86,9 +86,10 @@ class Working {
   }
 
  private:
-  explicit Working(Device& device) : device_(device) {}
+  explicit Working(Device& device) : device_(device), clock_(BusyClock::Of(device)) {}
 
   Device& device_;
+  BusyClock clock_;
   std::vector<PackedMatrix> matrices_;
   Buffer x_;
   Buffer out_;
@@ -177,10 +178,11 @@ absl::StatusOr<double> MeasureShare(Device& device, const MeasureLimits& limits)
   LC_ASSIGN_OR_RETURN(Working working, Working::Create(std::min(kMatrixBytes, limits.max_bytes),
                                                        Format{kSummaryFormat}, device));
   // Quotas are given out every 100 ms as a rule; a moment's interruption spoils but one try.
+  const BusyClock clock = BusyClock::Of(device);
   double share = 0;
   for (int i = 0; i < 3; ++i) {
     const Timing timing =
-        TimeRepeated(12 * limits.patience, [&] { working.MultiplyNext(/*rows=*/8); });
+        TimeRepeated(clock, 12 * limits.patience, [&] { working.MultiplyNext(/*rows=*/8); });
     share = std::max(share, std::min(1.0, timing.typical_seconds / timing.mean_seconds));
   }
   return share;

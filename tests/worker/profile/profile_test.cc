@@ -4,10 +4,12 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "absl/time/clock.h"
 #include "common/base/clock.h"
 #include "tests/testing/safetensors_writer.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/profile/cpu_allowance.h"
+#include "worker/profile/stopwatch.h"
 
 namespace layercake {
 namespace {
@@ -60,6 +62,30 @@ TEST(CpuAllowanceTest, AQuotaIsDividedOverTheThreads) {
   EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).ShareOf(3), 0.5);
   EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).ShareOf(1), 1);
   EXPECT_EQ((CpuAllowance{.cores = 4, .quota = 1.5}).Text(), "4 cores, at most 1.5 of one");
+}
+
+TEST(StopwatchTest, PausesDoNotCountWhereThreadsAreMetered) {
+  constexpr absl::Duration kPause = absl::Milliseconds(20);
+  const auto pause = [&] { absl::SleepFor(kPause); };
+  const Timing by_clock = TimeRepeated(BusyClock(0), absl::ZeroDuration(), pause);
+  EXPECT_GE(by_clock.typical_seconds, absl::ToDoubleSeconds(kPause) * 0.99);
+  const Timing metered = TimeRepeated(BusyClock(1), absl::ZeroDuration(), pause);
+  EXPECT_LT(metered.typical_seconds, absl::ToDoubleSeconds(kPause) / 2);
+  EXPECT_GE(metered.mean_seconds, absl::ToDoubleSeconds(kPause) * 0.99);
+}
+
+TEST(StopwatchTest, MeteredThreadsAreBusyAsLongAsTheyCompute) {
+  const auto compute = [] {
+    const absl::Time end = absl::Now() + absl::Milliseconds(10);
+    while (absl::Now() < end) {
+    }
+  };
+  // Less only as far as other processes had the processor.
+  const Timing metered = TimeRepeated(BusyClock(1), absl::Milliseconds(200), compute);
+  EXPECT_LE(metered.typical_seconds, 0.0101);
+  EXPECT_GE(metered.typical_seconds, 0.001);
+  const Timing shared = TimeRepeated(BusyClock(2), absl::Milliseconds(200), compute);
+  EXPECT_LE(shared.typical_seconds, 0.00505);
 }
 
 TEST_F(ProfileTest, WhatWasMeasuredInLittleMemoryIsMeasuredAgainWithMore) {
