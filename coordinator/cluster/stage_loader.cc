@@ -17,6 +17,8 @@
 namespace layercake {
 namespace {
 
+constexpr std::chrono::milliseconds kConnectPatience(500);
+
 v1::LoadStageRequest MakeRequest(const LoadJob& job, int stage) {
   v1::LoadStageRequest request;
   request.set_epoch(job.epoch);
@@ -85,7 +87,11 @@ class Loads {
   }
 
   void Load(size_t stage) {
-    auto stub = v1::Stage::NewStub(CreateChannel(stages_[stage].address));
+    const std::shared_ptr<grpc::Channel> channel = CreateChannel(stages_[stage].address);
+    // Workers that have joined listen: an attempt to connect that fails is made again. What fails
+    // for good, the call says.
+    channel->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience);
+    auto stub = v1::Stage::NewStub(channel);
     auto reader = stub->Load(&contexts_[stage], stages_[stage].request);
     v1::LoadStageProgress message;
     while (reader->Read(&message)) {
