@@ -111,24 +111,31 @@ double PipelineEstimator::CycleOf(const EstimatedPipeline& pipeline, const StepC
   }
   if (num_devices == 0 || !ChooseEnds(pipeline, step)) return kDoesNotFit;
   layers_.clear();
+  // The ends have a layer at least.
+  double period = 0;
+  double sum = 0;
+  int stages = 2;
   for (int i = 0; i < num_devices; ++i) {
     const StageSeconds& of = step.of_class[classes_.class_of(devices[i])];
     const auto& [seconds, most] = i == first_  ? std::tie(of.first, rooms_[i].first)
                                   : i == last_ ? std::tie(of.last, rooms_[i].last)
                                                : std::tie(of.middle, rooms_[i].middle);
-    for (int count = 1; count <= most; ++count) {
+    int count = 1;
+    if (i == first_ || i == last_) {
+      period = std::max(period, seconds[1]);
+      sum += seconds[1];
+      count = 2;
+    }
+    for (; count <= most; ++count) {
       const double before = count == 1 ? 0 : seconds[count - 1];
       layers_.push_back({seconds[count], seconds[count] - before, count == 1});
     }
   }
-  const auto wanted = static_cast<size_t>(cost_.num_layers());
+  const auto wanted = static_cast<size_t>(std::max(0, cost_.num_layers() - 2));
   if (layers_.size() < wanted) return kDoesNotFit;
   std::nth_element(
       layers_.begin(), layers_.begin() + static_cast<int64_t>(wanted) - 1, layers_.end(),
       [](const Layer& a, const Layer& b) { return a.stage_seconds < b.stage_seconds; });
-  double period = 0;
-  double sum = 0;
-  int stages = 0;
   for (size_t i = 0; i < wanted; ++i) {
     period = std::max(period, layers_[i].stage_seconds);
     sum += layers_[i].more_seconds;

@@ -235,6 +235,15 @@ TEST(DivideFleetTest, AsManyPipelinesAsAreAskedFor) {
   EXPECT_TRUE(DivideFleet(cost, problem.selection, 20).pipelines.empty());
 }
 
+// With as much room as the estimate has.
+StepTables TablesOf(const CostModel& cost, const DeviceSelection& selection,
+                    PipelineEstimator& estimator, const EstimatedPipeline& pipeline) {
+  const int64_t in_flight = pipeline.sequences * static_cast<int64_t>(pipeline.devices.size());
+  return TablesFor(cost, selection, estimator.Order(pipeline),
+                   std::max(cost.context_blocks(), in_flight * cost.sequence_blocks()),
+                   pipeline.sequences, &UsableDevice::crowded_speed);
+}
+
 TEST(PipelineEstimatorTest, ComesNearTheSearchForStages) {
   std::mt19937 random(43);
   int compared = 0;
@@ -253,11 +262,7 @@ TEST(PipelineEstimatorTest, ComesNearTheSearchForStages) {
         if (Draw(random, 0, 5) > 0) pipeline.devices.push_back(device);
       }
       estimator.Estimate(pipeline);
-      const int64_t in_flight = pipeline.sequences * static_cast<int64_t>(pipeline.devices.size());
-      StepTables tables =
-          TablesFor(cost, problem.selection, estimator.Order(pipeline),
-                    std::max(cost.context_blocks(), in_flight * cost.sequence_blocks()),
-                    pipeline.sequences, &UsableDevice::crowded_speed);
+      StepTables tables = TablesOf(cost, problem.selection, estimator, pipeline);
       tables.in_order = true;
       const std::optional<Pipeline> exact = MinimiseCycle(tables.space());
       if (!exact.has_value() || pipeline.tokens_per_second == 0) continue;
@@ -269,6 +274,23 @@ TEST(PipelineEstimatorTest, ComesNearTheSearchForStages) {
   }
   EXPECT_GT(compared, 60);
   EXPECT_GT(near, 0.85 * compared);
+}
+
+// Of more cards than layers, all slow but for the head's, one must have the head.
+TEST(PipelineEstimatorTest, BothEndsHaveALayer) {
+  const PlanningProblem problem =
+      ProblemOf(Llama405B(), EqualHosts(17, 8, {{24e9, 300e9, 100e12}}), Context4096());
+  const CostModel cost = problem.cost();
+  const DeviceClasses classes(cost, problem.selection, DeviceClasses::Middles::kMost);
+  PipelineEstimator estimator(cost, classes);
+  EstimatedPipeline pipeline{.sequences = 4};
+  for (int device = 0; device < 130; ++device) pipeline.devices.push_back(device);
+  estimator.Estimate(pipeline);
+  const std::optional<Pipeline> exact =
+      MinimiseCycle(TablesOf(cost, problem.selection, estimator, pipeline).space());
+  ASSERT_TRUE(exact.has_value());
+  const double rate = static_cast<double>(pipeline.sequences) / exact->cycle();
+  EXPECT_NEAR(pipeline.tokens_per_second, rate, 0.02 * rate);
 }
 
 }  // namespace

@@ -70,14 +70,15 @@ inline Fleet UnlikeDevices(uint32_t seed, int count, double share) {
   return fleet;
 }
 
+struct Card {
+  double bytes;
+  double bytes_per_second;
+  double flops_per_second;
+};
+
 // Hosts of a few cards, most of one kind each; links as fast as the slower of two hosts' networks.
 inline Fleet MixedFleet(uint32_t seed, int count, int per_host, double share,
                         const ModelConfig& model = Llama405B()) {
-  struct Card {
-    double bytes;
-    double bytes_per_second;
-    double flops_per_second;
-  };
   constexpr Card kCards[] = {{12e9, 288e9, 7e12},    {6e9, 192e9, 4e12},    {24e9, 936e9, 70e12},
                              {24e9, 1008e9, 160e12}, {48e9, 768e9, 150e12}, {40e9, 1555e9, 300e12},
                              {80e9, 2039e9, 300e12}, {80e9, 3350e9, 900e12}};
@@ -110,6 +111,31 @@ inline Fleet MixedFleet(uint32_t seed, int count, int per_host, double share,
       link.set_latency_seconds(from == to ? 20e-6 : 150e-6);
       link.set_bandwidth_bytes_per_second(from == to ? 10e9
                                                      : std::min(networks[from], networks[to]));
+    }
+  }
+  return fleet;
+}
+
+// Hosts of equal cards, of each kind of card in turn, in one network of 10 Gbit/s; all memory free.
+inline Fleet EqualHosts(int hosts, int per_host, const std::vector<Card>& cards) {
+  Fleet fleet;
+  for (int host = 0; host < hosts; ++host) {
+    const Card& card = cards[host % cards.size()];
+    for (int i = 0; i < per_host; ++i) {
+      PlannerDevice device =
+          Gpu(absl::StrCat("h", host, "g", i), card.bytes, card.bytes_per_second);
+      device.host = absl::StrCat("h", host);
+      device.profile.set_flops_per_second(card.flops_per_second);
+      fleet.devices.push_back(std::move(device));
+    }
+  }
+  for (int from = 0; from < hosts; ++from) {
+    for (int to = 0; to < hosts; ++to) {
+      v1::Link& link = fleet.links.emplace_back();
+      link.set_from(absl::StrCat("h", from));
+      link.set_to(absl::StrCat("h", to));
+      link.set_latency_seconds(from == to ? 20e-6 : 150e-6);
+      link.set_bandwidth_bytes_per_second(from == to ? 10e9 : 1.18e9);
     }
   }
   return fleet;
