@@ -26,13 +26,18 @@ void SetLine(StageSeconds& seconds) {
   if (longest > 1) {
     seconds.per_layer = (middle[longest] - middle[1]) / static_cast<double>(longest - 1);
   }
-  seconds.overhead = kDoesNotFit;
-  for (const auto* stages : {&seconds.first, &seconds.middle, &seconds.last}) {
-    for (size_t n = 1; n < stages->size(); ++n) {
-      seconds.overhead =
-          std::min(seconds.overhead, (*stages)[n] - seconds.per_layer * static_cast<double>(n));
+  const auto overhead_of = [&seconds](const std::vector<double>& stages) {
+    double least = kDoesNotFit;
+    for (size_t n = 1; n < stages.size(); ++n) {
+      least = std::min(least, stages[n] - seconds.per_layer * static_cast<double>(n));
     }
-  }
+    return least;
+  };
+  seconds.first_overhead = overhead_of(seconds.first);
+  seconds.middle_overhead = overhead_of(seconds.middle);
+  seconds.last_overhead = overhead_of(seconds.last);
+  seconds.overhead =
+      std::min({seconds.first_overhead, seconds.middle_overhead, seconds.last_overhead});
 }
 
 std::vector<double> ToOthers(const LinkTimes& links) {

@@ -21,8 +21,12 @@ struct StageSeconds {
   std::vector<double> middle;  // with neither end
   std::vector<double> last;    // with the last layer of all
   double whole = kDoesNotFit;  // the stage of all layers
-  // No stage of n layers takes less than overhead + n * per_layer.
+  // No stage of n layers takes less than overhead + n * per_layer; nor one of its kind than with
+  // the overhead of that kind.
   double overhead = 0;
+  double first_overhead = 0;
+  double middle_overhead = 0;
+  double last_overhead = 0;
   double per_layer = 0;
   // Of the quickest link between a port of the class and another; kDoesNotFit: there is none.
   double to_others = kDoesNotFit;

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
+#include <deque>
 #include <numeric>
 #include <optional>
 #include <utility>
 
 #include "coordinator/placement/anneal.h"
+#include "coordinator/placement/fastest_pipeline.h"
+#include "coordinator/placement/fleet_builder.h"
 #include "coordinator/placement/fleet_program.h"
 #include "coordinator/placement/pipeline_estimate.h"
 #include "coordinator/placement/predict.h"
@@ -16,19 +18,12 @@
 namespace layercake {
 namespace {
 
-constexpr int kRoundsAgain = 3;  // after each pipeline that is built
-// Of pipelines to build next, so many are compared; of few devices, divisions are built that begin
-// with one each of so many.
-constexpr int kCandidates = 4;
+// Of few devices, divisions are built that begin with each of so many pipelines.
 constexpr int kFirstCandidates = 10;
-// Where no pipeline can be built with the sequences of its shape, this share of them, and so on.
-constexpr double kFewer = 0.75;
-constexpr double kFewest = 0.05;
-// A pipeline that is built may have so many times the devices of its shape, and some to spare.
-constexpr double kMostDevices = 1.3;
-constexpr int kSpareDevices = 4;
 // So many devices are few: divisions into various numbers of equal pipelines are tried too.
 constexpr size_t kFewDevices = 128;
+// Parts of devices of so many classes are hardly ever whole.
+constexpr int kFewClasses = 8;
 constexpr int kFewPipelines = 4;
 constexpr AnnealOptions kQuickly = {.estimates = 10'000, .heat = 0.02};
 constexpr AnnealOptions kThoroughly = {.estimates = 250'000, .heat = 0.05};
@@ -50,8 +45,11 @@ class FleetDivider {
       : cost_(cost),
         selection_(selection),
         classes_(cost, selection, DeviceClasses::Middles::kMost),
-        estimator_(cost, classes_),
-        program_(cost, classes_, PipelineShapes::Take::kKept) {
+        estimator_(cost, classes_) {
+    builders_.emplace_back(cost, classes_, estimator_, PipelineShapes::Devices::kParts);
+    if (HasFewClasses()) {
+      builders_.emplace_back(cost, classes_, estimator_, PipelineShapes::Devices::kWhole);
+    }
     all_.resize(selection.devices.size());
     std::iota(all_.begin(), all_.end(), 0);
   }
@@ -70,16 +68,18 @@ class FleetDivider {
       }
       if (TokensPerSecond(pipelines) > TokensPerSecond(best)) best = std::move(pipelines);
     };
-    const std::vector<FleetProgram::Part> parts = SolveFor(all_, FleetProgram::kMaxRounds);
-    Pipelines built = BuildOneByOne(all_, parts);
-    const auto number = static_cast<int>(built.size());
-    consider(std::move(built));
-    for (size_t i = 0; i < parts.size() && i < kFirstCandidates && IsFew(); ++i) {
-      // The first on as few devices as hold it.
-      prices_.assign(prices_.size(), 0);
-      built = BuildOneByOne(all_, {parts[i]});
-      Anneal(estimator_, quickly, built, Unused(built));
+    int number = 0;
+    for (FleetBuilder& builder : builders_) {
+      Pipelines built = builder.Build(all_);
+      number = static_cast<int>(built.size());
+      if (builders_.size() > 1) Anneal(estimator_, quickly, built, Unused(built));
       consider(std::move(built));
+      for (int i = 0; i < kFirstCandidates && IsFew(); ++i) {
+        built = builder.BuildBeginningWith(i, all_);
+        if (built.empty()) break;
+        Anneal(estimator_, quickly, built, Unused(built));
+        consider(std::move(built));
+      }
     }
     for (const int count : NumbersToDeal(number, wanted)) {
       for (const bool by_port : {false, true}) {
@@ -97,12 +97,7 @@ class FleetDivider {
 
  private:
   bool IsFew() const { return all_.size() <= kFewDevices; }
-
-  std::vector<double> NumbersOf(const std::vector<int>& devices) const {
-    std::vector<double> numbers(classes_.size(), 0);
-    for (const int device : devices) ++numbers[classes_.class_of(device)];
-    return numbers;
-  }
+  bool HasFewClasses() const { return classes_.size() <= kFewClasses; }
 
   std::vector<int> Unused(const Pipelines& pipelines) const {
     std::vector<bool> used(all_.size(), false);
@@ -120,9 +115,14 @@ class FleetDivider {
   double Bound(int wanted) {
     const DeviceClasses at_best(cost_, selection_, DeviceClasses::Middles::kLeast);
     FleetProgram program(cost_, at_best, PipelineShapes::Take::kPromised);
-    const std::vector<double> numbers = NumbersOf(all_);
-    const double bound = program.Solve(numbers, FleetProgram::kMaxRounds);
+    const std::vector<double> numbers = NumbersOf(classes_, all_);
+    double bound = program.Solve(numbers, FleetProgram::kMaxRounds);
     worths_ = program.bound_prices();
+    if (HasFewClasses()) {
+      FleetProgram whole(cost_, at_best, PipelineShapes::Take::kPromised, /*bonus=*/0,
+                         PipelineShapes::Devices::kWhole);
+      bound = std::min(bound, whole.Solve(numbers, FleetProgram::kMaxRounds));
+    }
     if (bound == 0 || (wanted == 0 && !IsFew())) return bound;
     // The program has parts of pipelines. Of whole ones there are at most so many, or more: each
     // then counts for a bonus besides what it generates, and only so many of them do.
@@ -136,141 +136,6 @@ class FleetDivider {
     if (boosted.bound_prices().back() > bonus) return bound;
     return std::min(bound,
                     std::max(of_next, program.Solve(numbers, FleetProgram::kMaxRounds, fewer)));
-  }
-
-  // Pipeline by pipeline, each time one that the program for the devices left has most of, of so
-  // many candidates the one whose devices are worth least to others for what it generates.
-  //   parts: candidates for the first.
-  Pipelines BuildOneByOne(std::vector<int> free, std::vector<FleetProgram::Part> parts) {
-    Pipelines pipelines;
-    while (true) {
-      EstimatedPipeline best = BestBuilt(free, parts, /*share=*/1);
-      // Shapes are of classes, and promise a little too much: then with fewer sequences.
-      for (double share = kFewer; best.devices.empty() && share > kFewest; share *= kFewer) {
-        best = BestBuilt(free, parts, share);
-      }
-      if (best.devices.empty()) return pipelines;
-      std::erase_if(free, [&best](int device) {
-        return std::ranges::find(best.devices, device) != best.devices.end();
-      });
-      pipelines.push_back(std::move(best));
-      parts = SolveFor(free, kRoundsAgain);
-    }
-  }
-
-  // What the program has most of, with its prices.
-  std::vector<FleetProgram::Part> SolveFor(const std::vector<int>& free, int rounds) {
-    program_.Solve(NumbersOf(free), rounds);
-    prices_ = program_.prices();
-    return program_.parts();
-  }
-
-  // The next, of steps of that share of the sequences that the shapes have.
-  EstimatedPipeline BestBuilt(const std::vector<int>& free,
-                              const std::vector<FleetProgram::Part>& parts, double share) {
-    EstimatedPipeline best;
-    double least = kDoesNotFit;
-    int candidates = kCandidates;
-    for (const FleetProgram::Part& part : parts) {
-      ShapedPipeline shaped = *part.pipeline;
-      const double sequences = share * static_cast<double>(shaped.shape.sequences);
-      shaped.shape.sequences = std::max<int64_t>(1, std::llround(sequences));
-      EstimatedPipeline built = Build(shaped, free);
-      if (built.tokens_per_second <= 0) continue;
-      const double price = PriceOf(built.devices) / built.tokens_per_second;
-      if (price < least) {
-        least = price;
-        best = std::move(built);
-      }
-      if (--candidates == 0) break;
-    }
-    return best;
-  }
-
-  double PriceOf(const std::vector<int>& devices) const {
-    double price = 0;
-    for (const int device : devices) price += prices_[classes_.class_of(device)];
-    return price;
-  }
-
-  // The best of the first so many of the devices that would serve best. None: 0 tokens/s.
-  EstimatedPipeline Build(const ShapedPipeline& shaped, const std::vector<int>& free) {
-    const std::vector<int> devices = BestFor(shaped, free);
-    const auto most = static_cast<size_t>(shaped.shape.stages * kMostDevices + kSpareDevices);
-    EstimatedPipeline pipeline = {.sequences = shaped.shape.sequences};
-    EstimatedPipeline best;
-    double least = kDoesNotFit;
-    double price = 0;
-    for (size_t i = 0; i < std::min(most, devices.size()); ++i) {
-      pipeline.devices.push_back(devices[i]);
-      price += prices_[classes_.class_of(devices[i])];
-      estimator_.Estimate(pipeline);
-      if (pipeline.tokens_per_second <= 0 || price >= least * pipeline.tokens_per_second) continue;
-      least = price / pipeline.tokens_per_second;
-      best = pipeline;
-    }
-    return best;
-  }
-
-  // Free devices of the kinds that the shape has, as many as it has, the ports first that have most
-  // of them; then the others, the cheapest by layer first.
-  std::vector<int> BestFor(const ShapedPipeline& shaped, const std::vector<int>& free) {
-    const LinkTimes& links = classes_.At(shaped.shape.sequences).links;
-    std::map<int, int> layers;  // by device
-    std::map<int, std::vector<int>> by_port;
-    for (const int device : free) {
-      const int most = program_.shapes().MostLayers(shaped.shape, device);
-      if (most == 0) continue;
-      layers[device] = most;
-      by_port[links.port(device)].push_back(device);
-    }
-    std::map<int, double> left;  // of each kind
-    for (int cls = 0; cls < classes_.size(); ++cls) {
-      left[classes_.kind(cls)] += shaped.devices[cls];
-    }
-    std::vector<int> best;
-    while (!by_port.empty()) {
-      std::vector<int> most;
-      int most_layers = 0;
-      int from = -1;
-      for (const auto& [port, devices] : by_port) {
-        const std::vector<int> some = Some(devices, left);
-        int sum = 0;
-        for (const int device : some) sum += layers[device];
-        if (sum <= most_layers) continue;
-        most_layers = sum;
-        most = some;
-        from = port;
-      }
-      if (from < 0) break;
-      for (const int device : most) {
-        left[classes_.kind(classes_.class_of(device))] -= 1;
-        layers.erase(device);
-        best.push_back(device);
-      }
-      by_port.erase(from);
-      if (shaped.shape.reach != PipelineReach::kPorts) return best;
-    }
-    const auto by_layer = [&](int device) {
-      return prices_[classes_.class_of(device)] / layers.at(device);
-    };
-    const auto others = static_cast<int64_t>(best.size());
-    for (const auto& [device, most] : layers) best.push_back(device);
-    std::stable_sort(best.begin() + others, best.end(),
-                     [&](int a, int b) { return by_layer(a) < by_layer(b); });
-    return best;
-  }
-
-  // Of `devices`, as many as are left of their kinds.
-  std::vector<int> Some(const std::vector<int>& devices, std::map<int, double> left) const {
-    std::vector<int> some;
-    for (const int device : devices) {
-      double& more = left[classes_.kind(classes_.class_of(device))];
-      if (more < 0.5) continue;
-      more -= 1;
-      some.push_back(device);
-    }
-    return some;
   }
 
   std::vector<int> NumbersToDeal(int built, int wanted) const {
@@ -335,36 +200,28 @@ class FleetDivider {
     return Rated(cost_, selection_, pipeline, /*sequences=*/1).tokens_per_second;
   }
 
-  // In the estimate's order, or where that comes out slower than estimated, in any; with fewer
-  // sequences where it does not fit after all.
+  // In the estimate's order, or where that comes out slower than estimated, in any and with any
+  // room.
   std::optional<Pipeline> Exactly(const EstimatedPipeline& pipeline) {
-    for (int64_t sequences = pipeline.sequences; sequences >= 1; sequences = sequences * 3 / 4) {
-      const int64_t in_flight = sequences * static_cast<int64_t>(pipeline.devices.size());
-      const int64_t blocks = std::max(cost_.context_blocks(), in_flight * cost_.sequence_blocks());
-      StepTables tables = TablesFor(cost_, selection_, estimator_.Order(pipeline), blocks,
-                                    sequences, &UsableDevice::crowded_speed);
-      tables.in_order = true;
-      std::optional<Pipeline> found = MinimiseCycle(tables.space());
-      if (found.has_value() && Rate(*found) >= kAsEstimated * pipeline.tokens_per_second) {
-        return found;
-      }
-      tables.in_order = false;
-      std::optional<Pipeline> other = MinimiseCycle(tables.space());
-      if (!found.has_value() || (other.has_value() && Rate(*other) > Rate(*found))) {
-        found = std::move(other);
-      }
-      if (found.has_value()) return found;
-    }
-    return std::nullopt;
+    const KvRoom room = {pipeline.sequences, static_cast<int64_t>(pipeline.devices.size())};
+    StepTableCache cache(cost_, selection_, &UsableDevice::crowded_speed);
+    SearchSpace space = cache.For(estimator_.Order(pipeline), room);
+    space.in_order = true;
+    std::optional<Pipeline> found = MinimiseCycle(space);
+    const double rate = found.has_value() ? Rate(*found) : 0;
+    if (rate >= kAsEstimated * pipeline.tokens_per_second) return found;
+    std::vector<int> devices = pipeline.devices;
+    std::ranges::sort(devices);
+    auto fastest = FindFastestPipeline(cost_, selection_, devices, rate);
+    return fastest.has_value() ? std::move(fastest->rated.pipeline) : found;
   }
 
   const CostModel& cost_;
   const DeviceSelection& selection_;
   const DeviceClasses classes_;
   PipelineEstimator estimator_;
-  FleetProgram program_;
+  std::deque<FleetBuilder> builders_;
   std::vector<int> all_;
-  std::vector<double> prices_;  // of a device of each class, as SolveFor found
   std::vector<double> worths_;  // tokens/s of a device of each class
 };
 

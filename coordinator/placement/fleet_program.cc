@@ -13,8 +13,8 @@ constexpr double kLeastAmount = 0.02;
 }  // namespace
 
 FleetProgram::FleetProgram(const CostModel& cost, const DeviceClasses& classes,
-                           PipelineShapes::Take take, double bonus)
-    : shapes_(cost, classes, take),
+                           PipelineShapes::Take take, double bonus, PipelineShapes::Devices devices)
+    : shapes_(cost, classes, take, devices),
       bonus_(bonus),
       program_(std::vector<double>(classes.size() + 1, 0)),
       bound_prices_(shapes_.Worths()) {

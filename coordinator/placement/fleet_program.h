@@ -18,7 +18,7 @@ class FleetProgram {
 
   //   bonus: tokens/s that a pipeline counts for besides those that it generates, >= 0.
   FleetProgram(const CostModel& cost, const DeviceClasses& classes, PipelineShapes::Take take,
-               double bonus = 0);
+               double bonus = 0, PipelineShapes::Devices devices = PipelineShapes::Devices::kParts);
 
   // Solves for so many devices of each class. Returns what no division into pipelines of the shapes
   // exceeds, in tokens/s with their bonuses; kDoesNotFit if rounds did not suffice to find any
@@ -39,7 +39,7 @@ class FleetProgram {
 
   // Such prices at which all together cost the bound and no pipeline costs less than it counts for.
   const std::vector<double>& bound_prices() const { return bound_prices_; }
-  PipelineShapes& shapes() { return shapes_; }
+  const PipelineShapes& shapes() const { return shapes_; }
 
  private:
   PipelineShapes shapes_;

@@ -2,6 +2,7 @@
 
 // The least that devices for one pipeline of a shape cost.
 
+#include <array>
 #include <vector>
 
 #include "coordinator/placement/stage_times.h"
@@ -14,6 +15,12 @@ struct DeviceShare {
   // Its stage and the link to it take overhead + layers * per_layer seconds, at least.
   double overhead = 0;
   double per_layer = 0;
+  // The same of each StageRole; most_layers and overhead are those of middle stages, or less.
+  struct Role {
+    int most_layers = 0;
+    double overhead = 0;
+  };
+  std::array<Role, 3> roles;
 };
 
 struct PipelineDemand {

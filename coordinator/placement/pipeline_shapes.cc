@@ -18,6 +18,8 @@ constexpr double kWeightOfStages = 0.5;
 constexpr size_t kMaxCheapest = 6;
 constexpr double kAboutCheapest = 1.02;
 constexpr int kMaxStepsBeyond = 100;
+// Shapes that are priced with whole devices, each time; what is dearer with parts already, is not.
+constexpr int kMaxWhole = 300;
 
 int LongestWithin(const std::vector<double>& seconds, double cycle) {
   const auto first = seconds.begin() + 1;
@@ -53,6 +55,8 @@ struct PipelineShapes::Box {
   double price = 0;             // for each of the tokens/s, at least
   PipelineKnapsack::Fees fees;  // the best so far, for time
   PipelineKnapsack::Fees room_fees;
+  int call = 0;               // the last that priced it with whole devices
+  std::vector<double> whole;  // these, of each class
   std::unique_ptr<Box> lower;
   std::unique_ptr<Box> upper;
 
@@ -72,8 +76,18 @@ struct PipelineShapes::Box {
   }
 };
 
-PipelineShapes::PipelineShapes(const CostModel& cost, const DeviceClasses& classes, Take take)
-    : cost_(cost), classes_(classes), take_(take) {}
+struct PipelineShapes::Prices {
+  const std::vector<double>& of_device;  // of each class
+  const std::vector<double>& numbers;
+  double fee;
+  double bonus;
+
+  double Worth(const Box& box) const { return box.most_tokens_per_second() + bonus; }
+};
+
+PipelineShapes::PipelineShapes(const CostModel& cost, const DeviceClasses& classes, Take take,
+                               Devices devices)
+    : cost_(cost), classes_(classes), take_(take), devices_(devices) {}
 
 PipelineShapes::~PipelineShapes() = default;
 
@@ -108,14 +122,17 @@ int64_t PipelineShapes::InFlight(int64_t sequences, int stages) const {
   return sequences == 1 && take_ == Take::kKept ? 1 : sequences * stages;
 }
 
-int PipelineShapes::MostLayers(const PipelineShape& shape, int device) const {
+int PipelineShapes::MostLayers(const PipelineShape& shape, int device, StageRole role) const {
   const int cls = classes_.class_of(device);
   const StageSeconds& seconds = classes_.At(shape.sequences).of_class[cls];
   if (!MayTakePart(cls, seconds, shape.reach, shape.cycle)) return 0;
   const int64_t in_flight = InFlight(shape.sequences, shape.stages);
   const double link = take_ == Take::kKept ? LinkOf(seconds, shape.reach) : 0;
-  return std::min(LongestWithin(seconds.middle, shape.cycle - link),
-                  classes_.RoomFor(classes_.KvBytes(in_flight), classes_.room(device)).middle);
+  const double cycle = shape.cycle - link;
+  const StageRoom room = classes_.RoomFor(classes_.KvBytes(in_flight), classes_.room(device));
+  if (role == kFirstStage) return std::min(LongestWithin(seconds.first, cycle), room.first);
+  if (role == kLastStage) return std::min(LongestWithin(seconds.last, cycle), room.last);
+  return std::min(LongestWithin(seconds.middle, cycle), room.middle);
 }
 
 // At the least sequences and stages, and the most cycle: no shape of the box takes more.
@@ -144,6 +161,9 @@ PipelineShapes::Layers PipelineShapes::LayersIn(const Box& box) const {
     share.most_layers = most;
     share.overhead = seconds.overhead + link;
     share.per_layer = seconds.per_layer;
+    share.roles[kFirstStage] = {first, seconds.first_overhead + link};
+    share.roles[kMiddleStage] = {most, seconds.middle_overhead + link};
+    share.roles[kLastStage] = {last, seconds.last_overhead + link};
     if (first > 0) first_loss = std::min<double>(first_loss, most - first);
     if (last > 0) last_loss = std::min<double>(last_loss, most - last);
     const double entry =
@@ -216,45 +236,91 @@ void PipelineShapes::Halve(Box& box) const {
   }
 }
 
+// False: there is no pipeline.
+//   enough: a dearer price need not be found.
+bool PipelineShapes::PriceInParts(Box& box, const Prices& prices, double enough) const {
+  if (box.layers.demand.layers == kDoesNotFit) return false;
+  const double worth = prices.Worth(box);
+  enough = enough * worth - prices.fee;
+  // What the ends take less is no layer that takes time: so either counts, the more of both.
+  PipelineDemand demand = box.layers.demand;
+  demand.cycle = kDoesNotFit;
+  const PipelineKnapsack of_room(box.layers.shares, demand, prices.of_device, prices.numbers);
+  if (!of_room.Feasible()) return false;
+  double least = of_room.LeastPrice(enough, box.room_fees);
+  if (box.layers.demand.cycle != kDoesNotFit && least < enough) {
+    demand = box.layers.demand;
+    demand.layers = std::min<double>(demand.layers, cost_.num_layers());
+    const PipelineKnapsack of_time(box.layers.shares, demand, prices.of_device, prices.numbers);
+    least = std::max(least, of_time.LeastPrice(enough, box.fees));
+  }
+  box.price = (least + prices.fee) / worth;
+  return true;
+}
+
+// With the fees that are best for parts. Two devices at least.
+bool PipelineShapes::PriceWhole(Box& box, const Prices& prices) const {
+  const PipelineDemand& demand = box.layers.demand;
+  const auto price = [&](const PipelineKnapsack::Fees& fees) {
+    std::vector<DeviceOffer> offers;
+    for (size_t cls = 0; cls < box.layers.shares.size(); ++cls) {
+      const DeviceShare& share = box.layers.shares[cls];
+      DeviceOffer& offer = offers.emplace_back();
+      offer.number = static_cast<int>(prices.numbers[cls]);
+      offer.cost_per_layer = fees.second * share.per_layer;
+      for (const StageRole role : {kFirstStage, kMiddleStage, kLastStage}) {
+        double cost = prices.of_device[cls] + fees.device;
+        if (fees.second > 0) cost += fees.second * (share.roles[role].overhead - demand.cycle);
+        offer.roles[role] = {share.roles[role].most_layers, cost};
+      }
+    }
+    std::optional<WholeDevices> found = CheapestDevices(offers, cost_.num_layers());
+    if (!found.has_value()) return false;
+    found->cost -= fees.device * demand.devices + fees.second * demand.free_seconds;
+    const double each = (found->cost + prices.fee) / prices.Worth(box);
+    if (box.call != calls_ || each > box.price) box.whole = std::move(found->numbers);
+    box.call = calls_;
+    box.price = std::max(box.price, each);
+    return true;
+  };
+  if (!price({.device = box.room_fees.device})) return false;
+  return demand.cycle == kDoesNotFit || box.fees.second == 0 || price(box.fees);
+}
+
 PipelineShapes::Cheapest PipelineShapes::FindCheapest(const std::vector<double>& prices,
                                                       const std::vector<double>& numbers,
                                                       double fee, double bonus) {
   if (roots_.empty()) MakeRoots();
+  ++calls_;
+  const Prices all = {prices, numbers, fee, bonus};
   const auto dearer = [](const Box* a, const Box* b) { return a->price > b->price; };
   std::priority_queue<Box*, std::vector<Box*>, decltype(dearer)> boxes(dearer);
   Cheapest cheapest;
   double most = kDoesNotFit;  // dearer ones are not looked for
   const auto add = [&](Box& box) {
-    if (box.layers.demand.layers == kDoesNotFit) return;
-    const double worth = box.most_tokens_per_second() + bonus;
-    const double enough = most * worth - fee;
-    // What the ends take less is no layer that takes time: so either counts, the more of both.
-    PipelineDemand demand = box.layers.demand;
-    demand.cycle = kDoesNotFit;
-    const PipelineKnapsack of_room(box.layers.shares, demand, prices, numbers);
-    if (!of_room.Feasible()) return;
-    double least = of_room.LeastPrice(enough, box.room_fees);
-    if (box.layers.demand.cycle != kDoesNotFit && least < enough) {
-      demand = box.layers.demand;
-      demand.layers = std::min<double>(demand.layers, cost_.num_layers());
-      const PipelineKnapsack of_time(box.layers.shares, demand, prices, numbers);
-      least = std::max(least, of_time.LeastPrice(enough, box.fees));
-    }
-    box.price = (least + fee) / worth;
-    if (box.price < most) boxes.push(&box);
+    if (PriceInParts(box, all, most) && box.price < most) boxes.push(&box);
   };
   for (const auto& root : roots_) add(*root);
   int steps = 0;
+  int whole = 0;
   while (!boxes.empty() && steps < kMaxStepsBeyond && cheapest.pipelines.size() < kMaxCheapest) {
     Box& box = *boxes.top();
     boxes.pop();
+    if (box.IsOneShape() && devices_ == Devices::kWhole && box.call != calls_ &&
+        box.reach != PipelineReach::kDevice && whole < kMaxWhole) {
+      ++whole;
+      if (PriceWhole(box, all) && box.price < most) boxes.push(&box);
+      continue;
+    }
     if (box.IsOneShape()) {
       if (cheapest.pipelines.empty()) cheapest.price = box.price;
       most = kAboutCheapest * cheapest.price;
       ShapedPipeline& found = cheapest.pipelines.emplace_back();
       found.shape = {box.reach, box.most_sequences, box.most_stages, box.most_cycle};
-      found.devices =
-          PipelineKnapsack(box.layers.shares, box.layers.demand, prices, numbers).Devices(box.fees);
+      found.devices = box.call == calls_
+                          ? box.whole
+                          : PipelineKnapsack(box.layers.shares, box.layers.demand, prices, numbers)
+                                .Devices(box.fees);
       continue;
     }
     if (!cheapest.pipelines.empty()) ++steps;

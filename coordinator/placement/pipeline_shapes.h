@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "coordinator/placement/device_classes.h"
+#include "coordinator/placement/whole_devices.h"
 
 namespace layercake {
 
@@ -45,15 +46,20 @@ class PipelineShapes {
   //     near.
   enum class Take { kPromised, kKept };
 
+  // Of a class' devices, parts of one or whole ones: those say more where classes are few, as then
+  // hardly any mix of them comes out even, and take longer.
+  enum class Devices { kParts, kWhole };
+
   // All must outlive this.
-  PipelineShapes(const CostModel& cost, const DeviceClasses& classes, Take take);
+  PipelineShapes(const CostModel& cost, const DeviceClasses& classes, Take take,
+                 Devices devices = Devices::kParts);
   ~PipelineShapes();
 
   // Tokens/s that a device of each class adds to a pipeline at its best.
   std::vector<double> Worths() const;
 
-  // Layers that `device` takes at most of a pipeline of that shape, neither the first nor the last.
-  int MostLayers(const PipelineShape& shape, int device) const;
+  // Layers that `device` takes at most of a pipeline of that shape, as a stage of that role.
+  int MostLayers(const PipelineShape& shape, int device, StageRole role = kMiddleStage) const;
 
   struct Cheapest {
     // No pipeline costs less, its devices and its fee, for each of the tokens/s that it generates
@@ -70,16 +76,21 @@ class PipelineShapes {
  private:
   struct Layers;
   struct Box;
+  struct Prices;
 
   int64_t InFlight(int64_t sequences, int stages) const;
   bool MayTakePart(int cls, const StageSeconds& seconds, PipelineReach reach, double cycle) const;
   Layers LayersIn(const Box& box) const;
   void MakeRoots();
   void Halve(Box& box) const;
+  bool PriceInParts(Box& box, const Prices& prices, double enough) const;
+  bool PriceWhole(Box& box, const Prices& prices) const;
 
   const CostModel& cost_;
   const DeviceClasses& classes_;
   const Take take_;
+  const Devices devices_;
+  int calls_ = 0;                            // of FindCheapest
   std::vector<std::unique_ptr<Box>> roots_;  // kept with all their halves
 };
 
