@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <deque>
+#include <map>
 #include <numeric>
 #include <optional>
 #include <utility>
 
 #include "coordinator/placement/anneal.h"
+#include "coordinator/placement/equal_groups.h"
 #include "coordinator/placement/fastest_pipeline.h"
 #include "coordinator/placement/fleet_builder.h"
 #include "coordinator/placement/fleet_program.h"
@@ -20,8 +22,12 @@ namespace {
 
 // Of few devices, divisions are built that begin with each of so many pipelines.
 constexpr int kFirstCandidates = 10;
+constexpr int kFewCandidates = 3;  // of a group of equal hosts
 // So many devices are few: divisions into various numbers of equal pipelines are tried too.
 constexpr size_t kFewDevices = 128;
+// Groups of equal hosts have about so many devices, or pipelines, whichever is more.
+constexpr size_t kGroupDevices = 64;
+constexpr size_t kGroupPipelines = 8;
 // Parts of devices of so many classes are hardly ever whole.
 constexpr int kFewClasses = 8;
 constexpr int kFewPipelines = 4;
@@ -56,9 +62,42 @@ class FleetDivider {
 
   FleetDivision Run(int wanted) {
     FleetDivision division = {.bound = Bound(wanted)};
-    AnnealOptions quickly = kQuickly;
+    Pipelines best = BestOf(all_, wanted, kFirstCandidates);
+    if (wanted == 0 && !IsFew(all_) && HasFewClasses()) {
+      const size_t pipelines = std::max<size_t>(1, best.size());
+      const size_t group_devices =
+          std::max(kGroupDevices, kGroupPipelines * all_.size() / pipelines);
+      Pipelines repeated = Repeated(group_devices);
+      if (TokensPerSecond(repeated) > TokensPerSecond(best)) best = std::move(repeated);
+    }
     AnnealOptions thoroughly = kThoroughly;
-    quickly.keep_all = thoroughly.keep_all = wanted > 0;
+    thoroughly.keep_all = wanted > 0;
+    const auto devices = static_cast<int64_t>(all_.size());
+    thoroughly.estimates = std::min(thoroughly.estimates, kMostEstimates * devices);
+    Anneal(estimator_, thoroughly, best, Unused(all_, best));
+    Finish(best, wanted, division);
+    return division;
+  }
+
+ private:
+  static bool IsFew(const std::vector<int>& devices) { return devices.size() <= kFewDevices; }
+  bool HasFewClasses() const { return classes_.size() <= kFewClasses; }
+
+  // Of `devices`.
+  std::vector<int> Unused(std::vector<int> devices, const Pipelines& pipelines) const {
+    std::vector<bool> used(all_.size(), false);
+    for (const EstimatedPipeline& pipeline : pipelines) {
+      for (const int device : pipeline.devices) used[device] = true;
+    }
+    std::erase_if(devices, [&used](int device) { return used[device]; });
+    return devices;
+  }
+
+  // Of those that are built and dealt on `devices`.
+  //   first_candidates: so many pipelines of few devices are begun with.
+  Pipelines BestOf(const std::vector<int>& devices, int wanted, int first_candidates) {
+    AnnealOptions quickly = kQuickly;
+    quickly.keep_all = wanted > 0;
     Pipelines best;
     const auto consider = [&](Pipelines pipelines) {
       // Where any number is welcome, annealing may revive what generates nothing.
@@ -70,45 +109,25 @@ class FleetDivider {
     };
     int number = 0;
     for (FleetBuilder& builder : builders_) {
-      Pipelines built = builder.Build(all_);
+      Pipelines built = builder.Build(devices);
       number = static_cast<int>(built.size());
-      if (builders_.size() > 1) Anneal(estimator_, quickly, built, Unused(built));
+      if (builders_.size() > 1) Anneal(estimator_, quickly, built, Unused(devices, built));
       consider(std::move(built));
-      for (int i = 0; i < kFirstCandidates && IsFew(); ++i) {
-        built = builder.BuildBeginningWith(i, all_);
+      for (int i = 0; i < first_candidates && IsFew(devices); ++i) {
+        built = builder.BuildBeginningWith(i, devices);
         if (built.empty()) break;
-        Anneal(estimator_, quickly, built, Unused(built));
+        Anneal(estimator_, quickly, built, Unused(devices, built));
         consider(std::move(built));
       }
     }
-    for (const int count : NumbersToDeal(number, wanted)) {
+    for (const int count : NumbersToDeal(number, wanted, IsFew(devices))) {
       for (const bool by_port : {false, true}) {
-        Pipelines dealt = Deal(count, by_port);
+        Pipelines dealt = Deal(devices, count, by_port);
         Anneal(estimator_, quickly, dealt, /*free=*/{});
         consider(std::move(dealt));
       }
     }
-    const auto devices = static_cast<int64_t>(all_.size());
-    thoroughly.estimates = std::min(thoroughly.estimates, kMostEstimates * devices);
-    Anneal(estimator_, thoroughly, best, Unused(best));
-    Finish(best, wanted, division);
-    return division;
-  }
-
- private:
-  bool IsFew() const { return all_.size() <= kFewDevices; }
-  bool HasFewClasses() const { return classes_.size() <= kFewClasses; }
-
-  std::vector<int> Unused(const Pipelines& pipelines) const {
-    std::vector<bool> used(all_.size(), false);
-    for (const EstimatedPipeline& pipeline : pipelines) {
-      for (const int device : pipeline.devices) used[device] = true;
-    }
-    std::vector<int> unused;
-    for (const int device : all_) {
-      if (!used[device]) unused.push_back(device);
-    }
-    return unused;
+    return best;
   }
 
   // No division into as many pipelines as are wanted generates more.
@@ -123,7 +142,7 @@ class FleetDivider {
                          PipelineShapes::Devices::kWhole);
       bound = std::min(bound, whole.Solve(numbers, FleetProgram::kMaxRounds));
     }
-    if (bound == 0 || (wanted == 0 && !IsFew())) return bound;
+    if (bound == 0 || (wanted == 0 && !IsFew(all_))) return bound;
     // The program has parts of pipelines. Of whole ones there are at most so many, or more: each
     // then counts for a bonus besides what it generates, and only so many of them do.
     const int fewer = wanted > 0 ? wanted - 1 : static_cast<int>(program.amount());
@@ -138,10 +157,27 @@ class FleetDivider {
                     std::max(of_next, program.Solve(numbers, FleetProgram::kMaxRounds, fewer)));
   }
 
-  std::vector<int> NumbersToDeal(int built, int wanted) const {
+  // The best division that is found of one of many equal groups of hosts, in each of them.
+  Pipelines Repeated(size_t group_devices) {
+    const EqualGroups equal = GroupEqualPorts(classes_, classes_.At(1).links, group_devices);
+    if (equal.groups.size() < 2) return {};
+    Pipelines all = BestOf(equal.rest, /*wanted=*/0, kFewCandidates);
+    const std::vector<int>& first = equal.groups[0];
+    std::map<int, size_t> place;
+    for (size_t i = 0; i < first.size(); ++i) place[first[i]] = i;
+    for (const EstimatedPipeline& pipeline : BestOf(first, /*wanted=*/0, kFewCandidates)) {
+      for (const std::vector<int>& group : equal.groups) {
+        EstimatedPipeline& copy = all.emplace_back(pipeline);
+        for (int& device : copy.devices) device = group[place.at(device)];
+      }
+    }
+    return all;
+  }
+
+  static std::vector<int> NumbersToDeal(int built, int wanted, bool is_few) {
     if (wanted > 0) return {wanted};
     std::vector<int> numbers;
-    if (!IsFew()) return numbers;
+    if (!is_few) return numbers;
     for (int number = 1; number <= built + 2; ++number) {
       if (number <= kFewPipelines || number >= built - 1) numbers.push_back(number);
     }
@@ -150,10 +186,9 @@ class FleetDivider {
 
   // All devices to so many pipelines of about equal worth: the worthiest first, to the one that has
   // least; or those of a port together.
-  Pipelines Deal(int number, bool by_port) {
+  Pipelines Deal(std::vector<int> order, int number, bool by_port) {
     const LinkTimes& links = classes_.At(1).links;
     const auto worth = [this](int device) { return worths_[classes_.class_of(device)]; };
-    std::vector<int> order = all_;
     std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
       return by_port ? links.port(a) < links.port(b) : worth(a) > worth(b);
     });

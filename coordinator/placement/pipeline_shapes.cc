@@ -18,8 +18,10 @@ constexpr double kWeightOfStages = 0.5;
 constexpr size_t kMaxCheapest = 6;
 constexpr double kAboutCheapest = 1.02;
 constexpr int kMaxStepsBeyond = 100;
-// Shapes that are priced with whole devices, each time; what is dearer with parts already, is not.
+// Shapes that are priced with whole devices, each time, for bounds and for advice; what is dearer
+// with parts already, is not.
 constexpr int kMaxWhole = 300;
+constexpr int kMaxWholeKept = 60;
 
 int LongestWithin(const std::vector<double>& seconds, double cycle) {
   const auto first = seconds.begin() + 1;
@@ -302,13 +304,13 @@ PipelineShapes::Cheapest PipelineShapes::FindCheapest(const std::vector<double>&
   };
   for (const auto& root : roots_) add(*root);
   int steps = 0;
-  int whole = 0;
+  int left = take_ == Take::kKept ? kMaxWholeKept : kMaxWhole;
   while (!boxes.empty() && steps < kMaxStepsBeyond && cheapest.pipelines.size() < kMaxCheapest) {
     Box& box = *boxes.top();
     boxes.pop();
     if (box.IsOneShape() && devices_ == Devices::kWhole && box.call != calls_ &&
-        box.reach != PipelineReach::kDevice && whole < kMaxWhole) {
-      ++whole;
+        box.reach != PipelineReach::kDevice && left > 0) {
+      --left;
       if (PriceWhole(box, all) && box.price < most) boxes.push(&box);
       continue;
     }

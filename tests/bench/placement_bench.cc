@@ -63,6 +63,17 @@ int main() {
     Measure(absl::StrCat("100 hosts of ", seed, " kinds of card"), Llama70B(),
             HostsOfOneCard(100, static_cast<int>(seed)), options);
   }
+  const std::vector<Card> cards = {
+      {80e9, 2039e9, 300e12}, {24e9, 300e9, 120e12}, {24e9, 936e9, 70e12}};
+  for (const size_t kinds : {1, 2, 3}) {
+    const std::vector<Card> some(cards.begin(), cards.begin() + static_cast<int64_t>(kinds));
+    Measure(absl::StrCat("6 hosts x 4 of ", kinds, " kinds"), Llama70B(), EqualHosts(6, 4, some),
+            options);
+    Measure(absl::StrCat("12 hosts x 8 of ", kinds, " kinds"), Llama70B(), EqualHosts(12, 8, some),
+            options);
+    Measure(absl::StrCat("125 hosts x 8 of ", kinds, " kinds"), Llama70B(),
+            EqualHosts(125, 8, some), options);
+  }
   for (const int replicas : {0, 1, 2, 3}) {
     v1::PlanOptions divided = options;
     divided.set_replicas(replicas);
