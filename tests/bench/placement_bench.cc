@@ -58,6 +58,8 @@ int main() {
             MixedFleet(seed, 24, 8, 5.0, Llama70B()), options);
     Measure(absl::StrCat("100 devices x 80, replicas #", seed), Llama70B(),
             MixedFleet(seed, 100, 8, 8.0, Llama70B()), options);
+    Measure(absl::StrCat("300 devices x 80, replicas #", seed), Llama70B(),
+            MixedFleet(seed, 300, 8, 24.0, Llama70B()), options);
     Measure(absl::StrCat("1000 devices x 126, replicas #", seed), Llama405B(),
             MixedFleet(seed, 1000, 8, 40.0), options);
     Measure(absl::StrCat("100 hosts of ", seed, " kinds of card"), Llama70B(),
