@@ -145,8 +145,9 @@ class EqualRooms {
 
   double Highest() const {
     double rate = 0;
-    for (const auto& [number, candidate] : best_)
+    for (const auto& [number, candidate] : best_) {
       rate = std::max(rate, candidate.tokens_per_second);
+    }
     return rate;
   }
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <utility>
 
 #include "coordinator/placement/relaxation.h"
@@ -105,8 +104,8 @@ std::optional<RoomSearch::Box> RoomSearch::Bounded(Box box, double least) {
   return box;
 }
 
-// Of what of them promises more than `least`, the better half first.
-std::vector<RoomSearch::Box> RoomSearch::HalvesOf(const Box& box, double least) {
+// Into what of it promises more than `least`.
+void RoomSearch::Halve(const Box& box, double least) {
   Box lower = box;
   Box upper = box;
   if (Width(box.least.sequences, box.most.sequences) > Width(box.least.steps, box.most.steps)) {
@@ -116,32 +115,22 @@ std::vector<RoomSearch::Box> RoomSearch::HalvesOf(const Box& box, double least) 
     lower.most.steps = (box.least.steps + box.most.steps) / 2;
     upper.least.steps = lower.most.steps + 1;
   }
-  std::vector<Box> halves;
   for (const Box& half : {lower, upper}) {
-    if (auto bounded = Bounded(half, least)) halves.push_back(*bounded);
+    const std::optional<Box> bounded = Bounded(half, least);
+    if (!bounded.has_value()) continue;
+    boxes_.push_back(*bounded);
+    std::ranges::push_heap(boxes_, {}, &Box::tokens_per_second);
   }
-  std::ranges::stable_sort(halves, std::greater(), &Box::tokens_per_second);
-  return halves;
-}
-
-void RoomSearch::Push(const Box& box) {
-  boxes_.push_back(box);
-  std::ranges::push_heap(boxes_, {}, &Box::tokens_per_second);
-}
-
-RoomSearch::Box RoomSearch::Pop() {
-  std::ranges::pop_heap(boxes_, {}, &Box::tokens_per_second);
-  const Box box = boxes_.back();
-  boxes_.pop_back();
-  return box;
 }
 
 std::optional<RoomSearch::Promise> RoomSearch::Next(double least) {
   while (!boxes_.empty()) {
-    const Box box = Pop();
+    std::ranges::pop_heap(boxes_, {}, &Box::tokens_per_second);
+    const Box box = boxes_.back();
+    boxes_.pop_back();
     if (box.tokens_per_second <= least) break;
     if (box.IsOneRoom()) return Promise{box.least, box.tokens_per_second};
-    for (const Box& half : HalvesOf(box, least)) Push(half);
+    Halve(box, least);
   }
   boxes_.clear();
   return std::nullopt;

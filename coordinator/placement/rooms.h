@@ -42,9 +42,7 @@ class RoomSearch {
 
   bool MayGenerate(const SearchSpace& space, const Box& box, double tokens_per_second) const;
   std::optional<Box> Bounded(Box box, double least);
-  std::vector<Box> HalvesOf(const Box& box, double least);
-  void Push(const Box& box);
-  Box Pop();
+  void Halve(const Box& box, double least);
 
   StepTableCache& tables_;
   const std::vector<int> devices_;
