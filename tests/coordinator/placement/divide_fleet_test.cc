@@ -8,11 +8,13 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <random>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/placement/divide_few.h"
+#include "coordinator/placement/fastest_pipeline.h"
 #include "coordinator/placement/memory.h"
 #include "coordinator/placement/pipeline_estimate.h"
 #include "coordinator/placement/predict.h"
@@ -118,6 +120,8 @@ TEST(DivideFleetTest, NoDivisionIsBetterThanTheBoundAndTheOneFoundIsNearTheBest)
   int several = 0;
   double found = 0;
   double best = 0;
+  double one_found = 0;
+  int ones = 0;
   for (int i = 0; i < 200; ++i) {
     const PlanningProblem problem = SmallProblem(random);
     const CostModel cost = problem.cost();
@@ -128,6 +132,16 @@ TEST(DivideFleetTest, NoDivisionIsBetterThanTheBoundAndTheOneFoundIsNearTheBest)
     ASSERT_FALSE(HasFailure()) << "case " << i;
     ASSERT_GE(division.bound, highest * (1 - 1e-6)) << "case " << i;
     ASSERT_LE(division.tokens_per_second, highest * (1 + 1e-9)) << "case " << i;
+    std::vector<int> everyone(problem.selection.devices.size());
+    std::iota(everyone.begin(), everyone.end(), 0);
+    const auto fastest = FindFastestPipeline(cost, problem.selection, everyone);
+    ASSERT_EQ(fastest.has_value(), highest_of[1] > 0) << "case " << i;
+    if (fastest.has_value()) {
+      ASSERT_GE(fastest->bound, highest_of[1] * (1 - 1e-6)) << "case " << i;
+      ASSERT_LE(fastest->rated.tokens_per_second, highest_of[1] * (1 + 1e-9)) << "case " << i;
+      one_found += fastest->rated.tokens_per_second / highest_of[1];
+      ++ones;
+    }
     for (size_t number = 1; number < highest_of.size(); ++number) {
       const double bound = DivideFleet(cost, problem.selection, static_cast<int>(number)).bound;
       ASSERT_GE(bound, highest_of[number] * (1 - 1e-6)) << "case " << i << ", " << number;
@@ -140,6 +154,7 @@ TEST(DivideFleetTest, NoDivisionIsBetterThanTheBoundAndTheOneFoundIsNearTheBest)
   EXPECT_GT(best, 120);
   EXPECT_GT(several, 40);
   EXPECT_GT(found, 0.9 * best);
+  EXPECT_GT(one_found, 0.995 * ones);
 }
 
 v1::PlanOptions Context4096() {
