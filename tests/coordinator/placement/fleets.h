@@ -76,6 +76,20 @@ struct Card {
   double flops_per_second;
 };
 
+// Hosts h0, h1 and so on, with networks of so many bytes a second between them.
+template <typename BytesPerSecond>
+void LinkHosts(int hosts, BytesPerSecond between, Fleet& fleet) {
+  for (int from = 0; from < hosts; ++from) {
+    for (int to = 0; to < hosts; ++to) {
+      v1::Link& link = fleet.links.emplace_back();
+      link.set_from(absl::StrCat("h", from));
+      link.set_to(absl::StrCat("h", to));
+      link.set_latency_seconds(from == to ? 20e-6 : 150e-6);
+      link.set_bandwidth_bytes_per_second(from == to ? 10e9 : between(from, to));
+    }
+  }
+}
+
 // Hosts of a few cards, most of one kind each; links as fast as the slower of two hosts' networks.
 inline Fleet MixedFleet(uint32_t seed, int count, int per_host, double share,
                         const ModelConfig& model = Llama405B()) {
@@ -103,16 +117,8 @@ inline Fleet MixedFleet(uint32_t seed, int count, int per_host, double share,
     }
   }
   ScaleMemory(model, share, fleet.devices, random);
-  for (int from = 0; from < num_hosts; ++from) {
-    for (int to = 0; to < num_hosts; ++to) {
-      v1::Link& link = fleet.links.emplace_back();
-      link.set_from(absl::StrCat("h", from));
-      link.set_to(absl::StrCat("h", to));
-      link.set_latency_seconds(from == to ? 20e-6 : 150e-6);
-      link.set_bandwidth_bytes_per_second(from == to ? 10e9
-                                                     : std::min(networks[from], networks[to]));
-    }
-  }
+  LinkHosts(
+      num_hosts, [&](int from, int to) { return std::min(networks[from], networks[to]); }, fleet);
   return fleet;
 }
 
@@ -129,15 +135,8 @@ inline Fleet EqualHosts(int hosts, int per_host, const std::vector<Card>& cards)
       fleet.devices.push_back(std::move(device));
     }
   }
-  for (int from = 0; from < hosts; ++from) {
-    for (int to = 0; to < hosts; ++to) {
-      v1::Link& link = fleet.links.emplace_back();
-      link.set_from(absl::StrCat("h", from));
-      link.set_to(absl::StrCat("h", to));
-      link.set_latency_seconds(from == to ? 20e-6 : 150e-6);
-      link.set_bandwidth_bytes_per_second(from == to ? 10e9 : 1.18e9);
-    }
-  }
+  LinkHosts(
+      hosts, [](int, int) { return 1.18e9; }, fleet);
   return fleet;
 }
 
