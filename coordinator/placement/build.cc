@@ -49,7 +49,7 @@ std::vector<int> PortByPort(const LinkTimes& links, const std::vector<int>& devi
 std::vector<std::vector<int>> Orders(const SearchSpace& space, const Relaxation& relaxation,
                                      double period) {
   std::vector<std::vector<int>> orders;
-  if (const auto placement = relaxation.LeastSum(period); placement.has_value()) {
+  if (const auto placement = relaxation.LeastSum(period, space.reward); placement.has_value()) {
     orders.push_back(PortByPort(space.links, placement->devices));
   }
   if (const std::vector<int> most = relaxation.MostLayers(period); !most.empty()) {

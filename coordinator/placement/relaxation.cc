@@ -69,7 +69,7 @@ struct Relaxation::Grouping {
 };
 
 Relaxation::Relaxation(const SearchSpace& space)
-    : num_layers_(space.times.num_layers()), reward_(space.reward), links_(space.links) {
+    : num_layers_(space.times.num_layers()), links_(space.links) {
   std::vector<double> nearest(links_.num_ports(), -1);
   for (std::vector<int>& devices : InterchangeableDevices(space)) {
     const int port = links_.port(devices[0]);
@@ -234,8 +234,8 @@ double Relaxation::CycleBound() const {
   return below;
 }
 
-std::optional<RelaxedPlacement> Relaxation::LeastSum(double period) const {
-  return LeastRelaxedSum(kinds_, links_, num_layers_, period, reward_);
+std::optional<RelaxedPlacement> Relaxation::LeastSum(double period, double reward) const {
+  return LeastRelaxedSum(kinds_, links_, num_layers_, period, reward);
 }
 
 std::vector<int> Relaxation::MostLayers(double period) const {

@@ -48,9 +48,9 @@ class Relaxation {
   // No pipeline has a smaller cycle.
   double CycleBound() const;
 
-  // No pipeline of at most that period has a smaller sum less rewards. nullopt: there is no such
-  // pipeline.
-  std::optional<RelaxedPlacement> LeastSum(double period) const;
+  // No pipeline of at most that period has a smaller sum less `reward` for each stage. nullopt:
+  // there is no such pipeline.
+  std::optional<RelaxedPlacement> LeastSum(double period, double reward = 0) const;
 
   // Devices that can take most layers each at that period, enough for all layers and a few to
   // spare, in the order of RelaxedPlacement. Empty: there are not enough.
@@ -64,7 +64,6 @@ class Relaxation {
   bool CyclesIn(double cycle, const std::vector<double>& link_to) const;
 
   int num_layers_;
-  double reward_;
   const LinkTimes& links_;
   std::vector<RelaxedKind> kinds_;
   // A tree of the ports whose slowest links are quickest: it connects at any period what all links

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <utility>
 
-#include "coordinator/placement/relaxation.h"
-
 namespace layercake {
 namespace {
 
@@ -26,13 +24,16 @@ struct Least {
   double stages;
 };
 
-std::optional<Least> LeastOf(const SearchSpace& space, double period) {
-  const std::optional<RelaxedPlacement> relaxed = Relaxation(space).LeastSum(period);
+//   relaxation: of `space`.
+std::optional<Least> LeastOf(SearchSpace space, const Relaxation& relaxation, double period,
+                             double reward) {
+  const std::optional<RelaxedPlacement> relaxed = relaxation.LeastSum(period, reward);
   if (!relaxed.has_value()) return std::nullopt;
   if (!space.in_order) {
     const auto stages = static_cast<double>(relaxed->devices.size());
-    return Least{relaxed->sum + space.reward * stages, stages};
+    return Least{relaxed->sum + reward * stages, stages};
   }
+  space.reward = reward;
   const std::optional<Pipeline> found = MinimiseSum(space, period);
   if (!found.has_value()) return std::nullopt;
   return Least{found->sum, static_cast<double>(found->stages.size())};
@@ -51,8 +52,8 @@ RoomSearch::RoomSearch(StepTableCache& tables, std::vector<int> devices)
 // then take at most C each, and S * C in all; with m < S steps in flight, of one sequence, m * C in
 // all. So with a reward R for each stage, the least that all stages and links can take less their
 // rewards must not be more than the most of (C - R) * S, or m * C - R * S.
-bool RoomSearch::MayGenerate(const SearchSpace& space, const Box& box,
-                             double tokens_per_second) const {
+bool RoomSearch::MayGenerate(const SearchSpace& space, const Relaxation& relaxation, const Box& box,
+                             double tokens_per_second) {
   const double cycle = static_cast<double>(box.most.sequences) / tokens_per_second;
   const auto least_stages = static_cast<double>(box.least.steps);
   const auto most_steps = static_cast<double>(box.most.steps);
@@ -63,9 +64,7 @@ bool RoomSearch::MayGenerate(const SearchSpace& space, const Box& box,
   double reward = full ? cycle : 0;
   double step = cycle;
   for (int i = 0; i < kMaxRewards; ++i) {
-    SearchSpace rewarded = space;
-    rewarded.reward = reward;
-    const std::optional<Least> least = LeastOf(rewarded, cycle);
+    const std::optional<Least> least = LeastOf(space, relaxation, cycle, reward);
     if (!least.has_value()) return false;
     const double allowed = full ? (cycle - reward) * (reward < cycle ? most_steps : least_stages)
                                 : most_steps * cycle - reward * least_stages;
@@ -87,18 +86,19 @@ bool RoomSearch::MayGenerate(const SearchSpace& space, const Box& box,
 
 bool RoomSearch::MayGenerate(const KvRoom& room, double tokens_per_second) {
   const SearchSpace space = tables_.For(devices_, room);
-  return MayGenerate(space, {room, room, kDoesNotFit}, tokens_per_second);
+  return MayGenerate(space, Relaxation(space), {room, room, kDoesNotFit}, tokens_per_second);
 }
 
 std::optional<RoomSearch::Box> RoomSearch::Bounded(Box box, double least) {
   const SearchSpace space = tables_.For(devices_, box.least);
-  const double by_cycle = static_cast<double>(box.most.sequences) / CycleBound(space);
+  const Relaxation relaxation(space);
+  const double by_cycle = static_cast<double>(box.most.sequences) / relaxation.CycleBound();
   double most = std::min(box.tokens_per_second, by_cycle * (1 + kRounding));
-  if (most <= least || !MayGenerate(space, box, least)) return std::nullopt;
+  if (most <= least || !MayGenerate(space, relaxation, box, least)) return std::nullopt;
   const double close = box.IsOneRoom() ? kCloseEnough : kRoughly;
   for (double may = least; most > may * (1 + close);) {
     const double between = std::sqrt(may * most);
-    (MayGenerate(space, box, between) ? may : most) = between;
+    (MayGenerate(space, relaxation, box, between) ? may : most) = between;
   }
   box.tokens_per_second = most;
   return box;

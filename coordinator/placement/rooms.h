@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "coordinator/placement/relaxation.h"
 #include "coordinator/placement/step_tables.h"
 
 namespace layercake {
@@ -40,7 +41,8 @@ class RoomSearch {
     bool IsOneRoom() const { return least == most; }
   };
 
-  bool MayGenerate(const SearchSpace& space, const Box& box, double tokens_per_second) const;
+  static bool MayGenerate(const SearchSpace& space, const Relaxation& relaxation, const Box& box,
+                          double tokens_per_second);
   std::optional<Box> Bounded(Box box, double least);
   void Halve(const Box& box, double least);
 

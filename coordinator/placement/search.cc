@@ -29,11 +29,10 @@ double Below(double seconds) { return std::nextafter(seconds, 0); }
 
 // No pipeline has a smaller cycle than this, by relaxation alone; `cycle` is that of one.
 double RelaxedCycle(const SearchSpace& space, double period_bound, double cycle) {
+  const Relaxation relaxation(space);
   double bound = cycle;
   for (int round = 0; round < kMaxRounds; ++round) {
-    SearchSpace rewarded = space;
-    rewarded.reward = bound;
-    const std::optional<RelaxedPlacement> relaxed = Relaxation(rewarded).LeastSum(Below(bound));
+    const auto relaxed = relaxation.LeastSum(Below(bound), bound);
     if (!relaxed.has_value() || relaxed->sum >= -kRounding * bound) break;
     const double below =
         std::max(period_bound, bound + relaxed->sum / static_cast<double>(relaxed->devices.size()));
@@ -83,7 +82,8 @@ std::optional<Pipeline> MinimiseSum(const SearchSpace& space, double period_allo
   double bound = -kDoesNotFit;
   if (!space.in_order) {
     const Relaxation relaxation(space);
-    const std::optional<RelaxedPlacement> relaxed = relaxation.LeastSum(period_allowed);
+    const std::optional<RelaxedPlacement> relaxed =
+        relaxation.LeastSum(period_allowed, space.reward);
     if (!relaxed.has_value() || Exceeds(relaxed->sum, sum_allowed)) return std::nullopt;
     bound = relaxed->sum;
     best = BuildSmallSum(space, relaxation, period_allowed);
