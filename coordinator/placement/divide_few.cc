@@ -15,9 +15,6 @@
 namespace layercake {
 namespace {
 
-// Of tokens/s: what differs by less is the same.
-constexpr double kSameRate = 1e-9;
-
 // The work of searches is counted in subsets of the sets that are searched, and what any search
 // takes as so many; that of dividing in pairs of sets, of which so many count for one. Little is
 // needed but where very many divisions are about as good: after much, a division is good enough
@@ -90,7 +87,7 @@ class SetSearch {
 
   void Add(size_t first, size_t last, double cycle) {
     const double bound = static_cast<double>(rooms_[last].sequences) / cycle;
-    if (bound > best_.tokens_per_second * (1 + kSameRate)) {
+    if (bound > best_.tokens_per_second * (1 + kSamePrediction)) {
       ranges_.push({first, last, cycle, bound});
     }
   }
@@ -107,11 +104,12 @@ class SetSearch {
   }
 
   bool IsAlike() const {
-    return !ranges_.empty() && ranges_.top().bound <= best_.tokens_per_second * (1 + kSameRate);
+    return !ranges_.empty() &&
+           ranges_.top().bound <= best_.tokens_per_second * (1 + kSamePrediction);
   }
 
   void Keep(Pipeline pipeline, int64_t sequences, double tokens_per_second) {
-    if (tokens_per_second <= best_.tokens_per_second * (1 + kSameRate)) return;
+    if (tokens_per_second <= best_.tokens_per_second * (1 + kSamePrediction)) return;
     best_ = {std::move(pipeline), sequences, tokens_per_second};
   }
 

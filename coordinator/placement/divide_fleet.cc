@@ -1,7 +1,6 @@
 #include "coordinator/placement/divide_fleet.h"
 
 #include <algorithm>
-#include <cmath>
 #include <deque>
 #include <map>
 #include <numeric>
@@ -25,12 +24,12 @@ constexpr int kFirstCandidates = 10;
 constexpr int kFewCandidates = 3;  // of a group of equal hosts
 // So many devices are few: divisions into various numbers of equal pipelines are tried too.
 constexpr size_t kFewDevices = 128;
+constexpr int kFewPipelines = 4;
 // Groups of equal hosts have about so many devices, or pipelines, whichever is more.
 constexpr size_t kGroupDevices = 64;
 constexpr size_t kGroupPipelines = 8;
 // Parts of devices of so many classes are hardly ever whole.
 constexpr int kFewClasses = 8;
-constexpr int kFewPipelines = 4;
 constexpr AnnealOptions kQuickly = {.estimates = 10'000, .heat = 0.02};
 constexpr AnnealOptions kThoroughly = {.estimates = 250'000, .heat = 0.05};
 // Of a device: fewer have fewer ways to be divided.
@@ -232,7 +231,7 @@ class FleetDivider {
   }
 
   double Rate(const Pipeline& pipeline) const {
-    return Rated(cost_, selection_, pipeline, /*sequences=*/1).tokens_per_second;
+    return layercake::TokensPerSecond(cost_, selection_, pipeline);
   }
 
   // In the estimate's order, or where that comes out slower than estimated, in any and with any

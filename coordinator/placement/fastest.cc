@@ -15,8 +15,6 @@
 namespace layercake {
 namespace {
 
-// Times equal to this much are the same: none is predicted that well.
-constexpr double kSameTime = 1e-9;
 // Replicas that gain less than this share are not worth the slower answers of a slow one.
 constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
@@ -32,7 +30,7 @@ std::vector<int> Everyone(const DeviceSelection& selection) {
 
 double Gap(double value, double bound) {
   const double gap = value > bound ? value / bound - 1 : 0;
-  return gap > kSameTime ? gap : 0;
+  return gap > kSamePrediction ? gap : 0;
 }
 
 // Of the pipelines on these devices as fast as `fastest`, the one with the most KV blocks.
@@ -40,7 +38,7 @@ Pipeline WithMostBlocks(const CostModel& cost, const DeviceSelection& selection,
                         DeviceSpeed UsableDevice::*speed, double cycle_allowed,
                         const std::vector<int>& devices, Pipeline fastest) {
   const auto rate = [&](const Pipeline& pipeline) {
-    return Rated(cost, selection, pipeline, sequences).tokens_per_second;
+    return TokensPerSecond(cost, selection, pipeline);
   };
   const int64_t stages = static_cast<int64_t>(fastest.stages.size());
   int64_t low = ChooseBlocks(cost, selection.devices, fastest);
@@ -49,10 +47,10 @@ Pipeline WithMostBlocks(const CostModel& cost, const DeviceSelection& selection,
     const int64_t blocks = low + (high - low + 1) / 2;
     const StepTables tables = TablesFor(cost, selection, devices, blocks, sequences, speed);
     std::optional<Pipeline> found =
-        MinimiseSum(tables.space(), cycle_allowed, fastest.sum * (1 + kSameTime));
-    if (found.has_value() && found->cycle() <= cycle_allowed * (1 + kSameTime) &&
+        MinimiseSum(tables.space(), cycle_allowed, fastest.sum * (1 + kSamePrediction));
+    if (found.has_value() && found->cycle() <= cycle_allowed * (1 + kSamePrediction) &&
         found->stages.size() <= fastest.stages.size() &&
-        rate(*found) >= rate(fastest) * (1 - kSameTime)) {
+        rate(*found) >= rate(fastest) * (1 - kSamePrediction)) {
       fastest = *std::move(found);
       low = std::max(blocks, ChooseBlocks(cost, selection.devices, fastest));
     } else {
@@ -69,21 +67,23 @@ std::vector<int> DevicesOf(const Pipeline& pipeline) {
   return devices;
 }
 
-// Each with the most KV blocks.
-Arrangement ArrangementOf(const CostModel& cost, const DeviceSelection& selection,
-                          std::vector<RatedPipeline> pipelines, double bound) {
-  Arrangement arrangement;
+std::vector<Pipeline> EachWithMostBlocks(const CostModel& cost, const DeviceSelection& selection,
+                                         std::vector<RatedPipeline> pipelines) {
   const bool one = pipelines.size() == 1;
-  for (RatedPipeline& rated : pipelines) {
-    std::vector<int> devices = one ? Everyone(selection) : DevicesOf(rated.pipeline);
-    const double cycle = rated.pipeline.cycle();
-    arrangement.replicas.push_back(WithMostBlocks(cost, selection, rated.sequences,
-                                                  &UsableDevice::crowded_speed, cycle, devices,
-                                                  std::move(rated.pipeline)));
-    arrangement.tokens_per_second += rated.tokens_per_second;
+  std::vector<Pipeline> all;
+  for (auto& [pipeline, sequences, rate] : pipelines) {
+    const std::vector<int> devices = one ? Everyone(selection) : DevicesOf(pipeline);
+    const double cycle = pipeline.cycle();
+    all.push_back(WithMostBlocks(cost, selection, sequences, &UsableDevice::crowded_speed, cycle,
+                                 devices, std::move(pipeline)));
   }
-  arrangement.gap = Gap(bound, arrangement.tokens_per_second);
-  return arrangement;
+  return all;
+}
+
+double SumOf(const std::vector<RatedPipeline>& pipelines) {
+  double rate = 0;
+  for (const RatedPipeline& rated : pipelines) rate += rated.tokens_per_second;
+  return rate;
 }
 
 // Looks for the most tokens/s of divisions whose pipelines all have as much KV room.
@@ -96,15 +96,15 @@ class EqualRooms {
         devices_(Everyone(selection)),
         tables_(cost, selection, &UsableDevice::crowded_speed) {}
 
-  // nullopt: nothing fits.
-  std::optional<Arrangement> Run() {
+  // No pipelines: nothing fits.
+  FleetDivision Run() {
     const int64_t batch = cost_.limits().max_batch_sequences;
     for (int64_t sequences = batch; sequences >= 1; --sequences) {
       const KvRoom least = {.sequences = sequences, .steps = 0};
       bound_ = std::max(bound_, MostTokens(tables_.For(devices_, least), sequences));
     }
     Consider({.sequences = batch, .steps = 0});
-    if (best_.empty()) return std::nullopt;
+    if (best_.empty()) return {};
     const KvRoom most = tables_.MostRoom(devices_);
     for (int64_t sequences = most.sequences; sequences >= 1; sequences /= 2) {
       for (int64_t stages = most.steps; stages >= 1; stages /= 2) {
@@ -115,11 +115,6 @@ class EqualRooms {
   }
 
  private:
-  struct Candidate {
-    std::vector<RatedPipeline> pipelines;
-    double tokens_per_second = 0;
-  };
-
   // No division makes more tokens/s with steps of that many sequences and as much room.
   static double MostTokens(const SearchSpace& space, int64_t sequences) {
     return static_cast<double>(sequences) * ReplicaRateBound(space);
@@ -130,32 +125,28 @@ class EqualRooms {
     const SearchSpace space = tables_.For(devices_, room);
     if (MostTokens(space, room.sequences) <= Highest() / (1 + kLeastGain)) return;
     for (Replicas& found : DivideDevices(space, num_replicas_).by_number) {
-      Candidate candidate;
+      std::vector<RatedPipeline> candidate;
       for (Pipeline& pipeline : found.pipelines) {
-        candidate.pipelines.push_back(
-            Rated(cost_, selection_, std::move(pipeline), room.sequences));
-        candidate.tokens_per_second += candidate.pipelines.back().tokens_per_second;
+        const double rate = TokensPerSecond(cost_, selection_, pipeline);
+        candidate.push_back({std::move(pipeline), room.sequences, rate});
       }
-      Candidate& best = best_[candidate.pipelines.size()];
-      if (candidate.tokens_per_second > best.tokens_per_second * (1 + kSameTime)) {
-        best = std::move(candidate);
-      }
+      std::vector<RatedPipeline>& best = best_[candidate.size()];
+      if (SumOf(candidate) > SumOf(best) * (1 + kSamePrediction)) best = std::move(candidate);
     }
   }
 
   double Highest() const {
     double rate = 0;
-    for (const auto& [number, candidate] : best_) {
-      rate = std::max(rate, candidate.tokens_per_second);
-    }
+    for (const auto& [number, candidate] : best_) rate = std::max(rate, SumOf(candidate));
     return rate;
   }
 
   // As few replicas as come near the highest rate.
-  Arrangement Finish() {
+  FleetDivision Finish() {
     auto chosen = best_.begin();
-    while (chosen->second.tokens_per_second * (1 + kLeastGain) < Highest()) ++chosen;
-    return ArrangementOf(cost_, selection_, std::move(chosen->second.pipelines), bound_);
+    while (SumOf(chosen->second) * (1 + kLeastGain) < Highest()) ++chosen;
+    const double rate = SumOf(chosen->second);
+    return {EachWithMostBlocks(cost_, selection_, std::move(chosen->second)), rate, bound_};
   }
 
   const CostModel& cost_;
@@ -163,26 +154,19 @@ class EqualRooms {
   const int num_replicas_;
   const std::vector<int> devices_;
   StepTableCache tables_;
-  double bound_ = 0;                  // no division makes more tokens/s
-  std::map<size_t, Candidate> best_;  // by number of replicas
+  double bound_ = 0;                                   // no division makes more tokens/s
+  std::map<size_t, std::vector<RatedPipeline>> best_;  // by number of replicas
 };
-
-FleetDivision OfEqualRooms(const CostModel& cost, const DeviceSelection& selection,
-                           int num_replicas) {
-  std::optional<Arrangement> found = EqualRooms(cost, selection, num_replicas).Run();
-  if (!found.has_value()) return {};
-  return {std::move(found->replicas), found->tokens_per_second,
-          found->tokens_per_second * (1 + found->gap)};
-}
 
 //   num_replicas: 0: any number.
 FleetDivision OverReplicas(const CostModel& cost, const DeviceSelection& selection,
                            int num_replicas) {
-  if (cost.num_layers() < kLeastLayersOfFleets) return OfEqualRooms(cost, selection, num_replicas);
+  if (cost.num_layers() < kLeastLayersOfFleets)
+    return EqualRooms(cost, selection, num_replicas).Run();
   FleetDivision division = DivideFleet(cost, selection, num_replicas);
   const bool alike = cost.FirstLike(cost.num_layers() - 2, 1) == 1;
   if (!alike && division.bound > division.tokens_per_second * (1 + kDoubtfulGap)) {
-    FleetDivision other = OfEqualRooms(cost, selection, num_replicas);
+    FleetDivision other = EqualRooms(cost, selection, num_replicas).Run();
     if (other.tokens_per_second > division.tokens_per_second) {
       division.pipelines = std::move(other.pipelines);
       division.tokens_per_second = other.tokens_per_second;
@@ -203,9 +187,15 @@ bool RoomForSeveral(const CostModel& cost, const DeviceSelection& selection) {
 std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSelection& selection,
                                          int num_replicas) {
   if (selection.in_order) num_replicas = 1;
+  const auto arranged = [&](std::vector<RatedPipeline> pipelines, double bound) {
+    const double rate = SumOf(pipelines);
+    return Arrangement{.replicas = EachWithMostBlocks(cost, selection, std::move(pipelines)),
+                       .tokens_per_second = rate,
+                       .gap = Gap(bound, rate)};
+  };
   if (auto few = DivideFew(cost, selection, num_replicas, kLeastGain); few.has_value()) {
     if (few->pipelines.empty()) return std::nullopt;
-    return ArrangementOf(cost, selection, std::move(few->pipelines), few->bound);
+    return arranged(std::move(few->pipelines), few->bound);
   }
   FleetDivision several;
   if (num_replicas != 1 && RoomForSeveral(cost, selection)) {
@@ -217,8 +207,8 @@ std::optional<Arrangement> ForThroughput(const CostModel& cost, const DeviceSele
     auto fastest = FindFastestPipeline(cost, selection, Everyone(selection),
                                        several.tokens_per_second / (1 + gain));
     if (fastest.has_value()) {
-      return ArrangementOf(cost, selection, {std::move(fastest->rated)},
-                           several.bound > 0 ? several.bound : fastest->bound);
+      return arranged({std::move(fastest->rated)},
+                      several.bound > 0 ? several.bound : fastest->bound);
     }
   }
   if (several.pipelines.empty()) return std::nullopt;

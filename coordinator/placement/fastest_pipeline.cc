@@ -8,8 +8,6 @@
 namespace layercake {
 namespace {
 
-// Rates equal to this much are the same: none is predicted that well.
-constexpr double kSameRate = 1e-9;
 // So near the bound nothing more is looked for, nor in more rooms than this.
 constexpr double kNearEnough = 0.002;
 constexpr int kMaxRooms = 12;
@@ -39,14 +37,14 @@ class Search {
     RoomSearch rooms(tables_, devices_);
     double bound = 0;
     for (int tried = 0;; ++tried) {
-      const auto next = rooms.Next(most_ * (1 + kSameRate));
+      const auto next = rooms.Next(most_ * (1 + kSamePrediction));
       if (!next.has_value()) break;
       if (tried == kMaxRooms || next->tokens_per_second <= most_ * (1 + kNearEnough)) {
         bound = std::max(bound, next->tokens_per_second);
         break;
       }
       Try(next->room, next->tokens_per_second);
-      if (rooms.MayGenerate(next->room, most_ * (1 + kSameRate))) {
+      if (rooms.MayGenerate(next->room, most_ * (1 + kSamePrediction))) {
         bound = std::max(bound, next->tokens_per_second);
       }
     }
@@ -88,10 +86,10 @@ class Search {
   }
 
   void Keep(Pipeline pipeline, const KvRoom& room) {
-    RatedPipeline rated = Rated(cost_, selection_, std::move(pipeline), room.sequences);
-    if (rated.tokens_per_second <= most_ * (1 + kSameRate)) return;
-    most_ = rated.tokens_per_second;
-    best_ = std::move(rated);
+    const double rate = TokensPerSecond(cost_, selection_, pipeline);
+    if (rate <= most_ * (1 + kSamePrediction)) return;
+    most_ = rate;
+    best_ = {std::move(pipeline), room.sequences, rate};
   }
 
   const CostModel& cost_;

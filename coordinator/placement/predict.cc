@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <limits>
 #include <numeric>
-#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "coordinator/placement/memory.h"
@@ -94,11 +93,10 @@ Prediction Predict(const CostModel& cost, const DeviceSelection& selection,
   return prediction;
 }
 
-RatedPipeline Rated(const CostModel& cost, const DeviceSelection& selection, Pipeline pipeline,
-                    int64_t sequences) {
+double TokensPerSecond(const CostModel& cost, const DeviceSelection& selection,
+                       const Pipeline& pipeline) {
   const int64_t blocks = ChooseBlocks(cost, selection.devices, pipeline);
-  const double rate = Predict(cost, selection, pipeline, blocks).tokens_per_second;
-  return {std::move(pipeline), sequences, rate};
+  return Predict(cost, selection, pipeline, blocks).tokens_per_second;
 }
 
 std::string CostModelInWords(const CostModel& cost) {

@@ -47,14 +47,18 @@ struct Prediction {
 Prediction Predict(const CostModel& cost, const DeviceSelection& selection,
                    const Pipeline& pipeline, int64_t blocks);
 
-// A pipeline with all the blocks that it can use.
+// Predicted of a pipeline with all the blocks that it can use.
+double TokensPerSecond(const CostModel& cost, const DeviceSelection& selection,
+                       const Pipeline& pipeline);
+
+// Times and rates that differ by less than this share are the same: none is predicted that well.
+inline constexpr double kSamePrediction = 1e-9;
+
 struct RatedPipeline {
   Pipeline pipeline;
-  int64_t sequences = 1;         // of a step, that it was made for
-  double tokens_per_second = 0;  // predicted
+  int64_t sequences = 1;  // of a step, that it was made for
+  double tokens_per_second = 0;
 };
-RatedPipeline Rated(const CostModel& cost, const DeviceSelection& selection, Pipeline pipeline,
-                    int64_t sequences);
 
 // The same in words, for the plan.
 std::string CostModelInWords(const CostModel& cost);
