@@ -36,8 +36,6 @@ void SetLine(StageSeconds& seconds) {
   seconds.first_overhead = overhead_of(seconds.first);
   seconds.middle_overhead = overhead_of(seconds.middle);
   seconds.last_overhead = overhead_of(seconds.last);
-  seconds.overhead =
-      std::min({seconds.first_overhead, seconds.middle_overhead, seconds.last_overhead});
 }
 
 std::vector<double> ToOthers(const LinkTimes& links) {

@@ -21,9 +21,7 @@ struct StageSeconds {
   std::vector<double> middle;  // with neither end
   std::vector<double> last;    // with the last layer of all
   double whole = kDoesNotFit;  // the stage of all layers
-  // No stage of n layers takes less than overhead + n * per_layer; nor one of its kind than with
-  // the overhead of that kind.
-  double overhead = 0;
+  // No stage of n layers takes less than its kind's overhead + n * per_layer.
   double first_overhead = 0;
   double middle_overhead = 0;
   double last_overhead = 0;

@@ -161,7 +161,8 @@ PipelineShapes::Layers PipelineShapes::LayersIn(const Box& box) const {
     const int first = std::min(room.first, LongestWithin(seconds.first, cycle));
     const int last = std::min(room.last, LongestWithin(seconds.last, cycle));
     share.most_layers = most;
-    share.overhead = seconds.overhead + link;
+    share.overhead =
+        link + std::min({seconds.first_overhead, seconds.middle_overhead, seconds.last_overhead});
     share.per_layer = seconds.per_layer;
     share.roles[kFirstStage] = {first, seconds.first_overhead + link};
     share.roles[kMiddleStage] = {most, seconds.middle_overhead + link};
