@@ -42,7 +42,7 @@ class PipelineKnapsack {
     double second = 0;
   };
 
-  // By class; all must outlive this.
+  // By class.
   //   prices: of a device, >= 0.   numbers: of devices.
   PipelineKnapsack(const std::vector<DeviceShare>& shares, const PipelineDemand& demand,
                    const std::vector<double>& prices, const std::vector<double>& numbers);
@@ -52,39 +52,58 @@ class PipelineKnapsack {
 
   // Not made better than `enough`.
   //   fees: where to begin; the best found.
-  double LeastPrice(double enough, Fees& fees) const;
+  double LeastPrice(double enough, Fees& fees);
 
   // Devices of each class that meet the demand for about as little.
-  std::vector<double> Devices(const Fees& fees) const;
+  std::vector<double> Devices(const Fees& fees);
 
  private:
+  // A class that can add to the pipeline.
+  struct Offer {
+    int cls;
+    double number;
+    double price;
+    double layers;  // of a device
+    double overhead;
+    double per_layer;
+    double excess;  // of its seconds over the cycle, with all its layers
+  };
   // The cheapest with some fees, and what it comes to.
   struct Filling {
-    double fee = 0;             // for a device
-    double price = 0;           // with the fee for seconds, without that for devices
-    double devices = 0;         // in all
-    double excess = 0;          // of seconds
-    std::vector<double> taken;  // of each class
+    double fee = 0;      // for a device
+    double price = 0;    // with the fee for seconds, without that for devices
+    double devices = 0;  // in all
+    double excess = 0;   // of seconds
   };
-  // The best fee for devices, given that for seconds.
+  // The best fee for devices, given that for seconds: that of a mix of two fillings, of too many
+  // devices and of few enough.
   struct Bounded {
     double price = 0;
     double fee = 0;
     double slope = 0;  // of the price, by the fee for seconds
-    std::vector<double> taken;
+    double many_fee = 0;
+    double few_fee = 0;
+    double share_of_few = 1;
+  };
+  struct Ranked {
+    double price = 0;  // of a layer
+    size_t offer = 0;
   };
 
   double Bound(const Filling& filling) const;
   double LeastFee(double per_second, double& slope) const;
-  Filling Fill(const std::vector<DeviceShare>& shares, double fee, double per_second) const;
-  Bounded BestFee(const std::vector<DeviceShare>& shares, double enough, double fee,
-                  double per_second) const;
+  void Rank(double fee, double per_second);
+  template <typename Each>
+  void TakeCheapest(const Each& each) const;
+  Filling Fill(double fee, double per_second);
+  Bounded BestFee(double enough, double fee, double per_second);
+  std::vector<double> Take(double fee, double& excess);
 
-  const std::vector<DeviceShare>& shares_;
   PipelineDemand demand_;
-  const std::vector<double>& prices_;
-  const std::vector<double>& numbers_;
-  std::vector<int> usable_;
+  std::vector<Offer> offers_;
+  std::vector<Ranked> ranked_;  // all, as by the last fees
+  bool is_ranked_ = false;
+  size_t num_classes_;
 };
 
 }  // namespace layercake

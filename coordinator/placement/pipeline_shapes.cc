@@ -248,13 +248,13 @@ bool PipelineShapes::PriceInParts(Box& box, const Prices& prices, double enough)
   // What the ends take less is no layer that takes time: so either counts, the more of both.
   PipelineDemand demand = box.layers.demand;
   demand.cycle = kDoesNotFit;
-  const PipelineKnapsack of_room(box.layers.shares, demand, prices.of_device, prices.numbers);
+  PipelineKnapsack of_room(box.layers.shares, demand, prices.of_device, prices.numbers);
   if (!of_room.Feasible()) return false;
   double least = of_room.LeastPrice(enough, box.room_fees);
   if (box.layers.demand.cycle != kDoesNotFit && least < enough) {
     demand = box.layers.demand;
     demand.layers = std::min<double>(demand.layers, cost_.num_layers());
-    const PipelineKnapsack of_time(box.layers.shares, demand, prices.of_device, prices.numbers);
+    PipelineKnapsack of_time(box.layers.shares, demand, prices.of_device, prices.numbers);
     least = std::max(least, of_time.LeastPrice(enough, box.fees));
   }
   box.price = (least + prices.fee) / worth;
