@@ -79,6 +79,12 @@ void CostModel::FindRuns() {
   for (int layer = 1; layer < num_layers(); ++layer) {
     run_of_[layer] = SumsOf(layer - 1, 1) == SumsOf(layer, 1) ? run_of_[layer - 1] : layer;
   }
+  unlike_middles_.resize(num_layers());
+  for (int count = 1; count < num_layers(); ++count) {
+    for (int first = 1; first + count < num_layers(); ++first) {
+      if (FirstLike(first, count) == first) unlike_middles_[count].push_back(first);
+    }
+  }
 }
 
 CostModel::Sums CostModel::SumsOf(int first, int count) const {

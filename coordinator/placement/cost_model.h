@@ -40,6 +40,9 @@ class CostModel {
   int num_layers() const { return static_cast<int>(model_.num_layers); }
   // Where the first of the stages starts that cost the same: as many layers, each like the other.
   int FirstLike(int first, int count) const;
+  // [count]: where those between the ends start that cost different things, for 1 <= count <
+  // num_layers.
+  const std::vector<std::vector<int>>& unlike_middles() const { return unlike_middles_; }
 
   // Resident: all that the stage holds.
   int64_t WeightBytes(int first, int count) const;
@@ -108,6 +111,7 @@ class CostModel {
   StageLimits limits_;
   std::vector<Sums> before_;
   std::vector<int> run_of_;  // [layer]: the first of the equal layers in a row that it is one of
+  std::vector<std::vector<int>> unlike_middles_;
   int64_t embedding_weight_bytes_;
   int64_t head_weight_bytes_;
   double bytes_per_integer_;  // scales and zeros included; 0: the model has none

@@ -96,15 +96,12 @@ int64_t DeviceClasses::NeedOf(int first, int count) const {
 
 void DeviceClasses::FindNeeds() {
   const int num_layers = cost_.num_layers();
-  unlike_.resize(num_layers);
   first_needs_.assign(num_layers, std::numeric_limits<int64_t>::max() / 2);
   middle_needs_ = last_needs_ = first_needs_;
   for (int count = 1; count < num_layers; ++count) {
     first_needs_[count] = NeedOf(0, count);
     last_needs_[count] = NeedOf(num_layers - count, count);
-    for (int first = 1; first + count < num_layers; ++first) {
-      if (cost_.FirstLike(first, count) != first) continue;
-      unlike_[count].push_back(first);
+    for (const int first : cost_.unlike_middles()[count]) {
       middle_needs_[count] = std::min(middle_needs_[count], NeedOf(first, count));
     }
   }
@@ -114,7 +111,7 @@ void DeviceClasses::FindNeeds() {
 
 void DeviceClasses::TakeMostNeeds() {
   for (int count = 1; count < cost_.num_layers(); ++count) {
-    for (const int first : unlike_[count]) {
+    for (const int first : cost_.unlike_middles()[count]) {
       middle_needs_[count] = std::max(middle_needs_[count], NeedOf(first, count));
     }
   }
@@ -208,9 +205,10 @@ StageSeconds DeviceClasses::SecondsOf(const std::vector<int>& devices, int64_t s
     for (int count = 1; count < num_layers; ++count) {
       take_least(result.first[count], seconds(0, count));
       take_least(result.last[count], seconds(num_layers - count, count));
-      if (unlike_[count].empty()) continue;
-      double middle = seconds(unlike_[count][0], count);
-      for (const int first : unlike_[count]) {
+      const std::vector<int>& middles = cost_.unlike_middles()[count];
+      if (middles.empty()) continue;
+      double middle = seconds(middles[0], count);
+      for (const int first : middles) {
         const double other = seconds(first, count);
         middle = middles_ == Middles::kLeast ? std::min(middle, other) : std::max(middle, other);
       }

@@ -102,7 +102,6 @@ class DeviceClasses {
   const CostModel& cost_;
   const DeviceSelection& selection_;
   const Middles middles_;
-  std::vector<std::vector<int>> unlike_;  // [count]: where unlike middle stages start
   // Bytes of weights and workspace that a stage of at least so many layers needs, [count].
   std::vector<int64_t> first_needs_;
   std::vector<int64_t> middle_needs_;

@@ -18,9 +18,12 @@ void LimitToRoom(const CostModel& cost, const DeviceSelection& selection, int64_
                  StageTimes& times) {
   for (int first = 0; first < times.num_layers(); ++first) {
     for (int count = 1; first + count <= times.num_layers(); ++count) {
+      const int like = cost.FirstLike(first, count);
       times.set_need(first, count,
-                     cost.WeightBytes(first, count) + cost.WorkspaceBytes(first, count) +
-                         cost.BlockBytes(first, count) * blocks);
+                     like < first
+                         ? times.need(like, count)
+                         : cost.WeightBytes(first, count) + cost.WorkspaceBytes(first, count) +
+                               cost.BlockBytes(first, count) * blocks);
     }
   }
   for (int device = 0; device < times.num_devices(); ++device) {

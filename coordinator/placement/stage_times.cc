@@ -26,16 +26,21 @@ StageTimes::StageTimes(std::vector<int> rows, int num_rows, int num_layers)
       rows_(std::move(rows)),
       rooms_(rows_.size(), 0),
       needs_(stages_, 0),
-      seconds_(stages_ * num_rows, kDoesNotFit) {}
+      unlike_middles_(num_layers),
+      seconds_(stages_ * num_rows, kDoesNotFit) {
+  for (int count = 1; count < num_layers; ++count) {
+    unlike_middles_[count].resize(num_layers - 1 - count);
+    std::iota(unlike_middles_[count].begin(), unlike_middles_[count].end(), 1);
+  }
+}
 
 void StageTimes::FindLevels() const {
-  for (int count = 1; count <= num_layers_; ++count) {
-    for (int first = 0; first + count <= num_layers_; ++first) {
-      const int64_t need = needs_[Stage(first, count)];
-      // Most layers are alike.
-      if (first == 0 || need != levels_.back()) levels_.push_back(need);
-    }
+  for (int count = 1; count < num_layers_; ++count) {
+    levels_.push_back(need(0, count));
+    levels_.push_back(need(num_layers_ - count, count));
+    for (const int first : unlike_middles_[count]) levels_.push_back(need(first, count));
   }
+  levels_.push_back(need(0, num_layers_));
   std::ranges::sort(levels_);
   levels_.erase(std::ranges::unique(levels_).begin(), levels_.end());
 }
@@ -52,10 +57,8 @@ const StageEnvelope& StageTimes::envelope(int device) const {
   for (int count = 1; count < num_layers_; ++count) {
     envelope.first.seconds[count] = at(device, 0, count);
     envelope.last.seconds[count] = at(device, num_layers_ - count, count);
-  }
-  for (int first = 1; first < num_layers_; ++first) {
-    for (int count = 1; first + count < num_layers_; ++count) {
-      double& quickest = envelope.middle.seconds[count];
+    double& quickest = envelope.middle.seconds[count];
+    for (const int first : unlike_middles_[count]) {
       quickest = std::min(quickest, at(device, first, count));
     }
   }

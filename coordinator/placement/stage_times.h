@@ -73,7 +73,13 @@ class StageTimes {
     levels_.clear();
     needs_[Stage(first, count)] = need;
   }
+  int64_t need(int first, int count) const { return needs_[Stage(first, count)]; }
   void set_room(int device, int64_t room) { rooms_[device] = room; }
+  // [count]: where stages between the ends start of which each other one of as many layers is a
+  // copy, in times and need; all start anywhere at first.
+  void set_unlike_middles(std::vector<std::vector<int>> starts) {
+    unlike_middles_ = std::move(starts);
+  }
 
   // Made when it is first asked for, and kept until a time or a need is set.
   const StageEnvelope& envelope(int device) const;
@@ -89,6 +95,7 @@ class StageTimes {
   std::vector<int> rows_;
   std::vector<int64_t> rooms_;
   std::vector<int64_t> needs_;
+  std::vector<std::vector<int>> unlike_middles_;
   std::vector<double> seconds_;
   // Made when first asked for: all different needs, ascending; and by row and how many of them a
   // room holds, the envelopes.

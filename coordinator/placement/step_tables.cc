@@ -40,6 +40,7 @@ StepTables TablesFor(const CostModel& cost, const DeviceSelection& selection,
       .links = selection.links.Times(static_cast<double>(cost.ActivationBytes(sequences))),
       .devices = std::move(devices),
       .in_order = selection.in_order};
+  tables.times.set_unlike_middles(cost.unlike_middles());
   for (size_t row = 0; row < speeds.size(); ++row) {
     SetRow(cost, *speeds[row], static_cast<int>(row), sequences, tables.times);
   }
