@@ -1,5 +1,6 @@
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/device_math.cuh"
+#include "worker/kernels/row_blocks.cuh"
 #include "worker/kernels/simt.cuh"
 
 namespace layercake {
@@ -38,46 +39,42 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void AddKernel(FloatRows x, FloatRows y) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (i < x.cols) x.data[blockIdx.y * x.stride + i] += y.data[blockIdx.y * y.stride + i];
+  const auto [row, i] = PlaceIn(x.cols);
+  if (i < x.cols) x.data[row * x.stride + i] += y.data[row * y.stride + i];
 }
 
 __global__ void SwiGluKernel(FloatRows gate, FloatRows up) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const auto [row, i] = PlaceIn(gate.cols);
   if (i >= gate.cols) return;
-  float& g = gate.data[blockIdx.y * gate.stride + i];
-  g = g / (1.0f + Exp(-g)) * up.data[blockIdx.y * up.stride + i];
+  float& g = gate.data[row * gate.stride + i];
+  g = g / (1.0f + Exp(-g)) * up.data[row * up.stride + i];
 }
 
 // The first half of a row of angles are cosines, the second sines.
 __global__ void RopeKernel(FloatRows x, FloatRows angles) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const auto [row, i] = PlaceIn(x.cols / 2);
   const int64_t half = angles.cols / 2;
   if (i >= x.cols / 2) return;
-  float* const head = x.data + blockIdx.y * x.stride + i / half * angles.cols;
-  const float* const row = angles.data + blockIdx.y * angles.stride;
+  float* const head = x.data + row * x.stride + i / half * angles.cols;
+  const float* const of_row = angles.data + row * angles.stride;
   const int64_t pair = i % half;
   const float first = head[pair], second = head[pair + half];
-  const float cosine = row[pair], sine = row[pair + half];
+  const float cosine = of_row[pair], sine = of_row[pair + half];
   head[pair] = first * cosine - second * sine;
   head[pair + half] = second * cosine + first * sine;
 }
 
 template <typename T>
 __global__ void LookUpKernel(const T* table, const int32_t* ids, FloatRows out) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const auto [row, i] = PlaceIn(out.cols);
   if (i >= out.cols) return;
-  out.data[blockIdx.y * out.stride + i] = Widen(table[ids[blockIdx.y] * out.cols + i]);
+  out.data[row * out.stride + i] = Widen(table[ids[row] * out.cols + i]);
 }
 
 template <typename From, typename To>
 __global__ void ConvertKernel(const From* from, int64_t count, To* to) {
   const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
   if (i < count) Narrow(Widen(from[i]), to[i]);
-}
-
-dim3 GridOf(int64_t cols, int64_t rows) {
-  return dim3(CeilDivide(cols, kThreads), static_cast<unsigned>(rows));
 }
 
 }  // namespace
@@ -100,23 +97,24 @@ int RmsNormHeadsCuda(const FloatRows& x, int64_t head_dim, const float* weight, 
 }
 
 int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream) {
-  return Launch("add", AddKernel, GridOf(x.cols, x.rows), kThreads, 0, stream, x, y);
+  return Launch("add", AddKernel, RowBlocks(x.rows, x.cols), kRowThreads, 0, stream, x, y);
 }
 
 int SwiGluCuda(const FloatRows& gate, const FloatRows& up, CUstream_st* stream) {
-  return Launch("swiglu", SwiGluKernel, GridOf(gate.cols, gate.rows), kThreads, 0, stream, gate,
-                up);
+  return Launch("swiglu", SwiGluKernel, RowBlocks(gate.rows, gate.cols), kRowThreads, 0, stream,
+                gate, up);
 }
 
 int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream) {
-  return Launch("rope", RopeKernel, GridOf(x.cols / 2, x.rows), kThreads, 0, stream, x, angles);
+  return Launch("rope", RopeKernel, RowBlocks(x.rows, x.cols / 2), kRowThreads, 0, stream, x,
+                angles);
 }
 
 int LookUpRowsCuda(const LookUpArgs& args, CUstream_st* stream) {
   return WithStorage(args.dtype, [&](auto zero) {
     using T = decltype(zero);
-    return Launch("look_up_rows", LookUpKernel<T>, GridOf(args.out.cols, args.out.rows), kThreads,
-                  0, stream, static_cast<const T*>(args.table), args.ids, args.out);
+    return Launch("look_up_rows", LookUpKernel<T>, RowBlocks(args.out.rows, args.out.cols),
+                  kRowThreads, 0, stream, static_cast<const T*>(args.table), args.ids, args.out);
   });
 }
 

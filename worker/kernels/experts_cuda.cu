@@ -1,11 +1,11 @@
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/device_math.cuh"
+#include "worker/kernels/row_blocks.cuh"
 #include "worker/kernels/simt.cuh"
 
 namespace layercake {
 namespace {
 
-constexpr int kThreads = 256;
 constexpr int kGroupThreads = 512;
 constexpr int kGroupWarps = kGroupThreads / kWarpLanes;
 
@@ -121,24 +121,20 @@ __global__ void __launch_bounds__(kGroupThreads) GroupKernel(ExpertRoutes routes
 }
 
 __global__ void GatherRowsKernel(FloatRows x, const int32_t* tokens, FloatRows out) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const auto [row, i] = PlaceIn(out.cols);
   if (i >= out.cols) return;
-  out.data[blockIdx.y * out.stride + i] = x.data[tokens[blockIdx.y] * x.stride + i];
+  out.data[row * out.stride + i] = x.data[tokens[row] * x.stride + i];
 }
 
 __global__ void CombineRowsKernel(FloatRows x, ExpertRoutes routes, FloatRows out) {
-  const int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  const auto [row, i] = PlaceIn(out.cols);
   if (i >= out.cols) return;
-  const int64_t first = blockIdx.y * routes.experts_per_token;
+  const int64_t first = row * routes.experts_per_token;
   float sum = 0;
   for (int64_t j = first; j < first + routes.experts_per_token; ++j) {
     sum += routes.weights[j] * x.data[routes.places[j] * x.stride + i];
   }
-  out.data[blockIdx.y * out.stride + i] = sum;
-}
-
-dim3 GridOf(const FloatRows& x) {
-  return dim3(CeilDivide(x.cols, kThreads), static_cast<unsigned>(x.rows));
+  out.data[row * out.stride + i] = sum;
 }
 
 }  // namespace
@@ -154,14 +150,14 @@ int RouteCuda(const FloatRows& scores, bool renormalized, const ExpertRoutes& ro
 
 int GatherRowsCuda(const FloatRows& x, const ExpertRoutes& routes, const FloatRows& out,
                    CUstream_st* stream) {
-  return Launch("gather_rows", GatherRowsKernel, GridOf(out), kThreads, 0, stream, x,
-                static_cast<const int32_t*>(routes.tokens), out);
+  return Launch("gather_rows", GatherRowsKernel, RowBlocks(out.rows, out.cols), kRowThreads, 0,
+                stream, x, static_cast<const int32_t*>(routes.tokens), out);
 }
 
 int CombineRowsCuda(const FloatRows& x, const ExpertRoutes& routes, const FloatRows& out,
                     CUstream_st* stream) {
-  return Launch("combine_rows", CombineRowsKernel, GridOf(out), kThreads, 0, stream, x, routes,
-                out);
+  return Launch("combine_rows", CombineRowsKernel, RowBlocks(out.rows, out.cols), kRowThreads, 0,
+                stream, x, routes, out);
 }
 
 }  // namespace layercake

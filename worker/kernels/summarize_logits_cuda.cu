@@ -119,14 +119,14 @@ __global__ void __launch_bounds__(kSumThreads)
     SumStripsKernel(FloatRows logits, const LogitQuery* queries, const LogitSummary* summaries,
                     int num_strips, double* sums) {
   double* const lane_sums = &SharedAs<double>();  // [kSumThreads]
-  const LogitQuery query = queries[blockIdx.y];
-  const LogitSummary& summary = summaries[blockIdx.y];
+  const LogitQuery query = queries[blockIdx.x];
+  const LogitSummary& summary = summaries[blockIdx.x];
   const float scale = blockIdx.z == 0 ? query.scale : static_cast<float>(query.plain);
   if (scale == 0 || summary.num_likeliest <= 0) return;
-  const float* const row = logits.data + blockIdx.y * logits.stride;
+  const float* const row = logits.data + blockIdx.x * logits.stride;
   const float max = summary.likeliest[0].logit;
   const int thread = static_cast<int>(threadIdx.x);
-  const int strip = static_cast<int>(blockIdx.x) * kStripsOfBlock + thread / kSumLanes;
+  const int strip = static_cast<int>(blockIdx.y) * kStripsOfBlock + thread / kSumLanes;
   const int64_t begin = static_cast<int64_t>(strip) * kLogitStrip;
   double sum = 0;
   for (int i = thread % kSumLanes; i < kLogitStrip; i += kSumLanes) {
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kSumThreads)
   if (thread % kSumLanes != 0 || strip >= num_strips) return;
   sum = 0;
   for (int lane = 0; lane < kSumLanes; ++lane) sum += lane_sums[thread + lane];
-  sums[(int64_t{2} * blockIdx.y + blockIdx.z) * num_strips + strip] = sum;
+  sums[(int64_t{2} * blockIdx.x + blockIdx.z) * num_strips + strip] = sum;
 }
 
 }  // namespace
@@ -152,7 +152,7 @@ int SummarizeLogitsCuda(const FloatRows& logits, const LogitQuery* queries, Logi
   if (error != cudaSuccess) return error;
   const auto num_strips = static_cast<int>(NumLogitStrips(logits.cols));
   return Launch("sum_strips", SumStripsKernel,
-                dim3(CeilDivide(num_strips, kStripsOfBlock), rows, 2), dim3(kSumThreads),
+                dim3(rows, CeilDivide(num_strips, kStripsOfBlock), 2), dim3(kSumThreads),
                 kSumThreads * sizeof(double), stream, logits, queries, summaries, num_strips, sums);
 }
 

@@ -296,6 +296,31 @@ TEST_F(CudaKernelsTest, TokensGoWhereTheirScoresAreHighestAndComeBack) {
   CheckRouting(random_, *device_);
 }
 
+// A grid has that many blocks in y and z, and one row a token and expert is soon more.
+TEST_F(CudaKernelsTest, MoreRowsThanAGridsSecondAxis) {
+  const int64_t tokens = 65536 / 4 + 1, rows = 4 * tokens;
+  ExpertRouting routing(random_, tokens, /*num_experts=*/4, /*experts_per_token=*/4, *device_);
+  routing.Check(/*renormalized=*/true);
+  routing.CheckGatherAndCombine(/*dim=*/1);
+  const auto x = random_.Normal(2 * rows), y = random_.Normal(2 * rows);
+  const Buffer on_x = Upload(*device_, x), on_y = Upload(*device_, y);
+  const TensorView all = View(on_x, rows, 2), other = View(on_y, rows, 2);
+  const std::vector<int32_t> ids(rows, 1);
+  AddInPlace(all.Columns(0, 1), other.Columns(0, 1), *device_);
+  SwiGluInPlace(other.Columns(0, 1), other.Columns(1, 1), *device_);
+  LookUpRows(View(on_y, 2, 2), ids, all, *device_);
+  ApplyRope(all, other, *device_);
+  ASSERT_OK(device_->Finish());
+  const auto turned = Download(*device_, on_x, 2 * rows),
+             turns = Download(*device_, on_y, 2 * rows);
+  for (const int64_t row : {int64_t{0}, rows - 1}) {
+    const auto expected = std::complex<float>(turns[2], turns[3]) *
+                          std::complex<float>(turns[2 * row], turns[2 * row + 1]);
+    EXPECT_NEAR(turned[2 * row], expected.real(), 1e-5 * (1 + std::abs(expected)));
+    EXPECT_NEAR(turned[2 * row + 1], expected.imag(), 1e-5 * (1 + std::abs(expected)));
+  }
+}
+
 TEST_P(CudaProductsTest, EveryRowIsMultipliedByItsExpertsMatrix) {
   CheckExpertProducts(random_, Tolerance(DType::kF16), *device_, TakesInputsApart());
 }

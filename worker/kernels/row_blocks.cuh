@@ -1,0 +1,31 @@
+#pragma once
+
+// How kernels whose threads each do one number of a matrix divide it over blocks. All of them are
+// in x: a grid has at most 65,535 of them in y and z, and a step may have more rows.
+
+#include <cstdint>
+
+#include "worker/kernels/simt.cuh"
+
+namespace layercake {
+
+inline constexpr int kRowThreads = 256;
+
+constexpr unsigned BlocksOfRow(int64_t cols) {
+  return static_cast<unsigned>((cols + kRowThreads - 1) / kRowThreads);
+}
+inline dim3 RowBlocks(int64_t rows, int64_t cols) {
+  return dim3(static_cast<unsigned>(rows * BlocksOfRow(cols)));
+}
+
+// What the thread does of a matrix of `cols` columns: nothing where `col` is none of them.
+struct RowPlace {
+  int64_t row;
+  int64_t col;
+};
+__device__ __forceinline__ RowPlace PlaceIn(int64_t cols) {
+  const unsigned blocks = BlocksOfRow(cols);
+  return {blockIdx.x / blocks, int64_t{blockIdx.x % blocks} * kRowThreads + threadIdx.x};
+}
+
+}  // namespace layercake
