@@ -18,6 +18,11 @@
 namespace layercake {
 namespace {
 
+const CudaTier& KernelsOf(const Card& card) {
+  const int own = card.compute_capability;
+  return TierOf(card.code_capability == 0 ? own : std::min(own, card.code_capability));
+}
+
 v1::Device Describe(const Card& card) {
   v1::Device message;
   message.set_kind(v1::DEVICE_KIND_CUDA);
@@ -25,7 +30,7 @@ v1::Device Describe(const Card& card) {
   message.set_name(card.name);
   message.set_uuid(card.uuid);
   message.set_compute_capability(card.compute_capability);
-  const CudaTier& tier = TierOf(card.compute_capability);
+  const CudaTier& tier = KernelsOf(card);
   message.set_tier(absl::StrCat(tier.name, ": ", tier.arithmetic));
   message.set_total_bytes(card.total_bytes);
   message.set_free_bytes(card.free_bytes);
@@ -56,15 +61,37 @@ absl::StatusOr<ChosenDevice> OpenCpu(int num_threads) {
   return chosen;
 }
 
-absl::StatusOr<ChosenDevice> OpenCard(const Card& card, bool share) {
+absl::StatusOr<ChosenDevice> OpenCard(Card card, CudaRuntime& runtime, bool share) {
   ChosenDevice chosen;
+  LC_RETURN_IF_ERROR(card.usable);
   if (!share) {
     LC_ASSIGN_OR_RETURN(chosen.lock, CardLock::Take(card.uuid));
   }
-  LC_ASSIGN_OR_RETURN(chosen.device, Device::CreateCuda(card.index));
+  LC_RETURN_IF_ERROR(UseCard(runtime, &card));
+  const CudaTier& best = TierOf(card.compute_capability);
+  if (const CudaTier& tier = KernelsOf(card); tier.name != best.name) {
+    LOG(WARNING) << card.selector() << " (" << card.name << ") runs kernels of " << tier.name
+                 << ", not of " << best.name << ": this program was not built for it; build it "
+                 << "with -DCMAKE_CUDA_ARCHITECTURES=" << card.compute_capability;
+  }
+  auto device = Device::CreateCuda(card.index);
+  if (!device.ok()) {
+    runtime.Leave(card);
+    return device.status();
+  }
+  chosen.device = *std::move(device);
   chosen.description = Describe(card);
   chosen.short_name = absl::StrCat("cuda-", card.index);
   return chosen;
+}
+
+// Uses the card for it only where there is no other way.
+void FindFreeBytes(CudaRuntime& runtime, Card* card) {
+  if (const auto free_bytes = runtime.FreeBytes(*card)) {
+    card->free_bytes = *free_bytes;
+  } else if (UseCard(runtime, card).ok()) {
+    runtime.Leave(*card);
+  }
 }
 
 absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime, bool share_card) {
@@ -76,16 +103,13 @@ absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime, 
     }
     return OpenCpu(num_cpu_threads);
   }
+  for (Card& card : *cards) FindFreeBytes(*runtime, &card);
   std::stable_sort(cards->begin(), cards->end(),
                    [](const Card& a, const Card& b) { return a.free_bytes > b.free_bytes; });
   for (const Card& card : *cards) {
-    if (card.usable.ok()) {
-      auto chosen = OpenCard(card, share_card);
-      if (chosen.ok()) return chosen;
-      LOG(WARNING) << chosen.status().message();
-    } else {
-      LOG(WARNING) << card.usable.message();
-    }
+    auto chosen = OpenCard(card, *runtime, share_card);
+    if (chosen.ok()) return chosen;
+    LOG(WARNING) << chosen.status().message();
   }
   return OpenCpu(num_cpu_threads);
 }
@@ -102,14 +126,17 @@ absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu
   }
   LC_ASSIGN_OR_RETURN(const std::vector<Card> cards, ListCards(runtime));
   LC_ASSIGN_OR_RETURN(const Card card, FindCard(cards, selector));
-  return OpenCard(card, share_card);
+  return OpenCard(card, *runtime, share_card);
 }
 
 v1::DeviceList ListDevices(CudaRuntime* runtime) {
   v1::DeviceList list;
   const auto cards = ListCards(runtime);
   if (cards.ok()) {
-    for (const Card& card : *cards) *list.add_devices() = Describe(card);
+    for (Card card : *cards) {
+      if (UseCard(*runtime, &card).ok()) runtime->Leave(card);
+      *list.add_devices() = Describe(card);
+    }
     if (cards->empty()) list.set_note("no CUDA device is visible");
   } else {
     list.set_note(std::string(cards.status().message()));

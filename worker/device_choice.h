@@ -27,12 +27,13 @@ struct ChosenDevice {
 //   runtime: may be null.
 //   share_card: beside other workers on the card, which each keep to a part of its memory; then
 //   there is no lock.
-// Errors: InvalidArgument (no such kind of device); those of ListCards, FindCard, CardLock::Take
-// and the Device's own.
+// Only the card that is opened is used. Errors: InvalidArgument (no such kind of device); those of
+// ListCards, FindCard, CardLock::Take, UseCard and the Device's own.
 absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu_threads,
                                         CudaRuntime* runtime, bool share_card = false);
 
-// Every device of this host, as `layercake-worker --list-devices` shows them.
+// Every device of this host, as `layercake-worker --list-devices` shows them. Cards are used for
+// it, one after another: that is how their trouble shows.
 v1::DeviceList ListDevices(CudaRuntime* runtime);
 std::string FormatDeviceTable(const v1::DeviceList& list);
 

@@ -3,6 +3,8 @@
 // Cards as a test would have them, and what goes wrong with them.
 
 #include <map>
+#include <optional>
+#include <set>
 #include <vector>
 
 #include "worker/device/cards.h"
@@ -23,29 +25,42 @@ class FakeCudaRuntime : public CudaRuntime {
   CudaResult Describe(int index, Card* card) override {
     *card = cards_[index];
     card->free_bytes = 0;
+    card->code_capability = 0;
     return {};
   }
-  CudaResult Use(int index, int64_t* free_bytes) override {
-    if (use_results.contains(index)) return use_results[index];
-    *free_bytes = cards_[index].free_bytes;
+  std::optional<int64_t> FreeBytes(const Card& card) override {
+    if (!tells_free_bytes) return std::nullopt;
+    return cards_[card.index].free_bytes;
+  }
+  CudaResult Use(Card* card) override {
+    ++uses[card->index];
+    in_use.insert(card->index);
+    if (use_results.contains(card->index)) return use_results[card->index];
+    card->free_bytes = cards_[card->index].free_bytes;
+    card->code_capability = cards_[card->index].code_capability;
     return {};
   }
+  void Leave(const Card& card) override { in_use.erase(card.index); }
 
   int driver_version = 13000;
+  bool tells_free_bytes = true;  // of cards that are not used
   CudaResult count_result;
   std::map<int, CudaResult> use_results;  // by index
+  std::map<int, int> uses;                // begun, by index
+  std::set<int> in_use;
 
  private:
   std::vector<Card> cards_;
 };
 
-// A card of `free_gib` GiB, all of them free.
+// A card of `free_gib` GiB, all of them free, with code of its own.
 inline Card FakeCard(int index, const std::string& uuid, int compute_capability, int free_gib) {
   return {.index = index,
           .uuid = uuid,
           .name = "Test Card",
           .compute_capability = compute_capability,
           .total_bytes = int64_t{free_gib} << 30,
+          .code_capability = compute_capability,
           .free_bytes = int64_t{free_gib} << 30};
 }
 

@@ -11,11 +11,12 @@ namespace layercake {
 // copyable. Made by a Device, which must outlive it. Empty when default-constructed.
 class Buffer {
  public:
-  using Free = void (*)(void* data, int64_t bytes);
+  using Free = void (*)(void* data, int64_t bytes, int device);
 
   Buffer() = default;
-  // For devices only.
-  Buffer(void* data, int64_t bytes, Free free) : data_(data), bytes_(bytes), free_(free) {}
+  // For devices only. `device`: CUDA's index of the one that made it.
+  Buffer(void* data, int64_t bytes, Free free, int device = 0)
+      : data_(data), bytes_(bytes), free_(free), device_(device) {}
   ~Buffer() { Release(); }
   Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept {
@@ -24,6 +25,7 @@ class Buffer {
       data_ = std::exchange(other.data_, nullptr);
       bytes_ = std::exchange(other.bytes_, 0);
       free_ = other.free_;
+      device_ = other.device_;
     }
     return *this;
   }
@@ -38,7 +40,7 @@ class Buffer {
 
  private:
   void Release() {
-    if (data_ != nullptr) free_(data_, bytes_);
+    if (data_ != nullptr) free_(data_, bytes_, device_);
     data_ = nullptr;
     bytes_ = 0;
   }
@@ -46,6 +48,7 @@ class Buffer {
   void* data_ = nullptr;
   int64_t bytes_ = 0;
   Free free_ = nullptr;
+  int device_ = 0;
 };
 
 }  // namespace layercake

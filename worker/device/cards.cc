@@ -16,7 +16,13 @@ namespace {
 constexpr int kMemoryAllocation = 2;
 constexpr int kInsufficientDriver = 35;
 constexpr int kDevicesUnavailable = 46;
+constexpr int kInvalidDeviceFunction = 98;
 constexpr int kNoDevice = 100;
+constexpr int kNoKernelImage = 209;
+constexpr int kUnsupportedPtx = 222;
+// The last CUDA for cards older than 7.5.
+constexpr int kOldCardsCuda = 12;
+constexpr int kOldestOfNewCards = 75;
 
 std::string VersionName(int version) {
   return absl::StrCat(version / 1000, ".", version % 1000 / 10);
@@ -41,8 +47,30 @@ absl::Status DriverTrouble(CudaRuntime& runtime, const CudaResult& result) {
                                           "; see nvidia-smi and dmesg, or use --device cpu"));
 }
 
-absl::Status CardTrouble(const Card& card, const CudaResult& result) {
+absl::Status NoCodeFor(const Card& card, const std::string& which, int runtime_version) {
+  const bool too_new =
+      card.compute_capability < kOldestOfNewCards && runtime_version / 1000 > kOldCardsCuda;
+  return absl::UnimplementedError(absl::StrCat(
+      which, " is of compute capability ", card.compute_capability / 10, ".",
+      card.compute_capability % 10, ", for which this program, built with CUDA ",
+      VersionName(runtime_version), ", has no code; build LayerCake with ",
+      too_new ? absl::StrCat("CUDA ", kOldCardsCuda, ", the last that knows such cards")
+              : absl::StrCat("-DCMAKE_CUDA_ARCHITECTURES=", card.compute_capability)));
+}
+
+absl::Status CardTrouble(CudaRuntime& runtime, const Card& card, const CudaResult& result) {
   const std::string which = absl::StrCat(card.selector(), " (", card.name, ", ", card.uuid, ")");
+  if (result.code == kNoKernelImage || result.code == kInvalidDeviceFunction) {
+    return NoCodeFor(card, which, runtime.RuntimeVersion());
+  }
+  if (result.code == kUnsupportedPtx) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        which, " needs this program's code translated, which the driver cannot: it serves CUDA ",
+        VersionName(runtime.DriverVersion()), ", and the program was built with ",
+        VersionName(runtime.RuntimeVersion()),
+        "; update the driver, or build LayerCake with -DCMAKE_CUDA_ARCHITECTURES=",
+        card.compute_capability));
+  }
   if (result.code == kDevicesUnavailable) {
     return absl::UnavailableError(absl::StrCat(
         which,
@@ -73,11 +101,20 @@ absl::StatusOr<std::vector<Card>> ListCards(CudaRuntime* runtime) {
   std::vector<Card> cards(count);
   for (int i = 0; i < count; ++i) {
     cards[i].index = i;
-    CudaResult result = runtime->Describe(i, &cards[i]);
-    if (result.code == 0) result = runtime->Use(i, &cards[i].free_bytes);
-    if (result.code != 0) cards[i].usable = CardTrouble(cards[i], result);
+    const CudaResult result = runtime->Describe(i, &cards[i]);
+    if (result.code != 0) cards[i].usable = CardTrouble(*runtime, cards[i], result);
   }
   return cards;
+}
+
+absl::Status UseCard(CudaRuntime& runtime, Card* card) {
+  LC_RETURN_IF_ERROR(card->usable);
+  const CudaResult result = runtime.Use(card);
+  if (result.code != 0) {
+    card->usable = CardTrouble(runtime, *card, result);
+    runtime.Leave(*card);
+  }
+  return card->usable;
 }
 
 absl::StatusOr<Card> FindCard(const std::vector<Card>& cards, absl::string_view selector) {

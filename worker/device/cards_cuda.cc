@@ -2,12 +2,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "worker/device/card_code.h"
 #include "worker/device/cards.h"
+#include "worker/device/nvml.h"
 
 namespace layercake {
 namespace {
 
-CudaResult Result(cudaError_t error) {
+CudaResult Result(int code) {
+  const auto error = static_cast<cudaError_t>(code);
   if (error == cudaSuccess) return {};
   // Forgets it, so that the next call is not blamed.
   cudaGetLastError();
@@ -50,14 +53,28 @@ class NvidiaRuntime : public CudaRuntime {
     return {};
   }
 
-  CudaResult Use(int index, int64_t* free_bytes) override {
+  std::optional<int64_t> FreeBytes(const Card& card) override {
+    if (!nvml_.has_value()) nvml_.emplace();
+    return nvml_->FreeBytes(card.uuid);
+  }
+
+  CudaResult Use(Card* card) override {
     size_t free = 0;
     size_t total = 0;
-    cudaError_t error = cudaSetDevice(index);
+    int error = cudaSetDevice(card->index);
     if (error == cudaSuccess) error = cudaMemGetInfo(&free, &total);
-    *free_bytes = static_cast<int64_t>(free);
+    if (error == cudaSuccess) error = AskCodeCapability(&card->code_capability);
+    card->free_bytes = static_cast<int64_t>(free);
     return Result(error);
   }
+
+  void Leave(const Card& card) override {
+    if (cudaSetDevice(card.index) == cudaSuccess) cudaDeviceReset();
+    cudaGetLastError();
+  }
+
+ private:
+  std::optional<Nvml> nvml_;  // loaded when it is asked for the first time
 };
 
 }  // namespace

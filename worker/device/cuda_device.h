@@ -2,6 +2,8 @@
 
 // A CUDA device, as the ops see it. This header needs no CUDA: builds without it include it too.
 
+#include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,7 +17,7 @@ struct CUgraphExec_st;  // what a cudaGraphExec_t points to
 namespace layercake {
 
 // Recorded work that is launched as one. The device must outlive it.
-using CudaGraph = std::unique_ptr<CUgraphExec_st, void (*)(CUgraphExec_st*)>;
+using CudaGraph = std::unique_ptr<CUgraphExec_st, std::function<void(CUgraphExec_st*)>>;
 
 // Everything goes through one stream, so ops run in the order they were issued; only what a
 // HostCopy copies goes beside it. The first error that CUDA reports, at a launch or while waiting,
@@ -25,7 +27,8 @@ class CudaDevice : public Device {
  public:
   // 52 for 5.2.
   int compute_capability() const { return compute_capability_; }
-  const CudaTier& tier() const { return TierOf(compute_capability_); }
+  // By the code that this program has for the card, which may be that of an older one.
+  const CudaTier& tier() const { return tier_; }
   int num_multiprocessors() const { return num_multiprocessors_; }
   int index() const { return index_; }
 
@@ -53,16 +56,18 @@ class CudaDevice : public Device {
   void set_use_graphs(bool use_graphs) { use_graphs_ = use_graphs; }
 
  protected:
-  CudaDevice(std::string name, int index, int compute_capability, int num_multiprocessors,
-             int num_threads)
+  CudaDevice(std::string name, int index, int compute_capability, int code_capability,
+             int num_multiprocessors, int num_threads)
       : Device(DeviceKind::kCuda, std::move(name), BestCpuIsa(), num_threads),
         index_(index),
         compute_capability_(compute_capability),
+        tier_(TierOf(std::min(compute_capability, code_capability))),
         num_multiprocessors_(num_multiprocessors) {}
 
  private:
   const int index_;
   const int compute_capability_;
+  const CudaTier& tier_;
   const int num_multiprocessors_;
   bool use_graphs_ = true;
 };

@@ -13,8 +13,6 @@ namespace {
 // Keys that are remembered, with a graph or without. More are shapes that seldom come again.
 constexpr size_t kMaxShapes = 4 * CudaGraphs::kMaxGraphs;
 
-void NoGraph(CUgraphExec_st*) {}
-
 }  // namespace
 
 CudaGraphs::CudaGraphs(CudaDevice& device)
@@ -53,7 +51,7 @@ void CudaGraphs::Remember(uint64_t key) {
         std::min_element(shapes_.begin(), shapes_.end(),
                          [&](const Shape& a, const Shape& b) { return rank(a) < rank(b); }));
   }
-  shapes_.push_back({key, num_runs_, CudaGraph(nullptr, &NoGraph)});
+  shapes_.push_back({key, num_runs_, CudaGraph()});
 }
 
 size_t CudaGraphs::NumGraphs() const {

@@ -15,8 +15,8 @@ struct CudaTier {
   bool tensor_cores;             // multiply f16 and bf16, and sum in f32
 };
 
-// The tier of a card: the last row that its capability reaches. A card older than the first row
-// gets the first, whose kernels are the plainest: none is refused here.
+// The tier of a card: the last row that its capability reaches, or that of the code for it where
+// that is less. A card older than the first row gets the first, whose kernels are the plainest.
 const CudaTier& TierOf(int compute_capability);
 
 }  // namespace layercake

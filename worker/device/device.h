@@ -40,9 +40,9 @@ class Device {
                                                            CpuIsa isa = BestCpuIsa());
 
   // The CUDA device of that index; see cuda_device.h. `num_threads`: on the host, beside it.
-  // Errors: Unimplemented (this build has no CUDA); NotFound (no such device, no driver);
-  // Unavailable (in use by a process that shares it with nobody); Internal (says what CUDA said);
-  // InvalidArgument (threads as above).
+  // Errors: Unimplemented (this build has no CUDA, or no code for that card); NotFound (no such
+  // device, no driver); Unavailable (in use by a process that shares it with nobody); Internal
+  // (says what CUDA said); InvalidArgument (threads as above).
   static absl::StatusOr<std::unique_ptr<Device>> CreateCuda(int index, int num_threads = 1);
 
   virtual ~Device() = default;

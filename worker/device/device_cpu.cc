@@ -76,7 +76,7 @@ void ApplyCgroupLimits(DeviceMemory& memory) {
   }
 }
 
-void Unmap(void* data, int64_t bytes) { munmap(data, RoundUp(bytes, kPageBytes)); }
+void Unmap(void* data, int64_t bytes, int) { munmap(data, RoundUp(bytes, kPageBytes)); }
 
 class CpuHostCopy final : public HostCopy {
  public:

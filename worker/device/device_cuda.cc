@@ -13,6 +13,7 @@
 #include "common/base/mutex.h"
 #include "common/base/status_macros.h"
 #include "common/model/costs.h"
+#include "worker/device/card_code.h"
 #include "worker/device/cuda_device.h"
 
 namespace layercake {
@@ -20,9 +21,15 @@ namespace {
 
 int64_t RoundUp(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
-void FreeOnDevice(void* data, int64_t) { cudaFree(data); }
-void FreeOnHost(void* data, int64_t) { cudaFreeHost(data); }
-void FreeGraph(CUgraphExec_st* graph) { cudaGraphExecDestroy(graph); }
+// Whoever frees may be a thread that has not used this card yet, and would begin to use another.
+void FreeOnDevice(void* data, int64_t, int index) {
+  cudaSetDevice(index);
+  cudaFree(data);
+}
+void FreeOnHost(void* data, int64_t, int index) {
+  cudaSetDevice(index);
+  cudaFreeHost(data);
+}
 
 std::string Describe(cudaError_t error) {
   return absl::StrCat(cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
@@ -94,9 +101,9 @@ class RealHostCopy final : public HostCopy {
 
 class RealCudaDevice final : public CudaDevice {
  public:
-  RealCudaDevice(int index, const cudaDeviceProp& properties, int num_threads)
+  RealCudaDevice(int index, const cudaDeviceProp& properties, int code_capability, int num_threads)
       : CudaDevice(properties.name, index, 10 * properties.major + properties.minor,
-                   properties.multiProcessorCount, num_threads) {}
+                   code_capability, properties.multiProcessorCount, num_threads) {}
   ~RealCudaDevice() override;
   absl::Status Open();
 
@@ -185,7 +192,7 @@ absl::StatusOr<Buffer> RealCudaDevice::Allocate(int64_t bytes, absl::string_view
   }
   Record(error, absl::StrCat("taking ", FormatBytes(bytes), " for ", purpose));
   LC_RETURN_IF_ERROR(status());
-  Buffer buffer(data, bytes, &FreeOnDevice);
+  Buffer buffer(data, bytes, &FreeOnDevice, index());
   Record(cudaMemsetAsync(data, 0, static_cast<size_t>(bytes), order), "clearing memory");
   LC_RETURN_IF_ERROR(status());
   return buffer;
@@ -204,7 +211,7 @@ absl::StatusOr<Buffer> RealCudaDevice::AllocateHost(int64_t bytes, absl::string_
                      purpose, " beside ", name(), ": ", cudaGetErrorString(error)));
   }
   std::memset(data, 0, static_cast<size_t>(bytes));
-  return Buffer(data, bytes, &FreeOnHost);
+  return Buffer(data, bytes, &FreeOnHost, index());
 }
 
 absl::Status RealCudaDevice::CopyFromHost(const TensorView& to, const void* from, int64_t bytes) {
@@ -306,7 +313,10 @@ absl::StatusOr<CudaGraph> RealCudaDevice::Capture(absl::FunctionRef<void()> issu
   cudaGraphExec_t exec = nullptr;
   auto error = static_cast<cudaError_t>(RecordGraph(issue, &recorded));
   if (error == cudaSuccess) error = cudaGraphInstantiate(&exec, recorded, 0);
-  CudaGraph graph(error == cudaSuccess ? exec : nullptr, &FreeGraph);
+  CudaGraph graph(error == cudaSuccess ? exec : nullptr, [index = index()](CUgraphExec_st* made) {
+    cudaSetDevice(index);
+    cudaGraphExecDestroy(made);
+  });
   if (recorded != nullptr) cudaGraphDestroy(recorded);
   // What memory it needs it takes now, so that launching it cannot fail for want of any.
   if (error == cudaSuccess) error = cudaGraphUpload(exec, stream());
@@ -330,6 +340,9 @@ absl::Status OpenError(cudaError_t error, int index) {
     return absl::NotFoundError(text);
   }
   if (error == cudaErrorDevicesUnavailable) return absl::UnavailableError(text);
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
+    return absl::UnimplementedError(text);
+  }
   return absl::InternalError(text);
 }
 
@@ -340,11 +353,13 @@ absl::StatusOr<std::unique_ptr<Device>> Device::CreateCuda(int index, int num_th
   cudaDeviceProp properties;
   cudaError_t error = cudaGetDeviceProperties(&properties, index);
   if (error == cudaSuccess) error = cudaSetDevice(index);
+  int code_capability = 0;
+  if (error == cudaSuccess) error = static_cast<cudaError_t>(AskCodeCapability(&code_capability));
   if (error != cudaSuccess) {
     cudaGetLastError();
     return OpenError(error, index);
   }
-  auto device = std::make_unique<RealCudaDevice>(index, properties, num_threads);
+  auto device = std::make_unique<RealCudaDevice>(index, properties, code_capability, num_threads);
   LC_RETURN_IF_ERROR(device->Open());
   return device;
 }

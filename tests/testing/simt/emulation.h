@@ -15,7 +15,10 @@ struct DeviceSpec {
   int major = 8;
   int minor = 0;
   int64_t memory_bytes = int64_t{1} << 30;
+  // What the program's code for it was compiled for, as 52; 0: its own; kNoCode: there is none.
+  int code_capability = 0;
 };
+inline constexpr int kNoCode = -1;
 
 // Replaces all devices; those before are gone with their memory. Without a call the devices are
 // those that the environment's LAYERCAKE_EMULATED_DEVICES names, as in "8.0:1GiB,5.2:512MiB"
@@ -28,6 +31,9 @@ void SetSeed(uint64_t seed);
 
 // From now on all work on the device fails with `error`, as after a fault of the hardware.
 void BreakDevice(int device, cudaError_t error);
+
+// Whether this process uses the device: some call began a context there.
+bool IsUsed(int device);
 
 // What the last kernel that failed did wrong.
 std::string LastReport();

@@ -9,6 +9,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/bytes.h"
 #include "common/base/logging.h"
+#include "cuda_runtime.h"
 #include "tests/testing/simt/runtime_state.h"
 
 namespace layercake::simt {
@@ -69,6 +70,12 @@ void BreakDevice(int device, cudaError_t error) {
   runtime.devices[device].broken = error;
 }
 
+bool IsUsed(int device) {
+  Runtime& runtime = TheRuntime();
+  const std::lock_guard lock(runtime.mutex);
+  return runtime.devices[device].used;
+}
+
 std::string LastReport() {
   Runtime& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);
@@ -87,9 +94,27 @@ EmulatedDevice* CurrentDevice() {
   return &runtime.devices[this_device];
 }
 
+EmulatedDevice* UseCurrentDevice() {
+  const std::lock_guard lock(TheRuntime().mutex);
+  EmulatedDevice* const device = CurrentDevice();
+  if (device != nullptr) device->used = true;
+  return device;
+}
+
 cudaError_t Return(cudaError_t error) {
   if (error != cudaSuccess) last_error = error;
   return error;
+}
+
+cudaError_t AskCode(cudaFuncAttributes* attributes) {
+  const auto* device = UseCurrentDevice();
+  if (device == nullptr) return Return(cudaErrorNoDevice);
+  const auto& spec = device->spec;
+  if (spec.code_capability == kNoCode) return Return(cudaErrorNoKernelImageForDevice);
+  attributes->binaryVersion = 10 * spec.major + spec.minor;
+  attributes->ptxVersion =
+      spec.code_capability == 0 ? attributes->binaryVersion : spec.code_capability;
+  return cudaSuccess;
 }
 
 }  // namespace layercake::simt
@@ -98,6 +123,7 @@ using layercake::simt::CheckNoCapture;
 using layercake::simt::CurrentDevice;
 using layercake::simt::Return;
 using layercake::simt::TheRuntime;
+using layercake::simt::UseCurrentDevice;
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
@@ -107,6 +133,8 @@ const char* cudaGetErrorName(cudaError_t error) {
       return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation:
       return "cudaErrorMemoryAllocation";
+    case cudaErrorNoKernelImageForDevice:
+      return "cudaErrorNoKernelImageForDevice";
     case cudaErrorNoDevice:
       return "cudaErrorNoDevice";
     case cudaErrorInvalidDevice:
@@ -153,6 +181,7 @@ cudaError_t cudaSetDevice(int device) {
     return Return(cudaErrorInvalidDevice);
   }
   layercake::simt::this_device = device;
+  UseCurrentDevice();
   return cudaSuccess;
 }
 
@@ -183,6 +212,11 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* prop, int device) {
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceReset() {
+  if (auto* const device = CurrentDevice(); device != nullptr) device->used = false;
+  return cudaSuccess;
+}
+
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = CUDART_VERSION;
   return cudaSuccess;
@@ -194,7 +228,7 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
-  const auto* device = CurrentDevice();
+  const auto* device = UseCurrentDevice();
   if (device == nullptr) return Return(cudaErrorNoDevice);
   if (device->broken != cudaSuccess) return device->broken;
   *free = device->memory->free_bytes();
@@ -204,7 +238,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
   if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
-  const auto* device = CurrentDevice();
+  const auto* device = UseCurrentDevice();
   if (device == nullptr) return Return(cudaErrorNoDevice);
   if (device->broken != cudaSuccess) return device->broken;
   *data = device->memory->Allocate(bytes);
@@ -213,6 +247,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
 
 cudaError_t cudaFree(void* data) {
   if (data == nullptr) return cudaSuccess;
+  UseCurrentDevice();
   if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   const cudaError_t error = layercake::simt::FinishAll();
   for (auto& device : TheRuntime().devices) {
@@ -222,6 +257,7 @@ cudaError_t cudaFree(void* data) {
 }
 
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned int) {
+  UseCurrentDevice();
   if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   auto& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);
@@ -233,6 +269,7 @@ cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned int) {
 
 cudaError_t cudaFreeHost(void* data) {
   if (data == nullptr) return cudaSuccess;
+  UseCurrentDevice();
   if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   auto& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);

@@ -8,6 +8,7 @@ using layercake::simt::GraphCall;
 using layercake::simt::Queue;
 using layercake::simt::Return;
 using layercake::simt::TheRuntime;
+using layercake::simt::UseCurrentDevice;
 using layercake::simt::Work;
 using WorkList = std::shared_ptr<const std::vector<Work>>;
 
@@ -142,6 +143,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 
 // What is queued of it is still done.
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
+  UseCurrentDevice();
   const std::lock_guard lock(TheRuntime().mutex);
   if (exec->memory != nullptr) exec->device->memory->Free(exec->memory);
   --TheRuntime().graphs.alive;

@@ -21,6 +21,7 @@ struct EmulatedDevice {
   DeviceSpec spec;
   std::unique_ptr<DeviceMemory> memory;
   cudaError_t broken = cudaSuccess;
+  bool used = false;
 };
 
 // Of a block, for kernels that ask for more than every card gives unasked: the least that real ones
@@ -71,8 +72,10 @@ struct Runtime {
 
 Runtime& TheRuntime();
 
-// The calling thread's device; null if there is none such.
+// The calling thread's device; null if there is none such. UseCurrentDevice: for calls that begin a
+// context on it.
 EmulatedDevice* CurrentDevice();
+EmulatedDevice* UseCurrentDevice();
 
 // Remembers what a call returns, for cudaGetLastError.
 cudaError_t Return(cudaError_t error);

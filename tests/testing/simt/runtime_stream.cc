@@ -17,6 +17,7 @@ using layercake::simt::IsAsynchronous;
 using layercake::simt::Recordings;
 using layercake::simt::Return;
 using layercake::simt::TheRuntime;
+using layercake::simt::UseCurrentDevice;
 using layercake::simt::Work;
 
 struct CUevent_st {
@@ -208,7 +209,7 @@ cudaError_t cudaMemsetAsync(void* data, int value, size_t bytes, cudaStream_t st
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int) {
   auto& runtime = TheRuntime();
   const std::lock_guard lock(runtime.mutex);
-  EmulatedDevice* device = CurrentDevice();
+  EmulatedDevice* device = UseCurrentDevice();
   if (device == nullptr) return Return(cudaErrorNoDevice);
   *stream = new CUstream_st{device, {}, {}};
   runtime.streams.push_back(*stream);
@@ -234,6 +235,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
+  UseCurrentDevice();
   *event = new CUevent_st();
   return cudaSuccess;
 }

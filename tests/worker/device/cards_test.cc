@@ -5,6 +5,7 @@
 #include "tests/testing/fake_cuda_runtime.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/device/card_lock.h"
+#include "worker/device/nvml.h"
 
 namespace layercake {
 namespace {
@@ -16,7 +17,7 @@ std::vector<Card> TwoCards() {
   return {FakeCard(0, "GPU-3f-a", 52, 12), FakeCard(1, "GPU-3f-b", 61, 6)};
 }
 
-TEST(CardsTest, ListsEveryCardWithWhatIsFree) {
+TEST(CardsTest, ListsEveryCardAndUsesNone) {
   FakeCudaRuntime runtime(TwoCards());
   const auto cards = ListCards(&runtime);
   ASSERT_OK(cards);
@@ -24,8 +25,19 @@ TEST(CardsTest, ListsEveryCardWithWhatIsFree) {
   EXPECT_EQ((*cards)[1].selector(), "cuda:1");
   EXPECT_EQ((*cards)[1].uuid, "GPU-3f-b");
   EXPECT_EQ((*cards)[1].compute_capability, 61);
-  EXPECT_EQ((*cards)[1].free_bytes, int64_t{6} << 30);
+  EXPECT_EQ((*cards)[1].total_bytes, int64_t{6} << 30);
   EXPECT_OK((*cards)[1].usable);
+  EXPECT_TRUE(runtime.uses.empty());
+}
+
+TEST(CardsTest, ACardThatIsUsedTellsWhatIsFreeAndItsCode) {
+  FakeCudaRuntime runtime(TwoCards());
+  auto cards = ListCards(&runtime);
+  ASSERT_OK(cards);
+  ASSERT_OK(UseCard(runtime, &(*cards)[1]));
+  EXPECT_EQ((*cards)[1].free_bytes, int64_t{6} << 30);
+  EXPECT_EQ((*cards)[1].code_capability, 61);
+  EXPECT_EQ(runtime.in_use, std::set<int>{1});
 }
 
 TEST(CardsTest, ABuildWithoutCudaSaysSo) {
@@ -67,7 +79,7 @@ TEST(CardsTest, NoVisibleCardIsNoError) {
   EXPECT_TRUE(cards->empty());
 }
 
-TEST(CardsTest, ACardInTroubleIsListedAndDoesNotHideTheOthers) {
+TEST(CardsTest, ACardInTroubleSaysWhichAndIsLeft) {
   const struct {
     CudaResult result;
     absl::StatusCode code;
@@ -75,18 +87,41 @@ TEST(CardsTest, ACardInTroubleIsListedAndDoesNotHideTheOthers) {
   } kCases[] = {
       {{46, "busy"}, absl::StatusCode::kUnavailable, "in use by another process"},
       {{2, "out of memory"}, absl::StatusCode::kResourceExhausted, "of 12.0 GiB"},
+      {{209, "no kernel image"},
+       absl::StatusCode::kUnimplemented,
+       "compute capability 5.2, for which this program, built with CUDA 13.0, has no code; build "
+       "LayerCake with CUDA 12"},
+      {{222, "unsupported toolchain"}, absl::StatusCode::kFailedPrecondition, "update the driver"},
       {{214, "uncorrectable ECC error"}, absl::StatusCode::kInternal, "uncorrectable ECC error"},
   };
   for (const auto& trouble : kCases) {
     FakeCudaRuntime runtime(TwoCards());
     runtime.use_results[0] = trouble.result;
-    const auto cards = ListCards(&runtime);
+    auto cards = ListCards(&runtime);
     ASSERT_OK(cards);
-    EXPECT_THAT((*cards)[0].usable,
+    EXPECT_THAT(UseCard(runtime, &(*cards)[0]),
                 StatusIs(trouble.code, AllOf(HasSubstr("cuda:0"), HasSubstr(trouble.words))));
+    EXPECT_TRUE(runtime.in_use.empty());
     EXPECT_THAT(FindCard(*cards, "cuda:0"), StatusIs(trouble.code, HasSubstr(trouble.words)));
     EXPECT_OK(FindCard(*cards, "cuda:1"));
   }
+}
+
+TEST(CardsTest, ANewCardWithoutCodeIsNamedWithWhatToBuildFor) {
+  FakeCudaRuntime runtime({FakeCard(0, "GPU-new", 121, 24)});
+  runtime.use_results[0] = {209, "no kernel image"};
+  auto cards = ListCards(&runtime);
+  ASSERT_OK(cards);
+  EXPECT_THAT(UseCard(runtime, &(*cards)[0]),
+              StatusIs(absl::StatusCode::kUnimplemented,
+                       AllOf(HasSubstr("12.1"), HasSubstr("-DCMAKE_CUDA_ARCHITECTURES=121"))));
+}
+
+TEST(NvmlTest, TellsWhatIsFreeWhereItKnowsTheCard) {
+  const Nvml nvml(LAYERCAKE_FAKE_NVML);
+  EXPECT_EQ(nvml.FreeBytes("GPU-fake"), 5 << 20);
+  EXPECT_EQ(nvml.FreeBytes("GPU-other"), std::nullopt);
+  EXPECT_EQ(Nvml("libno-such-library.so").FreeBytes("GPU-fake"), std::nullopt);
 }
 
 TEST(CardsTest, FindsByIndexAndByUuid) {

@@ -45,6 +45,33 @@ TEST(DeviceChoiceTest, ACardThatAWorkerHasIsRefused) {
               ::testing::Not(StatusIs(absl::StatusCode::kAlreadyExists)));
 }
 
+TEST(DeviceChoiceTest, OnlyTheCardThatIsChosenIsUsed) {
+  const std::vector<Card> cards = {FakeCard(0, "GPU-choice-a", 52, 12),
+                                   FakeCard(1, "GPU-choice-b", 61, 24),
+                                   FakeCard(2, "GPU-choice-c", 61, 6)};
+  for (const char* selector : {"cuda:1", "GPU-choice-b", "auto"}) {
+    FakeCudaRuntime runtime(cards);
+    for (int i = 0; i < 3; ++i) runtime.use_results[i] = {46, "busy"};
+    (void)OpenDevice(selector, 1, &runtime);
+    if (std::string(selector) != "auto") {
+      EXPECT_EQ(runtime.uses, (std::map<int, int>{{1, 1}})) << selector;
+    }
+    EXPECT_TRUE(runtime.in_use.empty()) << "what cannot be used is left";
+  }
+}
+
+TEST(DeviceChoiceTest, AutoTriesWhatHasMostFreeMemoryFirstAndUsesNoOtherToLearnIt) {
+  for (const bool tells : {true, false}) {
+    FakeCudaRuntime runtime({FakeCard(0, "GPU-auto-a", 52, 12), FakeCard(1, "GPU-auto-b", 61, 24)});
+    runtime.tells_free_bytes = tells;
+    // Ends the choice at the first, which has no device behind it.
+    LC_ASSERT_OK_AND_ASSIGN(const CardLock other_worker, CardLock::Take("GPU-auto-a"));
+    (void)OpenDevice("auto", 1, &runtime);
+    EXPECT_EQ(runtime.uses,
+              tells ? (std::map<int, int>{{1, 1}}) : (std::map<int, int>{{0, 1}, {1, 2}}));
+  }
+}
+
 TEST(DeviceChoiceTest, EveryKindOfBadLuckHasAnExitCodeOfItsOwn) {
   std::set<int> codes;
   FakeCudaRuntime no_driver;
@@ -78,8 +105,20 @@ TEST(DeviceChoiceTest, ListShowsCardsWithTierOrProblemThenTheCpu) {
   EXPECT_THAT(list.devices(1).problem(), HasSubstr("in use by another process"));
   EXPECT_EQ(list.devices(2).selector(), "cpu");
   EXPECT_EQ(list.note(), "");
+  EXPECT_TRUE(runtime.in_use.empty());
   EXPECT_THAT(FormatDeviceTable(list), AllOf(HasSubstr("5.2"), HasSubstr("12.0 GiB  GPU-a"),
                                              HasSubstr("cuda:1 (Test Card, GPU-b) is in use")));
+}
+
+TEST(DeviceChoiceTest, ACardsTierIsThatOfTheCodeForIt) {
+  Card card = FakeCard(0, "GPU-older-code", 61, 6);
+  card.code_capability = 52;
+  FakeCudaRuntime runtime({card, FakeCard(1, "GPU-no-code", 52, 6)});
+  runtime.use_results[1] = {209, "no kernel image"};
+  const v1::DeviceList list = ListDevices(&runtime);
+  EXPECT_THAT(list.devices(0).tier(), ::testing::StartsWith("5.2: "));
+  EXPECT_THAT(list.devices(1).problem(), HasSubstr("no code"));
+  EXPECT_EQ(DeviceExitCode(OpenDevice("cuda:1", 1, &runtime).status()), kExitUnsupported);
 }
 
 TEST(DeviceChoiceTest, ListSaysWhyThereAreNoCards) {

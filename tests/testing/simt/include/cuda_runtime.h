@@ -168,8 +168,16 @@ inline unsigned int __float_as_uint(float x) { return std::bit_cast<unsigned int
 
 namespace layercake::simt {
 
+// Of any kernel: all are there for the device, or none.
+cudaError_t AskCode(cudaFuncAttributes* attributes);
+
 // Queues a grid in a stream.
 cudaError_t Enqueue(const cudaLaunchConfig_t& config, const char* kernel,
                     std::function<void()> body);
 
 }  // namespace layercake::simt
+
+template <typename Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
+  return layercake::simt::AskCode(attributes);
+}
