@@ -37,7 +37,7 @@ absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu
 v1::DeviceList ListDevices(CudaRuntime* runtime);
 std::string FormatDeviceTable(const v1::DeviceList& list);
 
-// What a worker that cannot open its device exits with.
+// What a worker that cannot open its device, or measure it, exits with.
 int DeviceExitCode(const absl::Status& status);
 
 }  // namespace layercake

@@ -12,7 +12,9 @@
 #include <chrono>
 #include <csignal>
 #include <iostream>
+#include <optional>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/bytes.h"
@@ -55,11 +57,36 @@ class StopSignals {
     PCHECK(sigprocmask(SIG_UNBLOCK, &signals_, nullptr) == 0);
   }
   void Wake() { PCHECK(eventfd_write(event_fd_, 1) == 0); }
+  // Readable where a signal has come.
+  int fd() const { return signal_fd_; }
 
  private:
   sigset_t signals_;
   int signal_fd_;
   int event_fd_;
+};
+
+// As long as it lives a signal ends the process at once: nobody needs it yet, and what it waits for
+// may be a device that hangs.
+class EndAtSignal {
+ public:
+  explicit EndAtSignal(const StopSignals& signals)
+      : over_fd_(eventfd(0, EFD_CLOEXEC)), thread_([this, signal_fd = signals.fd()] {
+          pollfd fds[] = {{signal_fd, POLLIN, 0}, {over_fd_, POLLIN, 0}};
+          while (poll(fds, 2, -1) < 0) PCHECK(errno == EINTR);
+          if (fds[0].revents != 0) _exit(kExitOk);
+        }) {}
+  ~EndAtSignal() {
+    PCHECK(eventfd_write(over_fd_, 1) == 0);
+    thread_.join();
+    close(over_fd_);
+  }
+  EndAtSignal(const EndAtSignal&) = delete;
+  EndAtSignal& operator=(const EndAtSignal&) = delete;
+
+ private:
+  const int over_fd_;
+  std::thread thread_;
 };
 
 int Fail(const absl::Status& status, int code) {
@@ -185,6 +212,7 @@ int Main(int argc, char** argv) {
     return Fail(absl::InvalidArgumentError("--coordinator is required"), kExitUsage);
   }
   StopSignals signals;
+  std::optional<EndAtSignal> end_at_signal(std::in_place, signals);
   const auto chosen =
       OpenDevice(flags.device, flags.num_threads, CudaRuntime::Real(), flags.share_card);
   if (!chosen.ok()) return Fail(chosen.status(), DeviceExitCode(chosen.status()));
@@ -196,10 +224,8 @@ int Main(int argc, char** argv) {
   if (flags.memory_bytes > 0) measure_bytes = std::min(measure_bytes, flags.memory_bytes);
   const auto profile = GetProfile(flags.profile, device, {.max_bytes = measure_bytes / 2},
                                   DefaultProfileCachePath());
-  if (!profile.ok()) {
-    return Fail(profile.status(),
-                absl::IsInvalidArgument(profile.status()) ? kExitUsage : kExitFailure);
-  }
+  if (!profile.ok()) return Fail(profile.status(), DeviceExitCode(profile.status()));
+  end_at_signal.reset();
   return Serve(flags, *chosen, *profile, signals);
 }
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -17,6 +18,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/protocol.h"
@@ -28,12 +31,26 @@ namespace {
 
 using nlohmann::json;
 
+constexpr absl::Duration kBetweenTries = absl::Milliseconds(20);
+
 // Held while one process looks into the cache and perhaps measures.
 class FileLock {
  public:
-  explicit FileLock(const std::string& path)
+  // Goes on without it after `longest_wait`: whoever holds it may hang on its device.
+  FileLock(const std::string& path, absl::Duration longest_wait)
       : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
-    if (fd_ >= 0) flock(fd_, LOCK_EX);
+    if (fd_ < 0 || TryToTake()) return;
+    LOG(INFO) << "another process measures its device; waiting for it to release " << path;
+    const absl::Time end = absl::Now() + longest_wait;
+    while (!TryToTake()) {
+      if (absl::Now() >= end) {
+        LOG(WARNING) << "another process has held " << path << " for "
+                     << absl::FormatDuration(longest_wait)
+                     << " and may hang; going on beside it, so that speeds may come out low";
+        return;
+      }
+      absl::SleepFor(kBetweenTries);
+    }
   }
   ~FileLock() {
     if (fd_ >= 0) close(fd_);
@@ -42,6 +59,8 @@ class FileLock {
   FileLock& operator=(const FileLock&) = delete;
 
  private:
+  bool TryToTake() const { return flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK; }
+
   const int fd_;
 };
 
@@ -144,12 +163,13 @@ absl::StatusOr<v1::DeviceProfile> GetProfile(absl::string_view mode, Device& dev
   if (cache_path.empty()) return MeasureProfile(device, limits);
   std::error_code ignored;
   std::filesystem::create_directories(std::filesystem::path(cache_path).parent_path(), ignored);
-  const FileLock lock(cache_path + ".lock");
+  const FileLock lock(cache_path + ".lock", limits.longest_wait);
   const std::string key = CacheKey(device);
   json cache = ReadCache(cache_path);
   if (mode == "cached") {
     if (const auto cached = FindCached(cache, key, limits)) return *cached;
   }
+  LOG(INFO) << "measuring " << device.name() << ", which takes some seconds";
   LC_ASSIGN_OR_RETURN(const v1::DeviceProfile profile, MeasureProfile(device, limits));
   cache[key] = ToJson(profile);
   WriteCache(cache_path, cache);

@@ -1,5 +1,9 @@
 #include "worker/profile/profile.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -117,6 +121,20 @@ TEST_F(ProfileTest, ABrokenCacheIsMeasuredOver) {
   LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile remembered,
                           GetProfile("cached", *device_, kQuick, path));
   EXPECT_EQ(remembered.flops_per_second(), measured.flops_per_second());
+}
+
+TEST_F(ProfileTest, AnotherProcessThatHangsIsNotWaitedForForEver) {
+  const std::string path = directory_.path() + "/profile.json";
+  const int held = open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  MeasureLimits limits = kQuick;
+  limits.longest_wait = absl::ZeroDuration();
+  LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile measured,
+                          GetProfile("cached", *device_, limits, path));
+  LC_ASSERT_OK_AND_ASSIGN(const v1::DeviceProfile remembered,
+                          GetProfile("cached", *device_, limits, path));
+  EXPECT_EQ(remembered.flops_per_second(), measured.flops_per_second());
+  close(held);
 }
 
 TEST_F(ProfileTest, NoCacheIsNoHindrance) {

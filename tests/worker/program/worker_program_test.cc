@@ -14,6 +14,7 @@
 
 #include "common/options/options.h"
 #include "common/rpc/protocol.h"
+#include "tests/testing/safetensors_writer.h"
 #include "tests/testing/scripted_coordinator.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/device/cards.h"
@@ -53,6 +54,17 @@ class WorkerProcess {
   }
 
   void Signal(int signal) { kill(pid_, signal); }
+
+  // Waits until `output()` has `text`; false if it ends before.
+  bool WaitForOutput(const std::string& text) {
+    char buffer[4096];
+    while (output_.find(text) == std::string::npos) {
+      const ssize_t n = read(output_fd_, buffer, sizeof(buffer));
+      if (n <= 0) return false;
+      output_.append(buffer, n);
+    }
+    return true;
+  }
 
   // Waits for the end; -1 if a signal killed it. `output()` is whole after this.
   int Wait() {
@@ -108,6 +120,16 @@ TEST(WorkerProgramTest, JoinsAsToldAndStopsAtASignal) {
     EXPECT_EQ(worker.Wait(), kExitOk);
     EXPECT_EQ(worker.output(), "");
   }
+}
+
+TEST(WorkerProgramTest, ASignalEndsItWhileItMeasures) {
+  const TemporaryDirectory cache;
+  setenv("XDG_CACHE_HOME", cache.path().c_str(), 1);
+  WorkerProcess worker({"--coordinator", "a:1", "--device", "cpu", "--profile", "measure"});
+  ASSERT_TRUE(worker.WaitForOutput("measuring "));
+  worker.Signal(SIGTERM);
+  EXPECT_EQ(worker.Wait(), kExitOk);
+  EXPECT_THAT(worker.output(), ::testing::Not(HasSubstr("listens on")));
 }
 
 TEST(WorkerProgramTest, ARefusalEndsItInOneLine) {
