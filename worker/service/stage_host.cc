@@ -118,14 +118,14 @@ absl::StatusOr<LoadedStage> StageHost::Load(const v1::LoadStageRequest& request,
 absl::StatusOr<std::unique_ptr<StageExecutor>> StageHost::LoadStage(
     const v1::LoadStageRequest& request, const Checkpoint& checkpoint, LoadProgress progress) {
   LC_ASSIGN_OR_RETURN(const StageShape shape, ReadLoadRequest(request, checkpoint.config()));
-  const auto before = TakeOut(absl::AbortedError(
+  auto before = TakeOut(absl::AbortedError(
       absl::StrCat("the epoch is over: epoch ", request.epoch(), " is being loaded")));
   if (before != nullptr && before->request.fingerprint() == request.fingerprint() &&
       before->request.weight_type() == request.weight_type() &&
       before->weights == checkpoint.identity() && SameShape(before->stage->shape(), shape)) {
     return std::move(before->stage);
   }
-  if (before != nullptr) *before = Loaded();
+  before.reset();  // its links before the stage whose slots they use
   LC_RETURN_IF_ERROR(CheckMemory(checkpoint, shape));
   return StageExecutor::Load(checkpoint, shape, device_, clock_,
                              [&](int64_t loaded_bytes, int64_t total_bytes) {
