@@ -41,8 +41,9 @@ class Device {
 
   // The CUDA device of that index; see cuda_device.h. `num_threads`: on the host, beside it.
   // Errors: Unimplemented (this build has no CUDA, or no code for that card); NotFound (no such
-  // device, no driver); Unavailable (in use by a process that shares it with nobody); Internal
-  // (says what CUDA said); InvalidArgument (threads as above).
+  // device, no driver); Unavailable (in use by a process that shares it with nobody);
+  // ResourceExhausted (its memory is full); Internal (says what CUDA said); InvalidArgument
+  // (threads as above).
   static absl::StatusOr<std::unique_ptr<Device>> CreateCuda(int index, int num_threads = 1);
 
   virtual ~Device() = default;

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "common/base/bytes.h"
 #include "common/base/logging.h"
 #include "common/base/mutex.h"
@@ -15,6 +17,7 @@
 #include "common/model/costs.h"
 #include "worker/device/card_code.h"
 #include "worker/device/cuda_device.h"
+#include "worker/device/relax.h"
 
 namespace layercake {
 namespace {
@@ -35,6 +38,36 @@ std::string Describe(cudaError_t error) {
   return absl::StrCat(cudaGetErrorString(error), " (", cudaGetErrorName(error), ")");
 }
 
+absl::Status OpenError(cudaError_t error, int index) {
+  const std::string text =
+      absl::StrCat("CUDA device ", index, " cannot be used: ", Describe(error));
+  if (error == cudaErrorNoDevice || error == cudaErrorInvalidDevice ||
+      error == cudaErrorInsufficientDriver) {
+    return absl::NotFoundError(text);
+  }
+  if (error == cudaErrorDevicesUnavailable) return absl::UnavailableError(text);
+  if (error == cudaErrorMemoryAllocation) return absl::ResourceExhaustedError(text);
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
+    return absl::UnimplementedError(text);
+  }
+  return absl::InternalError(text);
+}
+
+constexpr unsigned kEventFlags = cudaEventDisableTiming | cudaEventBlockingSync;
+constexpr absl::Duration kAwake = absl::Microseconds(50);
+
+// What is done in a moment is waited for awake, since to be woken takes some ten microseconds; what
+// takes longer asleep: a thread that spins takes a core, which a CPU worker's threads all need.
+cudaError_t WaitFor(cudaEvent_t event) {
+  const absl::Time end = absl::Now() + kAwake;
+  cudaError_t error = cudaEventQuery(event);
+  while (error == cudaErrorNotReady && absl::Now() < end) {
+    Relax();
+    error = cudaEventQuery(event);
+  }
+  return error == cudaErrorNotReady ? cudaEventSynchronize(event) : error;
+}
+
 class RealHostCopy final : public HostCopy {
  public:
   // Copies in `to_host` and `to_device`.
@@ -46,7 +79,7 @@ class RealHostCopy final : public HostCopy {
         to_host_(to_host),
         to_device_(to_device) {
     for (cudaEvent_t* event : {&issued_, &copied_}) {
-      device_.Record(cudaEventCreateWithFlags(event, cudaEventDisableTiming), "making an event");
+      device_.Record(cudaEventCreateWithFlags(event, kEventFlags), "making an event");
     }
     RecordIn(device_.stream(), issued_);  // the memory is being cleared
   }
@@ -66,7 +99,7 @@ class RealHostCopy final : public HostCopy {
   }
   absl::Status Wait() override {
     device_.stream();
-    device_.Record(cudaEventSynchronize(copied_), "copying beside computing");
+    device_.Record(WaitFor(copied_), "copying beside computing");
     return device_.status();
   }
   void Use(absl::FunctionRef<void()> issue) override {
@@ -137,6 +170,7 @@ class RealCudaDevice final : public CudaDevice {
   // Of HostCopies, one each way: cards copy both ways at once.
   cudaStream_t to_host_ = nullptr;
   cudaStream_t to_device_ = nullptr;
+  cudaEvent_t issued_ = nullptr;  // what Finish waits for
   Staging staging_[2];
   int next_staging_ = 0;
   mutable Mutex mutex_;
@@ -147,22 +181,24 @@ class RealCudaDevice final : public CudaDevice {
 };
 
 absl::Status RealCudaDevice::Open() {
-  Record(cudaSetDevice(index()), "using it");
+  cudaError_t error = cudaSetDevice(index());
   for (cudaStream_t* stream : {&stream_, &to_host_, &to_device_}) {
-    Record(cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "making a stream");
+    if (error == cudaSuccess) error = cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking);
   }
-  LC_RETURN_IF_ERROR(status());
+  for (cudaEvent_t* event : {&issued_, &staging_[0].done, &staging_[1].done}) {
+    if (error == cudaSuccess) error = cudaEventCreateWithFlags(event, kEventFlags);
+  }
+  if (error != cudaSuccess) return OpenError(error, index());
   for (Staging& staging : staging_) {
     LC_ASSIGN_OR_RETURN(staging.buffer, AllocateHost(kStagingBytes, "copying"));
-    Record(cudaEventCreateWithFlags(&staging.done, cudaEventDisableTiming), "making an event");
   }
   return status();
 }
 
 RealCudaDevice::~RealCudaDevice() {
   cudaSetDevice(index());
-  for (Staging& staging : staging_) {
-    if (staging.done != nullptr) cudaEventDestroy(staging.done);
+  for (cudaEvent_t event : {issued_, staging_[0].done, staging_[1].done}) {
+    if (event != nullptr) cudaEventDestroy(event);
   }
   for (cudaStream_t stream : {stream_, to_host_, to_device_}) {
     if (stream != nullptr) cudaStreamDestroy(stream);
@@ -217,17 +253,22 @@ absl::StatusOr<Buffer> RealCudaDevice::AllocateHost(int64_t bytes, absl::string_
 absl::Status RealCudaDevice::CopyFromHost(const TensorView& to, const void* from, int64_t bytes) {
   const int64_t size = DTypeBytes(to.dtype);
   const int64_t row_bytes = to.cols * size;
+  const int64_t pitch = to.stride * size;
   CHECK_EQ(bytes, to.rows * row_bytes);
-  const int64_t most = std::max<int64_t>(1, kStagingBytes / row_bytes);
-  CHECK_LE(row_bytes, kStagingBytes);
-  for (int64_t row = 0; row < to.rows; row += most) {
-    const int64_t rows = std::min(most, to.rows - row);
-    char* const staging = BeginStaging();
-    std::memcpy(staging, static_cast<const char*>(from) + row * row_bytes, rows * row_bytes);
-    Record(cudaMemcpy2DAsync(static_cast<char*>(to.data) + row * to.stride * size, to.stride * size,
-                             staging, row_bytes, row_bytes, rows, cudaMemcpyHostToDevice, stream()),
-           "copying to it");
-    EndStaging();
+  // Some rows at a time, or a part of one.
+  const int64_t most = std::min(row_bytes, kStagingBytes);
+  const int64_t most_rows = kStagingBytes / most;
+  for (int64_t row = 0; row < to.rows; row += most_rows) {
+    const int64_t rows = std::min(most_rows, to.rows - row);
+    for (int64_t first = 0; first < row_bytes; first += most) {
+      const int64_t width = std::min(most, row_bytes - first);
+      char* const staging = BeginStaging();
+      std::memcpy(staging, static_cast<const char*>(from) + row * row_bytes + first, rows * width);
+      Record(cudaMemcpy2DAsync(static_cast<char*>(to.data) + row * pitch + first, pitch, staging,
+                               width, width, rows, cudaMemcpyHostToDevice, stream()),
+             "copying to it");
+      EndStaging();
+    }
   }
   return status();
 }
@@ -243,7 +284,8 @@ absl::Status RealCudaDevice::CopyToHost(void* to, const TensorView& from, int64_
 }
 
 absl::Status RealCudaDevice::Finish() {
-  Record(cudaStreamSynchronize(stream()), "computing");
+  Record(cudaEventRecord(issued_, stream()), "recording an event");
+  Record(WaitFor(issued_), "computing");
   return status();
 }
 
@@ -272,7 +314,7 @@ void RealCudaDevice::Record(int error, absl::string_view what) {
 
 char* RealCudaDevice::BeginStaging() {
   Staging& staging = staging_[next_staging_];
-  Record(cudaEventSynchronize(staging.done), "copying to it");
+  Record(WaitFor(staging.done), "copying to it");
   return staging.buffer.As<char>();
 }
 
@@ -330,20 +372,6 @@ absl::StatusOr<CudaGraph> RealCudaDevice::Capture(absl::FunctionRef<void()> issu
 
 void RealCudaDevice::Launch(const CudaGraph& graph) {
   Record(cudaGraphLaunch(graph.get(), stream()), "replaying a step");
-}
-
-absl::Status OpenError(cudaError_t error, int index) {
-  const std::string text =
-      absl::StrCat("CUDA device ", index, " cannot be used: ", Describe(error));
-  if (error == cudaErrorNoDevice || error == cudaErrorInvalidDevice ||
-      error == cudaErrorInsufficientDriver) {
-    return absl::NotFoundError(text);
-  }
-  if (error == cudaErrorDevicesUnavailable) return absl::UnavailableError(text);
-  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {
-    return absl::UnimplementedError(text);
-  }
-  return absl::InternalError(text);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ struct DeviceSpec {
   int64_t memory_bytes = int64_t{1} << 30;
   // What the program's code for it was compiled for, as 52; 0: its own; kNoCode: there is none.
   int code_capability = 0;
+  cudaError_t refusal = cudaSuccess;  // what beginning to use it fails with
 };
 inline constexpr int kNoCode = -1;
 
@@ -40,6 +41,9 @@ std::string LastReport();
 
 // Kernels that ran since the program began.
 int64_t NumLaunches();
+
+// Waits since the program began that take up a core as long as they last.
+int64_t NumSpinningWaits();
 
 // Counted since the program began.
 struct GraphCounts {

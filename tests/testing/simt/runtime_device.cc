@@ -88,6 +88,12 @@ int64_t NumLaunches() {
   return runtime.num_launches;
 }
 
+int64_t NumSpinningWaits() {
+  Runtime& runtime = TheRuntime();
+  const std::lock_guard lock(runtime.mutex);
+  return runtime.num_spinning_waits;
+}
+
 EmulatedDevice* CurrentDevice() {
   Runtime& runtime = TheRuntime();
   if (this_device >= static_cast<int>(runtime.devices.size())) return nullptr;
@@ -180,6 +186,8 @@ cudaError_t cudaSetDevice(int device) {
   if (device < 0 || device >= static_cast<int>(TheRuntime().devices.size())) {
     return Return(cudaErrorInvalidDevice);
   }
+  const auto& spec = TheRuntime().devices[device].spec;
+  if (spec.refusal != cudaSuccess) return Return(spec.refusal);
   layercake::simt::this_device = device;
   UseCurrentDevice();
   return cudaSuccess;

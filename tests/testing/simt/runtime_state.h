@@ -65,6 +65,7 @@ struct Runtime {
   std::vector<CUstream_st*> streams;
   uint64_t seed = 0;
   int64_t num_launches = 0;
+  int64_t num_spinning_waits = 0;
   GraphCounts graphs;
   std::map<GraphCall, cudaError_t> refused;
   std::string report;

@@ -25,6 +25,7 @@ struct CUevent_st {
   std::shared_ptr<Recordings> recordings = std::make_shared<Recordings>();
   CUstream_st* stream = nullptr;  // where it was recorded last
   bool captured = false;          // that recording was captured
+  bool blocking = false;          // who waits for it sleeps
 };
 
 namespace layercake::simt {
@@ -90,6 +91,11 @@ cudaError_t Finish(CUevent_st& event) {
   return Finish(*event.stream, [&, recording = event.recordings->asked] {
     return event.recordings->reached >= recording;
   });
+}
+
+void CountSpinningWait() {
+  const std::lock_guard lock(TheRuntime().mutex);
+  ++TheRuntime().num_spinning_waits;
 }
 
 }  // namespace
@@ -165,10 +171,12 @@ cudaError_t Enqueue(const cudaLaunchConfig_t& config, const char* kernel,
 
 }  // namespace layercake::simt
 
+using layercake::simt::CountSpinningWait;
 using layercake::simt::Finish;
 using layercake::simt::Queue;
 
 cudaError_t cudaDeviceSynchronize() {
+  CountSpinningWait();
   if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   return Return(FinishAll());
 }
@@ -226,6 +234,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  CountSpinningWait();
   const std::lock_guard lock(TheRuntime().mutex);
   if (stream != nullptr && stream->capture != nullptr) {
     stream->capture->broken = true;
@@ -234,9 +243,9 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return Return(stream == nullptr ? FinishAll() : Finish(*stream));
 }
 
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int) {
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int flags) {
   UseCurrentDevice();
-  *event = new CUevent_st();
+  *event = new CUevent_st{.blocking = (flags & cudaEventBlockingSync) != 0};
   return cudaSuccess;
 }
 
@@ -258,6 +267,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const std::lock_guard lock(TheRuntime().mutex);
   if (event->stream == nullptr) return cudaSuccess;
+  if (!event->blocking) CountSpinningWait();
   if (const cudaError_t error = CheckNoCapture(); error != cudaSuccess) return Return(error);
   if (event->captured) return Return(cudaErrorCapturedEvent);
   return Return(Finish(*event));

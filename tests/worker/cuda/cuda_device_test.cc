@@ -72,6 +72,29 @@ TEST(CudaDeviceTest, AFailureStaysAndSaysWhatFailed) {
   EXPECT_THAT(device->Allocate(64, "a test"), StatusIs(absl::StatusCode::kInternal));
 }
 
+TEST(CudaDeviceTest, NobodySpinsForWhatTakesLong) {
+  const auto device = EmulatedDevice();
+  LC_ASSERT_OK_AND_ASSIGN(const auto copy, device->CreateHostCopy(64, "a test"));
+  const int64_t before = simt::NumSpinningWaits();
+  LC_ASSERT_OK_AND_ASSIGN(const Buffer buffer, device->Allocate(64, "a test"));
+  const float values[] = {1, 2};
+  const TensorView view = F32View(buffer.As<float>(), 1, 2);
+  for (int i = 0; i < 3; ++i) ASSERT_OK(device->CopyFromHost(view, values, sizeof(values)));
+  copy->BeginToHost(64);
+  ASSERT_OK(copy->Wait());
+  ASSERT_OK(device->Finish());
+  EXPECT_EQ(simt::NumSpinningWaits(), before);
+}
+
+TEST(CudaDeviceTest, WhatACardRefusesHasACodeOfItsOwn) {
+  simt::SetDevices({{.refusal = cudaErrorMemoryAllocation}});
+  EXPECT_THAT(Device::CreateCuda(0), StatusIs(absl::StatusCode::kResourceExhausted));
+  simt::SetDevices({{.refusal = cudaErrorDevicesUnavailable}});
+  EXPECT_THAT(Device::CreateCuda(0), StatusIs(absl::StatusCode::kUnavailable));
+  simt::SetDevices({{.refusal = cudaErrorECCUncorrectable}});
+  EXPECT_THAT(Device::CreateCuda(0), StatusIs(absl::StatusCode::kInternal));
+}
+
 TEST(CudaDeviceTest, NoSuchCardIsNotFound) {
   simt::SetDevices({{}});
   EXPECT_THAT(Device::CreateCuda(3), StatusIs(absl::StatusCode::kNotFound, HasSubstr("3")));

@@ -55,6 +55,7 @@ enum cudaFuncAttribute {
 
 inline constexpr unsigned int cudaHostAllocDefault = 0;
 inline constexpr unsigned int cudaStreamNonBlocking = 1;
+inline constexpr unsigned int cudaEventBlockingSync = 1;
 inline constexpr unsigned int cudaEventDisableTiming = 2;
 inline constexpr int CUDART_VERSION = 13000;
 
