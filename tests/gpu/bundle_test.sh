@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # bundle_test.sh GPU_BUNDLE_CMAKE CPACK: packs the bundle, unpacks it elsewhere, and runs it as on a
-# machine without a GPU. Exit code 77: this build has no bundle.
+# machine without a GPU, then what of it a CPU can rehearse, and that with a benchmark that fails. Exit
+# code 77: this build has no bundle.
 set -euo pipefail
 config=$1 cpack=$2
 if [ ! -e "$config" ]; then
@@ -26,3 +27,26 @@ for loader in "$scratch"/unpacked/lib/glibc/ld-linux*; do
   "$loader" --library-path "$scratch/unpacked/lib/glibc:$scratch/unpacked/lib" \
     "$scratch/unpacked/bin/layercake-worker" --list-devices >/dev/null
 done
+
+# ARGUMENTS...: run.sh as a rehearsal; its exit code, and what it wrote in $scratch/rehearsal.md.
+rehearse() {
+  local code=0
+  rm -f "$scratch/rehearsal.md"
+  CUDA_VISIBLE_DEVICES='' "$scratch/unpacked/run.sh" --rehearse --out "$scratch/rehearsal.md" "$@" || code=$?
+  return $code
+}
+code=0
+rehearse || code=$?
+[ "$code" -eq 77 ]
+grep -q '^| serving tiny-bench | PASS |' "$scratch/rehearsal.md"
+
+cat >"$scratch/without-bench" <<'EOF'
+#!/bin/sh
+case " $* " in *" bench "*) echo "no benchmarks today"; exit 3 ;; esac
+exec "$@"
+EOF
+chmod +x "$scratch/without-bench"
+code=0
+LAYERCAKE_UNDER=$scratch/without-bench rehearse --only '^serving' || code=$?
+[ "$code" -eq 1 ]
+grep -q '^| serving tiny-bench | FAIL | bench at concurrency 1 ended with 3: no benchmarks today |' "$scratch/rehearsal.md"

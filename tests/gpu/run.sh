@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
 # Runs all that needs a GPU, on a machine with an NVIDIA driver and nothing else of ours.
 #
-#   run.sh [--out FILE] [--only REGEX]
+#   run.sh [--out FILE] [--only REGEX] [--rehearse]
 #
 # Needs bash and coreutils. Every part says PASS, FAIL or OWED, with the reason; --out appends a dated
-# section in markdown. --only leaves out the parts that need a GPU and whose names do not match.
+# section in markdown. --only leaves out what needs a device and does not match. --rehearse serves on
+# the CPU, a tiny model and little of it: it tries the script, not the hardware.
 # Exit code: 0 nothing failed, 1 something failed, 2 bad use, 77 nothing failed but there is no GPU.
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
-out='' only=''
+out='' only='' rehearsal='' device=cuda:0 in_process=(--device 0)
+concurrencies=(1 8 64) lengths=(--prompt-tokens 512 --output-tokens 128)
 while [ $# -gt 0 ]; do
   case $1 in
     --out) out=${2:?--out needs a file}; shift 2 ;;
+    --rehearse)
+      rehearsal=1 device=cpu in_process=(--threads 2) concurrencies=(1 2) lengths=(--prompt-tokens 16 --output-tokens 4)
+      shift ;;
     --only) only=${2:?--only needs a regular expression}; shift 2 ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
   esac
@@ -130,7 +135,7 @@ start_cluster() {
   wait_for 30 test -s "$scratch/port" || return 1
   address=127.0.0.1:$(cat "$scratch/port")
   for ((i = 0; i < count; ++i)); do
-    NCCL_HOSTID=worker-$i launch layercake-worker --coordinator "$address" --name "w$i" --device cuda:0 \
+    NCCL_HOSTID=worker-$i launch layercake-worker --coordinator "$address" --name "w$i" --device "$device" \
       --profile "$profile" "$@" >"$scratch/worker-$i" 2>&1 &
     pids+=($!)
   done
@@ -158,7 +163,7 @@ served() {  # PART NUM_WORKERS FLAGS...
   stop_cluster
 }
 served_bench() {  # GEOMETRY
-  local model=$scratch/$1 n
+  local model=$scratch/$1 n code=0 command
   wanted "serving $1" || return
   if ! python3 "$here/random_weights.py" --config "$1" "$model" >"$scratch/log" 2>&1; then
     say OWED "serving $1" "no weights made: $(tail -n 1 "$scratch/log")"
@@ -168,25 +173,30 @@ served_bench() {  # GEOMETRY
   : >"$scratch/bench"
   if start_cluster 1 measure &&
     timeout 900 "$here/launch" layercake --address "$address" load "$model" --context 4096 --batch 64 >"$scratch/plan" 2>&1; then
-    for n in 1 8 64; do
-      printf '\n$ layercake bench --concurrency %d --requests %d --prompt-tokens 512 --output-tokens 128\n' \
-        $n $((n * 4)) >>"$scratch/bench"
-      timeout 900 "$here/launch" layercake --address "$address" bench --concurrency $n --requests $((n * 4)) \
-        --prompt-tokens 512 --output-tokens 128 >>"$scratch/bench" 2>&1 || break
+    for n in "${concurrencies[@]}"; do
+      command=(bench --concurrency "$n" --requests $((n * 4)) "${lengths[@]}")
+      printf '\n$ layercake %s\n' "${command[*]}" >>"$scratch/bench"
+      timeout 900 "$here/launch" layercake --address "$address" "${command[@]}" >>"$scratch/bench" 2>&1 ||
+        { code=$? && break; }
     done
-    n=$?
     show "Plan of $1 in bf16" "$scratch/plan"
     show "Serving $1 in bf16, random weights" "$scratch/bench"
-    if [ $n -eq 0 ]; then say PASS "serving $1" "see below"; else say FAIL "serving $1" "bench ended with $n"; fi
+    if [ $code -eq 0 ]; then
+      say PASS "serving $1" "see below"
+    else
+      say FAIL "serving $1" "bench at concurrency $n ended with $code: $(tail -n 1 "$scratch/bench")"
+    fi
   else
     say FAIL "serving $1" "$(cat "$scratch/plan" "$scratch/worker-0" 2>/dev/null | tail -n 1)"
   fi
   stop_cluster
   if [ -x "$here/bin/decoder_bench" ]; then
-    check "forward pass of $1" decoder_bench "$model" --device 0 &&
+    if check "forward pass of $1" decoder_bench "$model" "${in_process[@]}"; then
       show "Forward pass of $1, one process" "$scratch/log"
-    check "forward pass of $1, no graphs" decoder_bench "$model" --device 0 --cuda-graphs off &&
+    fi
+    if [ -z "$rehearsal" ] && check "forward pass of $1, no graphs" decoder_bench "$model" --device 0 --cuda-graphs off; then
       show "Forward pass of $1, one process, kernels launched one by one" "$scratch/log"
+    fi
   fi
   rm -rf "$model"
 }
@@ -256,7 +266,9 @@ gpu_parts() {
   fi
 }
 
-if [ -n "$gpu" ]; then
+if [ -n "$rehearsal" ]; then
+  served_bench tiny-bench
+elif [ -n "$gpu" ]; then
   gpu_parts
 else
   for part in "devices" "ops" "goldens" "served goldens" "compute-sanitizer" "kernels' speed" "serving"; do
