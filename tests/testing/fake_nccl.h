@@ -3,14 +3,17 @@
 // NCCL within one process, over host memory, and what goes wrong with it.
 //
 // Communicators of the same id find each other. A receive is in progress until the bytes are there,
-// which is when the caller polls; a send is done at once.
+// which is when the caller polls; a send is done at once, and on its way until it is received.
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
+#include "common/base/clock.h"
 #include "common/base/mutex.h"
 #include "worker/transport/nccl_functions.h"
 
@@ -26,6 +29,9 @@ class FakeNccl {
     bool corrupts = false;        // every message's first byte arrives changed
     bool never_delivers = false;  // receives hang
     int send_error = 0;           // e.g. 6, remote error: the peer is gone
+    // All communicators are on one device: an abort waits until nothing is on its way to or from
+    // any other that is not being aborted.
+    bool one_device = false;
   };
 
   FakeNccl() : FakeNccl(Script()) {}
@@ -40,7 +46,20 @@ class FakeNccl {
 
   int num_open() {
     MutexLock lock(mutex_);
-    return num_open_;
+    return static_cast<int>(open_.size());
+  }
+  // Returns when some end receives what is not there.
+  void AwaitReceive() {
+    MutexLock lock(mutex_);
+    while (std::none_of(open_.begin(), open_.end(),
+                        [](const Comm* comm) { return comm->receiving != nullptr; })) {
+      changed_.Wait(mutex_);
+    }
+  }
+  // Aborts that waited in vain.
+  int num_stuck() {
+    MutexLock lock(mutex_);
+    return num_stuck_;
   }
   void set_script(const Script& script) {
     MutexLock lock(mutex_);
@@ -48,6 +67,7 @@ class FakeNccl {
   }
 
  private:
+  static constexpr absl::Duration kPatience = absl::Seconds(2);
   struct Meeting {
     int arrived = 0;
     std::deque<std::string> messages[2];  // to rank 0, to rank 1
@@ -58,6 +78,7 @@ class FakeNccl {
     bool connected = false;
     void* receiving = nullptr;
     size_t receiving_bytes = 0;
+    bool aborting = false;
   };
 
   static int GetVersion(int* version) {
@@ -81,8 +102,9 @@ class FakeNccl {
     std::shared_ptr<Meeting>& meeting = self.meetings_[std::string(id.bytes, sizeof(id.bytes))];
     if (meeting == nullptr) meeting = std::make_shared<Meeting>();
     ++meeting->arrived;
-    ++self.num_open_;
-    *comm = reinterpret_cast<NcclComm*>(new Comm{.meeting = meeting, .rank = rank});
+    Comm* const made = new Comm{.meeting = meeting, .rank = rank};
+    self.open_.insert(made);
+    *comm = reinterpret_cast<NcclComm*>(made);
     return kNcclInProgress;
   }
   static int AsyncError(NcclComm* opaque, int* error) {
@@ -94,9 +116,21 @@ class FakeNccl {
     return 0;
   }
   static int Abort(NcclComm* opaque) {
-    MutexLock lock(current_->mutex_);
-    --current_->num_open_;
-    delete reinterpret_cast<Comm*>(opaque);
+    FakeNccl& self = *current_;
+    Comm* const comm = reinterpret_cast<Comm*>(opaque);
+    MutexLock lock(self.mutex_);
+    comm->aborting = true;
+    self.changed_.NotifyAll();
+    const absl::Time patience = Clock::Real()->Now() + kPatience;
+    while (self.script_.one_device && self.DeviceIsBusy()) {
+      if (Clock::Real()->Now() > patience) {
+        ++self.num_stuck_;
+        break;
+      }
+      self.changed_.WaitFor(self.mutex_, absl::Milliseconds(10));
+    }
+    self.open_.erase(comm);
+    delete comm;
     return 0;
   }
   static int Send(const void* data, size_t count, int, int peer, NcclComm* opaque, CUstream_st*) {
@@ -113,12 +147,19 @@ class FakeNccl {
     Comm& comm = *reinterpret_cast<Comm*>(opaque);
     comm.receiving = data;
     comm.receiving_bytes = count;
+    current_->changed_.NotifyAll();
     return kNcclInProgress;
   }
   static const char* ErrorString(int error) {
     return error == 5 ? "invalid usage" : error == 6 ? "remote process exited" : "unhandled error";
   }
 
+  bool DeviceIsBusy() const {
+    return std::any_of(open_.begin(), open_.end(), [](const Comm* comm) {
+      return !comm->aborting &&
+             (comm->receiving != nullptr || !comm->meeting->messages[1 - comm->rank].empty());
+    });
+  }
   bool Deliver(Comm& comm) {
     if (comm.receiving == nullptr) return true;
     std::deque<std::string>& messages = comm.meeting->messages[comm.rank];
@@ -133,7 +174,9 @@ class FakeNccl {
   static inline FakeNccl* current_ = nullptr;
   Mutex mutex_;
   Script script_;
-  int num_open_ = 0;
+  CondVar changed_;
+  std::set<Comm*> open_;
+  int num_stuck_ = 0;
   std::map<std::string, std::shared_ptr<Meeting>> meetings_;
 };
 

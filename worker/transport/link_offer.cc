@@ -54,7 +54,7 @@ absl::StatusOr<std::shared_ptr<NcclPair>> ConnectAndTest(const NcclEnd& end, con
   LC_RETURN_IF_ERROR(end.functions.status());
   LC_ASSIGN_OR_RETURN(const std::unique_ptr<Device> beside, Beside(device));
   LC_ASSIGN_OR_RETURN(std::shared_ptr<NcclPair> pair,
-                      NcclPair::Connect(**end.functions, id, rank, *beside, end.connect_timeout));
+                      NcclPair::Connect(**end.functions, id, rank, device, end.connect_timeout));
   LC_RETURN_IF_ERROR(TestPair(*pair, rank, *beside, end.test_timeout));
   return pair;
 }

@@ -1,6 +1,7 @@
 #include "worker/transport/nccl_pair.h"
 
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/clock.h"
@@ -19,23 +20,33 @@ CUstream_st* StreamOf(Device& device) {
   return device.kind() == DeviceKind::kCuda ? AsCuda(device).stream() : nullptr;
 }
 
+// NCCL takes the card that is current in this thread, which asking for its stream makes it.
+void UseCard(Device& device) { (void)StreamOf(device); }
+
 }  // namespace
 
 absl::StatusOr<std::shared_ptr<NcclPair>> NcclPair::Connect(const NcclFunctions& nccl,
                                                             const NcclUniqueId& id, int rank,
                                                             Device& device,
                                                             absl::Duration timeout) {
-  std::shared_ptr<NcclPair> pair(new NcclPair(nccl, rank));
+  std::shared_ptr<NcclPair> pair(new NcclPair(nccl, rank, device));
   NcclConfig config;
-  // NCCL takes the card that is current in this thread, which asking for its stream makes it.
-  (void)StreamOf(device);
+  UseCard(device);
   MutexLock lock(pair->mutex_);
   const int result = nccl.comm_init_rank_config(&pair->comm_, 2, id, rank, &config);
   LC_RETURN_IF_ERROR(pair->Settle(result, "connecting", Clock::Real()->Now() + timeout));
   return pair;
 }
 
-NcclPair::~NcclPair() { Abort(absl::CancelledError("the link is closed")); }
+NcclPair::~NcclPair() {
+  std::thread abort;
+  {
+    MutexLock lock(mutex_);
+    (void)Fail(absl::CancelledError("the link is closed"));
+    abort = std::move(abort_);
+  }
+  if (abort.joinable()) abort.join();
+}
 
 absl::Status NcclPair::Send(Device& device, const void* data, int64_t bytes) {
   CUstream_st* const stream = StreamOf(device);
@@ -83,9 +94,12 @@ absl::Status NcclPair::Settle(int result, const char* what, absl::Time deadline)
 absl::Status NcclPair::Fail(const absl::Status& why) {
   if (status_.ok()) {
     status_ = why;
-    if (comm_ != nullptr) nccl_.comm_abort(comm_);
-    comm_ = nullptr;
     changed_.NotifyAll();
+    if (comm_ == nullptr) return status_;
+    abort_ = std::thread([this, comm = std::exchange(comm_, nullptr)] {
+      UseCard(device_);
+      nccl_.comm_abort(comm);
+    });
   }
   return status_;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <thread>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,19 +20,19 @@ namespace layercake {
 class NcclPair {
  public:
   // Joins the communicator that `id` names, as rank 0 or 1, with `device`; the other end must do so
-  // too. `nccl` must outlive the pair. Errors: Unavailable (what NCCL said); DeadlineExceeded (the
-  // other end did not come within `timeout`).
+  // too. `nccl` and `device` must outlive the pair. Errors: Unavailable (what NCCL said);
+  // DeadlineExceeded (the other end did not come within `timeout`).
   static absl::StatusOr<std::shared_ptr<NcclPair>> Connect(const NcclFunctions& nccl,
                                                            const NcclUniqueId& id, int rank,
                                                            Device& device, absl::Duration timeout);
-  // Aborts.
+  // Aborts, and waits until that is done.
   ~NcclPair();
   NcclPair(const NcclPair&) = delete;
   NcclPair& operator=(const NcclPair&) = delete;
 
-  // Issues a copy between `device`, on which the pair was connected, and the other end's call of
-  // the opposite kind with as many bytes. It happens in order with all else that is issued to the
-  // device. Errors: Unavailable (what NCCL said); what Abort was told.
+  // Issues a copy between `device`, the pair's or another Device on its card, and the other end's
+  // call of the opposite kind with as many bytes. It happens in order with all else that is issued
+  // to the device. Errors: Unavailable (what NCCL said); what Abort was told.
   absl::Status Send(Device& device, const void* data, int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status Receive(Device& device, void* data, int64_t bytes) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -39,11 +40,13 @@ class NcclPair {
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Breaks the pair with `why`, which is not OK: copies on either device end soon, with whatever
-  // data. Only the first call counts.
+  // data. Does not wait: NCCL's abort waits for the device, on which what is before the pair's
+  // copies may end by the abort of another pair only. Only the first call counts.
   void Abort(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  NcclPair(const NcclFunctions& nccl, int rank) : nccl_(nccl), peer_(1 - rank) {}
+  NcclPair(const NcclFunctions& nccl, int rank, Device& device)
+      : nccl_(nccl), peer_(1 - rank), device_(device) {}
   // Waits until the call that returned `result` is done.
   absl::Status Settle(int result, const char* what, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -51,10 +54,12 @@ class NcclPair {
 
   const NcclFunctions& nccl_;
   const int peer_;
+  Device& device_;
   mutable Mutex mutex_;
   CondVar changed_;
   NcclComm* comm_ ABSL_GUARDED_BY(mutex_) = nullptr;
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  std::thread abort_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Sends a pattern there and back and looks at it: what NCCL finds possible need not work (a switch

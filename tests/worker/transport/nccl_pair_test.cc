@@ -86,6 +86,8 @@ TEST_F(NcclPairTest, TheTestFindsBytesThatChangeOnTheWay) {
   const auto [sender, receiver] = TestBoth(kShort);
   EXPECT_THAT(receiver, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("value 0 of a test")));
   EXPECT_FALSE(sender.ok());
+  pairs_[0].reset();
+  pairs_[1].reset();
   EXPECT_EQ(nccl_.num_open(), 0);
 }
 
@@ -107,6 +109,47 @@ TEST_F(NcclPairTest, ClosingEndsAReceiveThatWaits) {
   engine.join();
   EXPECT_THAT(received, StatusIs(absl::StatusCode::kAborted, "epoch 2 is being loaded"));
   EXPECT_THAT(source.Receive(2, {in, DType::kF32, 1, 4, 4}), StatusIs(absl::StatusCode::kAborted));
+}
+
+// A stage in the middle: what is at the head of its device's stream ends by the abort of its own
+// link only, and the abort of the other link waits for the device.
+class TwoLinksTest : public NcclPairTest {
+ protected:
+  TwoLinksTest() {
+    nccl_.set_script({.one_device = true});
+    ConnectBoth();
+    before_ = pairs_[0];
+    source_ = std::make_unique<NcclActivationSource>(std::move(pairs_[1]), *devices_[1]);
+    ConnectBoth();
+    sink_ = std::make_unique<NcclActivationSink>(std::move(pairs_[0]), *devices_[0]);
+  }
+  ~TwoLinksTest() override {
+    source_.reset();
+    sink_.reset();
+    EXPECT_EQ(nccl_.num_stuck(), 0) << "closing one link waited for the other";
+  }
+
+  float values_[4] = {};
+  const TensorView view_ = {values_, DType::kF32, 1, 4, 4};
+  std::shared_ptr<NcclPair> before_;
+  std::unique_ptr<NcclActivationSource> source_;
+  std::unique_ptr<NcclActivationSink> sink_;
+};
+
+TEST_F(TwoLinksTest, TheSourceIsClosedWhileASendHangs) {
+  ASSERT_OK(sink_->Send(1, view_));
+  source_->Close(absl::AbortedError("the epoch is over"));
+  sink_->Cancel();
+}
+
+TEST_F(TwoLinksTest, TheSinkIsCancelledWhileAReceiveHangs) {
+  absl::Status received;
+  std::thread engine([&] { received = source_->Receive(1, view_); });
+  nccl_.AwaitReceive();
+  sink_->Cancel();
+  source_->Close(absl::AbortedError("the epoch is over"));
+  engine.join();
+  EXPECT_THAT(received, StatusIs(absl::StatusCode::kAborted));
 }
 
 TEST_F(NcclPairTest, APeerThatDiedEndsTheSink) {
