@@ -5,7 +5,7 @@
 namespace layercake {
 
 // Raised whenever cluster.proto or stage.proto change their meaning.
-inline constexpr int kProtocolVersion = 2;
+inline constexpr int kProtocolVersion = 3;
 inline constexpr char kVersion[] = "0.1.0";
 
 }  // namespace layercake

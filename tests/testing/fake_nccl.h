@@ -48,6 +48,11 @@ class FakeNccl {
     MutexLock lock(mutex_);
     return static_cast<int>(open_.size());
   }
+  // Each costs a thread and a socket until both ends have come.
+  int num_ids() {
+    MutexLock lock(mutex_);
+    return num_ids_;
+  }
   // Returns when some end receives what is not there.
   void AwaitReceive() {
     MutexLock lock(mutex_);
@@ -86,10 +91,9 @@ class FakeNccl {
     return 0;
   }
   static int GetUniqueId(NcclUniqueId* id) {
-    static int next = 0;
     MutexLock lock(current_->mutex_);
     *id = {};
-    const std::string name = "fake-" + std::to_string(++next);
+    const std::string name = "fake-" + std::to_string(++current_->num_ids_);
     name.copy(id->bytes, sizeof(id->bytes));
     return 0;
   }
@@ -176,6 +180,7 @@ class FakeNccl {
   Script script_;
   CondVar changed_;
   std::set<Comm*> open_;
+  int num_ids_ = 0;
   int num_stuck_ = 0;
   std::map<std::string, std::shared_ptr<Meeting>> meetings_;
 };

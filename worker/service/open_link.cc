@@ -20,13 +20,16 @@ bool Answer(OpenLinkStream& stream, const absl::Status& status) {
 
 grpc::Status ServeOpenLink(LinkBroker& broker, OpenLinkStream& stream) {
   v1::OpenLinkRequest request;
-  NcclUniqueId id = {};
-  if (!stream.Read(&request) || request.offer().unique_id().size() != sizeof(id.bytes)) {
+  if (!stream.Read(&request) || !request.has_offer()) {
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the first message is no offer");
   }
   const v1::OpenLinkRequest::Offer offer = request.offer();
-  std::copy_n(offer.unique_id().data(), sizeof(id.bytes), id.bytes);
   if (!Answer(stream, broker.CheckOffer(offer))) return grpc::Status::OK;
+  NcclUniqueId id;
+  if (!stream.Read(&request) || request.unique_id().size() != sizeof(id.bytes)) {
+    return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the second message is no unique id");
+  }
+  std::copy_n(request.unique_id().data(), sizeof(id.bytes), id.bytes);
   const auto pair = broker.Join(id);
   if (!Answer(stream, pair.status())) return grpc::Status::OK;
   if (!stream.Read(&request) || !request.use()) return grpc::Status::OK;

@@ -1,7 +1,5 @@
 #include "worker/transport/link_offer.h"
 
-#include <algorithm>
-
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/channel.h"
@@ -19,13 +17,10 @@ absl::StatusOr<v1::OpenLinkRequest> MakeOffer(uint64_t epoch, const NcclEnd& end
   offer.set_epoch(epoch);
   offer.set_device_uuid(end.device_uuid);
   int version = 0;
-  NcclUniqueId id;
-  if ((*end.functions)->get_version(&version) != kNcclSuccess ||
-      (*end.functions)->get_unique_id(&id) != kNcclSuccess) {
-    return absl::FailedPreconditionError("NCCL on this end makes no unique id");
+  if ((*end.functions)->get_version(&version) != kNcclSuccess) {
+    return absl::FailedPreconditionError("NCCL on this end does not know its version");
   }
   offer.set_nccl_version(version);
-  offer.set_unique_id(id.bytes, sizeof(id.bytes));
   return request;
 }
 
@@ -64,12 +59,16 @@ absl::StatusOr<std::shared_ptr<NcclPair>> OfferLink(const std::string& address, 
                                                     grpc::ClientContext& context) {
   LC_RETURN_IF_ERROR(end.functions.status());
   LC_ASSIGN_OR_RETURN(v1::OpenLinkRequest request, MakeOffer(epoch, end));
-  NcclUniqueId id;
-  std::copy_n(request.offer().unique_id().data(), sizeof(id.bytes), id.bytes);
   const auto stub = v1::Stage::NewStub(CreateChannel(address));
   const std::unique_ptr<Stream> stream = stub->OpenLink(&context);
   stream->Write(request);
   LC_RETURN_IF_ERROR(Answer(*stream));
+  NcclUniqueId id;
+  if ((*end.functions)->get_unique_id(&id) != kNcclSuccess) {
+    return absl::FailedPreconditionError("NCCL on this end makes no unique id");
+  }
+  request.set_unique_id(id.bytes, sizeof(id.bytes));
+  stream->Write(request);
   absl::StatusOr<std::shared_ptr<NcclPair>> pair = ConnectAndTest(end, id, /*rank=*/0, device);
   if (const absl::Status answer = Answer(*stream); !answer.ok()) return answer;
   request.set_use(pair.ok());

@@ -136,7 +136,7 @@ class StrangerTest(harness.ClusterTest):
     """Workers that the coordinator must not take in."""
 
     def join(self, **hello):
-        hello = {"protocol_version": 2, "version": "0.1.0", "name": "stranger",
+        hello = {"protocol_version": 3, "version": "0.1.0", "name": "stranger",
                  "address": "127.0.0.1:1", "host": "here", **hello}
         hello.setdefault("device", harness.types_pb2.Device(
             kind=harness.types_pb2.DEVICE_KIND_CPU, name="cpu", total_bytes=1 << 30,

@@ -125,6 +125,14 @@ TEST_F(OpenLinkTest, WhereNcclCannotBeGrpcIsUsedAndTheReasonSaid) {
   }
 }
 
+TEST_F(OpenLinkTest, NoIdIsMadeForAPeerThatRefuses) {
+  Start({.nccl = FakeEnd("GPU-a")},
+        {.nccl = {.functions = absl::FailedPreconditionError("its device is a CPU")}});
+  ASSERT_OK(Load(1));
+  EXPECT_THAT(loaded().link_reason(), HasSubstr("its device is a CPU"));
+  EXPECT_EQ(nccl_.num_ids(), 0);
+}
+
 TEST_F(OpenLinkTest, AHangIsGivenUp) {
   for (const bool connects : {false, true}) {
     nccl_.set_script({.never_connects = !connects, .never_delivers = true});
