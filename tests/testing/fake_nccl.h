@@ -48,6 +48,10 @@ class FakeNccl {
     MutexLock lock(mutex_);
     return static_cast<int>(open_.size());
   }
+  void AwaitOpen(size_t count) {
+    MutexLock lock(mutex_);
+    while (open_.size() < count) changed_.Wait(mutex_);
+  }
   // Each costs a thread and a socket until both ends have come.
   int num_ids() {
     MutexLock lock(mutex_);
@@ -108,6 +112,7 @@ class FakeNccl {
     ++meeting->arrived;
     Comm* const made = new Comm{.meeting = meeting, .rank = rank};
     self.open_.insert(made);
+    self.changed_.NotifyAll();
     *comm = reinterpret_cast<NcclComm*>(made);
     return kNcclInProgress;
   }

@@ -23,28 +23,52 @@ NcclEnd WithoutIfGrpc(Transport transport, NcclEnd nccl) {
 LinkBroker::LinkBroker(Transport transport, NcclEnd nccl, Device& device)
     : transport_(transport), nccl_(WithoutIfGrpc(transport, std::move(nccl))), device_(device) {}
 
+std::shared_ptr<NcclPair> LinkBroker::MakePair(int rank) const {
+  if (!nccl_.functions.ok()) return nullptr;
+  return std::make_shared<NcclPair>(**nccl_.functions, rank, device_);
+}
+
 LinkBroker::Offer::Offer(LinkBroker& broker, uint64_t epoch, const std::string& next_address)
-    : broker_(broker), epoch_(epoch), next_address_(next_address) {
+    : broker_(broker),
+      epoch_(epoch),
+      next_address_(next_address),
+      pair_(broker.MakePair(/*rank=*/0)) {
   thread_ = std::thread([this] {
-    pair_ = OfferLink(next_address_, epoch_, broker_.nccl_, broker_.device_, context_);
+    linked_ = pair_ == nullptr ? broker_.nccl_.functions.status()
+                               : OfferLink(next_address_, epoch_, broker_.nccl_, *pair_,
+                                           broker_.device_, context_);
+    MutexLock lock(mutex_);
+    ended_ = true;
+    changed_.NotifyAll();
   });
 }
 
 LinkBroker::Offer::~Offer() {
   if (!thread_.joinable()) return;
-  context_.TryCancel();
+  GiveUp();
   thread_.join();
+}
+
+void LinkBroker::Offer::GiveUp() {
+  context_.TryCancel();
+  if (pair_ != nullptr) pair_->Abort(absl::CancelledError("the offer of the link was given up"));
+}
+
+bool LinkBroker::Offer::WaitFor(absl::Duration timeout) {
+  MutexLock lock(mutex_);
+  if (!ended_) changed_.WaitFor(mutex_, timeout);
+  return ended_;
 }
 
 absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(DType activations,
                                                      const ActivationSlots& slots) {
-  if (thread_.joinable()) thread_.join();
-  if (pair_.ok()) {
-    return OutgoingLink{std::make_unique<NcclActivationSink>(*pair_, broker_.device_), "nccl",
+  thread_.join();
+  if (linked_.ok()) {
+    return OutgoingLink{std::make_unique<NcclActivationSink>(pair_, broker_.device_), "nccl",
                         "both ends have NCCL, and a test of the link passed"};
   }
-  if (absl::IsUnavailable(pair_.status())) return pair_.status();
-  const std::string why(pair_.status().message());
+  if (absl::IsUnavailable(linked_)) return linked_;
+  const std::string why(linked_.message());
   if (broker_.transport_ == Transport::kNccl) {
     return absl::FailedPreconditionError(
         absl::StrCat("--transport nccl was asked for, but activations cannot reach ", next_address_,
@@ -56,6 +80,7 @@ absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(DType activations,
 }
 
 absl::Status LinkBroker::CheckEpoch(uint64_t epoch) const {
+  if (stopped_) return absl::FailedPreconditionError("this worker is stopping");
   if (epoch >= epoch_) return absl::OkStatus();
   return absl::FailedPreconditionError(
       absl::StrCat("epoch ", epoch, " is over: this worker is in epoch ", epoch_));
@@ -78,16 +103,35 @@ absl::Status LinkBroker::CheckOffer(const v1::OpenLinkRequest::Offer& offer) con
   return CheckEpoch(offer.epoch());
 }
 
-absl::StatusOr<std::shared_ptr<NcclPair>> LinkBroker::Join(const NcclUniqueId& id) {
-  return ConnectAndTest(nccl_, id, /*rank=*/1, device_);
+absl::StatusOr<std::shared_ptr<NcclPair>> LinkBroker::Join(uint64_t epoch, const NcclUniqueId& id) {
+  std::shared_ptr<NcclPair> pair = MakePair(/*rank=*/1);
+  {
+    MutexLock lock(mutex_);
+    LC_RETURN_IF_ERROR(CheckEpoch(epoch));
+    joining_.push_back({epoch, pair});
+  }
+  const absl::Status status = ConnectAndTest(nccl_, id, *pair, device_);
+  MutexLock lock(mutex_);
+  std::erase_if(joining_, [&](const Joining& joining) { return joining.pair == pair; });
+  LC_RETURN_IF_ERROR(status);
+  return pair;
 }
 
 absl::Status LinkBroker::Agree(uint64_t epoch, std::shared_ptr<NcclPair> pair) {
+  std::shared_ptr<NcclPair> over;  // closed without the lock
   MutexLock lock(mutex_);
   LC_RETURN_IF_ERROR(CheckEpoch(epoch));
   agreed_epoch_ = epoch;
-  agreed_ = std::move(pair);
+  over = std::exchange(agreed_, std::move(pair));
   return absl::OkStatus();
+}
+
+void LinkBroker::Stop() {
+  MutexLock lock(mutex_);
+  stopped_ = true;
+  for (const Joining& joining : joining_) {
+    joining.pair->Abort(absl::AbortedError("this worker is stopping"));
+  }
 }
 
 void LinkBroker::StartEpoch(uint64_t epoch) {
@@ -95,6 +139,9 @@ void LinkBroker::StartEpoch(uint64_t epoch) {
   MutexLock lock(mutex_);
   epoch_ = epoch;
   if (agreed_epoch_ < epoch) over = std::move(agreed_);
+  for (const Joining& joining : joining_) {
+    if (joining.epoch < epoch) joining.pair->Abort(absl::AbortedError("the epoch is over"));
+  }
 }
 
 std::unique_ptr<ActivationSource> LinkBroker::TakeSource(uint64_t epoch) {

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -38,10 +39,16 @@ class LinkBroker {
   class Offer {
    public:
     Offer(LinkBroker& broker, uint64_t epoch, const std::string& next_address);
-    // Gives the offer up.
+    // Gives up what was not taken.
     ~Offer();
     Offer(const Offer&) = delete;
     Offer& operator=(const Offer&) = delete;
+
+    // Has the offer end soon, with no link. Anybody's, and does not wait.
+    void GiveUp();
+
+    // Returns after `timeout` at the latest: whether there is an outcome.
+    bool WaitFor(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
     // Waits for the outcome. `activations`, `slots`: of the numbers that a link over gRPC carries;
     // see GrpcActivationSink. Errors: FailedPrecondition (the operator wants NCCL only, and why it
@@ -54,7 +61,11 @@ class LinkBroker {
     const uint64_t epoch_;
     const std::string next_address_;
     grpc::ClientContext context_;
-    absl::StatusOr<std::shared_ptr<NcclPair>> pair_;  // the thread's until it has ended
+    const std::shared_ptr<NcclPair> pair_;  // null: this end has no NCCL. Shared with the sink
+    absl::Status linked_;                   // the thread's until it has ended
+    Mutex mutex_;
+    CondVar changed_;
+    bool ended_ ABSL_GUARDED_BY(mutex_) = false;
     std::thread thread_;
   };
 
@@ -62,25 +73,37 @@ class LinkBroker {
   // FailedPrecondition (the epoch is over, or this end cannot: says why).
   absl::Status CheckOffer(const v1::OpenLinkRequest::Offer& offer) const
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Errors: as ConnectAndTest.
-  absl::StatusOr<std::shared_ptr<NcclPair>> Join(const NcclUniqueId& id);
+  // Errors: as ConnectAndTest; Aborted (Stop, or the epoch is over).
+  absl::StatusOr<std::shared_ptr<NcclPair>> Join(uint64_t epoch, const NcclUniqueId& id)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // Makes `pair` what TakeSource of that epoch returns. Errors: FailedPrecondition (the epoch is
   // over).
   absl::Status Agree(uint64_t epoch, std::shared_ptr<NcclPair> pair) ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Ends every Join, now and later.
+  void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
   // Epochs before this one are over.
   void StartEpoch(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
   // Null where activations come by Activate.
   std::unique_ptr<ActivationSource> TakeSource(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  struct Joining {
+    uint64_t epoch;
+    std::shared_ptr<NcclPair> pair;  // shared with Join
+  };
+
+  // A pair to be connected, or null.
+  std::shared_ptr<NcclPair> MakePair(int rank) const;
   absl::Status CheckEpoch(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Transport transport_;
   const NcclEnd nccl_;
   Device& device_;
   mutable Mutex mutex_;
+  bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
+  std::vector<Joining> joining_ ABSL_GUARDED_BY(mutex_);
   uint64_t agreed_epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   std::shared_ptr<NcclPair> agreed_ ABSL_GUARDED_BY(mutex_);  // shared with the source, later
 };

@@ -30,7 +30,7 @@ grpc::Status ServeOpenLink(LinkBroker& broker, OpenLinkStream& stream) {
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "the second message is no unique id");
   }
   std::copy_n(request.unique_id().data(), sizeof(id.bytes), id.bytes);
-  const auto pair = broker.Join(id);
+  const auto pair = broker.Join(offer.epoch(), id);
   if (!Answer(stream, pair.status())) return grpc::Status::OK;
   if (!stream.Read(&request) || !request.use()) return grpc::Status::OK;
   return ToGrpcStatus(broker.Agree(offer.epoch(), *pair));

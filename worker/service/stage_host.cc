@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,6 +14,13 @@
 
 namespace layercake {
 namespace {
+
+// How often a load that waits for its link asks whether it is still wanted.
+constexpr absl::Duration kOfferPoll = absl::Milliseconds(100);
+
+absl::Status Abandoned() {
+  return absl::CancelledError("the load was abandoned while the link to the next stage was tried");
+}
 
 bool IsDirectory(const std::string& path) {
   std::error_code error;
@@ -40,11 +46,18 @@ class StageHost::Exclusive {
   Exclusive(StageHost& host, bool abandon) : host_(host) {
     MutexLock lock(host_.mutex_);
     if (abandon) ++host_.abandon_;
+    if (abandon && host_.offer_ != nullptr) host_.offer_->GiveUp();
     while (host_.busy_) host_.changed_.Wait(host_.mutex_);
     if (abandon) --host_.abandon_;
     host_.busy_ = true;
   }
   ~Exclusive() {
+    std::unique_ptr<LinkBroker::Offer> offer;  // waited for without the lock
+    {
+      MutexLock lock(host_.mutex_);
+      offer = std::move(host_.offer_);
+    }
+    offer.reset();
     MutexLock lock(host_.mutex_);
     host_.busy_ = false;
     host_.changed_.NotifyAll();
@@ -86,9 +99,7 @@ absl::StatusOr<LoadedStage> StageHost::Load(const v1::LoadStageRequest& request,
     last_epoch_ = request.epoch();
   }
   links_.StartEpoch(request.epoch());
-  std::optional<LinkBroker::Offer> offer;
-  if (!request.next_address().empty())
-    offer.emplace(links_, request.epoch(), request.next_address());
+  LC_RETURN_IF_ERROR(BeginOffer(request));
   LC_ASSIGN_OR_RETURN(const auto checkpoint, OpenCheckpoint(request));
   LC_ASSIGN_OR_RETURN(auto stage, LoadStage(request, *checkpoint, progress));
   auto loaded = std::make_unique<Loaded>();
@@ -103,8 +114,7 @@ absl::StatusOr<LoadedStage> StageHost::Load(const v1::LoadStageRequest& request,
                                                        loaded->stage->incoming(), device_);
   }
   if (!range.has_head) {
-    LC_ASSIGN_OR_RETURN(loaded->out,
-                        offer->Take(limits.activation_dtype, loaded->stage->outgoing()));
+    LC_ASSIGN_OR_RETURN(loaded->out, TakeOffer(*loaded->stage, progress));
   }
   const LoadedStage result = loaded->Describe();
   LOG(INFO) << "epoch " << request.epoch() << ": loaded " << DescribeStage(loaded->stage->shape())
@@ -113,6 +123,33 @@ absl::StatusOr<LoadedStage> StageHost::Load(const v1::LoadStageRequest& request,
   MutexLock lock(mutex_);
   loaded_ = std::move(loaded);
   return result;
+}
+
+absl::Status StageHost::BeginOffer(const v1::LoadStageRequest& request) {
+  if (request.next_address().empty()) return absl::OkStatus();
+  auto offer = std::make_unique<LinkBroker::Offer>(links_, request.epoch(), request.next_address());
+  MutexLock lock(mutex_);
+  if (abandon_ > 0 || stopped_) return Abandoned();
+  offer_ = std::move(offer);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<OutgoingLink> StageHost::TakeOffer(const StageExecutor& stage,
+                                                  LoadProgress progress) {
+  LinkBroker::Offer* offer = nullptr;
+  {
+    MutexLock lock(mutex_);
+    offer = offer_.get();
+  }
+  const int64_t bytes = stage.bytes().weights;
+  while (!offer->WaitFor(kOfferPoll)) {
+    if (!progress(bytes, bytes)) return Abandoned();
+  }
+  {
+    MutexLock lock(mutex_);
+    if (abandon_ > 0 || stopped_) return Abandoned();
+  }
+  return offer->Take(stage.shape().limits.activation_dtype, stage.outgoing());
 }
 
 absl::StatusOr<std::unique_ptr<StageExecutor>> StageHost::LoadStage(
@@ -218,6 +255,7 @@ void StageHost::Stop() {
     MutexLock lock(mutex_);
     stopped_ = true;
   }
+  links_.Stop();
   const Exclusive exclusive(*this, /*abandon=*/true);
   TakeOut(
       absl::UnavailableError(absl::StrCat("worker ", options_.worker_name, " is shutting down")));

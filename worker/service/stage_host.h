@@ -102,6 +102,11 @@ class StageHost {
   };
 
   absl::Status CheckEpoch(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Begins to offer the next stage's worker a link, if `request` names one. Until the load ends.
+  absl::Status BeginOffer(const v1::LoadStageRequest& request) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits for what becomes of it.
+  absl::StatusOr<OutgoingLink> TakeOffer(const StageExecutor& stage, LoadProgress progress)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::StatusOr<std::unique_ptr<StageExecutor>> LoadStage(const v1::LoadStageRequest& request,
                                                            const Checkpoint& checkpoint,
                                                            LoadProgress progress);
@@ -121,6 +126,7 @@ class StageHost {
   bool busy_ ABSL_GUARDED_BY(mutex_) = false;  // a load or an unload is going on
   int abandon_ ABSL_GUARDED_BY(mutex_) = 0;    // how many wait for the load to be abandoned
   bool stopped_ ABSL_GUARDED_BY(mutex_) = false;
+  std::unique_ptr<LinkBroker::Offer> offer_ ABSL_GUARDED_BY(mutex_);  // of the load going on
   uint64_t last_epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<Loaded> loaded_ ABSL_GUARDED_BY(mutex_);
 };

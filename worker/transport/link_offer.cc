@@ -1,5 +1,7 @@
 #include "worker/transport/link_offer.h"
 
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/channel.h"
@@ -44,20 +46,15 @@ absl::StatusOr<std::unique_ptr<Device>> Beside(Device& device) {
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<NcclPair>> ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id,
-                                                         int rank, Device& device) {
-  LC_RETURN_IF_ERROR(end.functions.status());
+absl::Status ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id, NcclPair& pair,
+                            Device& device) {
   LC_ASSIGN_OR_RETURN(const std::unique_ptr<Device> beside, Beside(device));
-  LC_ASSIGN_OR_RETURN(std::shared_ptr<NcclPair> pair,
-                      NcclPair::Connect(**end.functions, id, rank, device, end.connect_timeout));
-  LC_RETURN_IF_ERROR(TestPair(*pair, rank, *beside, end.test_timeout));
-  return pair;
+  LC_RETURN_IF_ERROR(pair.Connect(id, end.connect_timeout));
+  return TestPair(pair, *beside, end.test_timeout);
 }
 
-absl::StatusOr<std::shared_ptr<NcclPair>> OfferLink(const std::string& address, uint64_t epoch,
-                                                    const NcclEnd& end, Device& device,
-                                                    grpc::ClientContext& context) {
-  LC_RETURN_IF_ERROR(end.functions.status());
+absl::Status OfferLink(const std::string& address, uint64_t epoch, const NcclEnd& end,
+                       NcclPair& pair, Device& device, grpc::ClientContext& context) {
   LC_ASSIGN_OR_RETURN(v1::OpenLinkRequest request, MakeOffer(epoch, end));
   const auto stub = v1::Stage::NewStub(CreateChannel(address));
   const std::unique_ptr<Stream> stream = stub->OpenLink(&context);
@@ -69,18 +66,24 @@ absl::StatusOr<std::shared_ptr<NcclPair>> OfferLink(const std::string& address, 
   }
   request.set_unique_id(id.bytes, sizeof(id.bytes));
   stream->Write(request);
-  absl::StatusOr<std::shared_ptr<NcclPair>> pair = ConnectAndTest(end, id, /*rank=*/0, device);
-  if (const absl::Status answer = Answer(*stream); !answer.ok()) return answer;
-  request.set_use(pair.ok());
+  absl::Status answer;
+  std::thread listening([&] {
+    answer = Answer(*stream);
+    if (!answer.ok()) pair.Abort(answer);
+  });
+  const absl::Status tested = ConnectAndTest(end, id, pair, device);
+  listening.join();
+  LC_RETURN_IF_ERROR(answer);
+  request.set_use(tested.ok());
   stream->Write(request);
   stream->WritesDone();
   const absl::Status agreed = FromGrpcStatus(stream->Finish());
-  LC_RETURN_IF_ERROR(pair.status());
+  LC_RETURN_IF_ERROR(tested);
   if (!agreed.ok()) {
     return absl::UnavailableError(
         absl::StrCat("the worker at ", address, " did not confirm the link: ", agreed.message()));
   }
-  return pair;
+  return absl::OkStatus();
 }
 
 }  // namespace layercake

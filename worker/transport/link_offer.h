@@ -5,7 +5,6 @@
 
 #include <grpcpp/client_context.h>
 
-#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -24,17 +23,17 @@ struct NcclEnd {
   absl::Duration test_timeout = absl::Seconds(10);
 };
 
-// Connects as `rank` and tests the pair. Works on a stream of its own, so that `device` may be busy
+// Connects `pair` and tests it. Works on a stream of its own, so that `device` may be busy
 // otherwise. Errors: as NcclPair::Connect and TestPair, and the device's.
-absl::StatusOr<std::shared_ptr<NcclPair>> ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id,
-                                                         int rank, Device& device);
+absl::Status ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id, NcclPair& pair,
+                            Device& device);
 
-// Offers the worker at `address` a link for `epoch`; blocks until both ends have tested it and
-// agreed, or one will not. `context` may be cancelled by another thread. Errors: FailedPrecondition
-// (one end cannot: says which and why); Unavailable (the call broke: the peer may have agreed, and
-// the epoch is lost); as ConnectAndTest.
-absl::StatusOr<std::shared_ptr<NcclPair>> OfferLink(const std::string& address, uint64_t epoch,
-                                                    const NcclEnd& end, Device& device,
-                                                    grpc::ClientContext& context);
+// Offers the worker at `address` a link for `epoch`; blocks until both ends have tested `pair`,
+// which has rank 0, and agreed, or one will not. Ends soon where another thread cancels `context`
+// and aborts `pair`. Errors: FailedPrecondition (one end cannot: says which and why); Unavailable
+// (the call broke: the peer may have agreed, and the epoch is lost); as ConnectAndTest.
+// REQUIRES: `end` has NCCL.
+absl::Status OfferLink(const std::string& address, uint64_t epoch, const NcclEnd& end,
+                       NcclPair& pair, Device& device, grpc::ClientContext& context);
 
 }  // namespace layercake

@@ -25,17 +25,13 @@ void UseCard(Device& device) { (void)StreamOf(device); }
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<NcclPair>> NcclPair::Connect(const NcclFunctions& nccl,
-                                                            const NcclUniqueId& id, int rank,
-                                                            Device& device,
-                                                            absl::Duration timeout) {
-  std::shared_ptr<NcclPair> pair(new NcclPair(nccl, rank, device));
+absl::Status NcclPair::Connect(const NcclUniqueId& id, absl::Duration timeout) {
   NcclConfig config;
-  UseCard(device);
-  MutexLock lock(pair->mutex_);
-  const int result = nccl.comm_init_rank_config(&pair->comm_, 2, id, rank, &config);
-  LC_RETURN_IF_ERROR(pair->Settle(result, "connecting", Clock::Real()->Now() + timeout));
-  return pair;
+  UseCard(device_);
+  MutexLock lock(mutex_);
+  LC_RETURN_IF_ERROR(status_);
+  const int result = nccl_.comm_init_rank_config(&comm_, 2, id, rank_, &config);
+  return Settle(result, "connecting", Clock::Real()->Now() + timeout);
 }
 
 NcclPair::~NcclPair() {
@@ -52,7 +48,7 @@ absl::Status NcclPair::Send(Device& device, const void* data, int64_t bytes) {
   CUstream_st* const stream = StreamOf(device);
   MutexLock lock(mutex_);
   LC_RETURN_IF_ERROR(status_);
-  return Settle(nccl_.send(data, static_cast<size_t>(bytes), kNcclUint8, peer_, comm_, stream),
+  return Settle(nccl_.send(data, static_cast<size_t>(bytes), kNcclUint8, 1 - rank_, comm_, stream),
                 "sending", absl::InfiniteFuture());
 }
 
@@ -60,7 +56,7 @@ absl::Status NcclPair::Receive(Device& device, void* data, int64_t bytes) {
   CUstream_st* const stream = StreamOf(device);
   MutexLock lock(mutex_);
   LC_RETURN_IF_ERROR(status_);
-  return Settle(nccl_.recv(data, static_cast<size_t>(bytes), kNcclUint8, peer_, comm_, stream),
+  return Settle(nccl_.recv(data, static_cast<size_t>(bytes), kNcclUint8, 1 - rank_, comm_, stream),
                 "receiving", absl::InfiniteFuture());
 }
 

@@ -3,11 +3,9 @@
 // Two workers' ends of one NCCL communicator: nothing waits for ever.
 
 #include <cstdint>
-#include <memory>
 #include <thread>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "common/base/mutex.h"
 #include "worker/device/device.h"
@@ -15,20 +13,24 @@
 
 namespace layercake {
 
-// Send and Receive are one thread's at a time, Abort anybody's. Once anything has failed the pair
-// is aborted, and every call says what failed first.
+// Connect, Send and Receive are one thread's at a time, Abort anybody's, and at any time. Once
+// anything has failed the pair is aborted, and every call says what failed first.
 class NcclPair {
  public:
-  // Joins the communicator that `id` names, as rank 0 or 1, with `device`; the other end must do so
-  // too. `nccl` and `device` must outlive the pair. Errors: Unavailable (what NCCL said);
-  // DeadlineExceeded (the other end did not come within `timeout`).
-  static absl::StatusOr<std::shared_ptr<NcclPair>> Connect(const NcclFunctions& nccl,
-                                                           const NcclUniqueId& id, int rank,
-                                                           Device& device, absl::Duration timeout);
+  // Rank 0 or 1, with `device`; not connected yet. `nccl` and `device` must outlive the pair.
+  NcclPair(const NcclFunctions& nccl, int rank, Device& device)
+      : nccl_(nccl), rank_(rank), device_(device) {}
   // Aborts, and waits until that is done.
   ~NcclPair();
   NcclPair(const NcclPair&) = delete;
   NcclPair& operator=(const NcclPair&) = delete;
+
+  int rank() const { return rank_; }
+
+  // Joins the communicator that `id` names; the other end must do so too. Once, first. Errors:
+  // Unavailable (what NCCL said); DeadlineExceeded (the other end did not come within `timeout`);
+  // what Abort was told.
+  absl::Status Connect(const NcclUniqueId& id, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Issues a copy between `device`, the pair's or another Device on its card, and the other end's
   // call of the opposite kind with as many bytes. It happens in order with all else that is issued
@@ -45,15 +47,13 @@ class NcclPair {
   void Abort(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  NcclPair(const NcclFunctions& nccl, int rank, Device& device)
-      : nccl_(nccl), peer_(1 - rank), device_(device) {}
   // Waits until the call that returned `result` is done.
   absl::Status Settle(int result, const char* what, absl::Time deadline)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status Fail(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const NcclFunctions& nccl_;
-  const int peer_;
+  const int rank_;
   Device& device_;
   mutable Mutex mutex_;
   CondVar changed_;
@@ -66,6 +66,6 @@ class NcclPair {
 // that drops peer-to-peer writes, say). Both ends call it at once.
 //   device: the pair's, or another Device on the same card, whose stream is then used.
 // Errors: DataLoss (other bytes came); DeadlineExceeded; as NcclPair and Device.
-absl::Status TestPair(NcclPair& pair, int rank, Device& device, absl::Duration timeout);
+absl::Status TestPair(NcclPair& pair, Device& device, absl::Duration timeout);
 
 }  // namespace layercake

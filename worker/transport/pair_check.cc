@@ -74,13 +74,13 @@ absl::Status ReceivePattern(NcclPair& pair, Device& device, const TensorView& vi
 
 }  // namespace
 
-absl::Status TestPair(NcclPair& pair, int rank, Device& device, absl::Duration timeout) {
+absl::Status TestPair(NcclPair& pair, Device& device, absl::Duration timeout) {
   const AbortAfter guard(pair, timeout);
   LC_ASSIGN_OR_RETURN(const Buffer buffer,
                       device.Allocate(kValues * sizeof(float), "testing the link"));
   const TensorView view = {buffer.data(), DType::kF32, 1, kValues, kValues};
   absl::Status status;
-  if (rank == 0) {
+  if (pair.rank() == 0) {
     status = SendPattern(pair, device, view, 1);
     if (status.ok()) status = ReceivePattern(pair, device, view, -1);
   } else {

@@ -12,7 +12,9 @@ using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
 
-NcclEnd FakeEnd(const std::string& uuid, absl::Duration timeout = absl::Seconds(60)) {
+constexpr absl::Duration kLong = absl::Seconds(60);
+
+NcclEnd FakeEnd(const std::string& uuid, absl::Duration timeout = kLong) {
   return {.functions = &FakeNccl::Functions(),
           .device_uuid = uuid,
           .connect_timeout = timeout,
@@ -143,6 +145,49 @@ TEST_F(OpenLinkTest, AHangIsGivenUp) {
     EXPECT_THAT(loaded().link_reason(), HasSubstr("in time"));
     EXPECT_EQ(nccl_.num_open(), 0);
   }
+}
+
+TEST_F(OpenLinkTest, UnloadGivesUpAnOfferUnderWay) {
+  nccl_.set_script({.never_connects = true});
+  StartBoth();
+  absl::Status loaded;
+  std::thread loading(
+      [&] { loaded = first_->Load(LoadRequest(1, 0, 2, second_->address()), &progress_); });
+  nccl_.AwaitOpen(2);
+  EXPECT_OK(first_->Unload());
+  loading.join();
+  EXPECT_THAT(loaded, StatusIs(absl::StatusCode::kCancelled, HasSubstr("abandoned")));
+}
+
+TEST_F(OpenLinkTest, ALoadThatFailsGivesUpItsOffer) {
+  nccl_.set_script({.never_connects = true});
+  Start({.memory_cap_bytes = 1, .nccl = FakeEnd("GPU-a")}, {.nccl = FakeEnd("GPU-b")});
+  const absl::Time start = Clock::Real()->Now();
+  EXPECT_THAT(first_->Load(LoadRequest(1, 0, 2, second_->address())),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_LT(Clock::Real()->Now() - start, kLong / 2);
+}
+
+TEST_F(OpenLinkTest, AReceiverThatStopsEndsALinkUnderWay) {
+  nccl_.set_script({.never_connects = true});
+  StartBoth();
+  std::thread loading(
+      [&] { EXPECT_OK(first_->Load(LoadRequest(1, 0, 2, second_->address()), &progress_)); });
+  nccl_.AwaitOpen(2);
+  second_->host().Stop();
+  loading.join();
+  EXPECT_THAT(loaded().link_reason(), HasSubstr("this worker is stopping"));
+}
+
+TEST_F(OpenLinkTest, ANewEpochEndsTheLastOnesLinkUnderWay) {
+  nccl_.set_script({.never_connects = true});
+  StartBoth();
+  absl::Status joined;
+  std::thread joining([&] { joined = second_->host().links().Join(1, {}).status(); });
+  nccl_.AwaitOpen(1);
+  EXPECT_OK(second_->Load(LoadRequest(2)));
+  joining.join();
+  EXPECT_THAT(joined, StatusIs(absl::StatusCode::kAborted, "the epoch is over"));
 }
 
 TEST_F(OpenLinkTest, NcclOnlyMeansNoGrpc) {

@@ -18,27 +18,23 @@ constexpr absl::Duration kShort = absl::Milliseconds(20);
 // Both ends of a pair, each on a device and a thread of its own.
 class NcclPairTest : public ::testing::Test {
  protected:
-  using Pair = absl::StatusOr<std::shared_ptr<NcclPair>>;
-
-  Pair Connect(int rank, absl::Duration timeout) {
-    return NcclPair::Connect(FakeNccl::Functions(), id_, rank, *devices_[rank], timeout);
+  absl::Status Connect(int rank, absl::Duration timeout) {
+    pairs_[rank] = std::make_shared<NcclPair>(FakeNccl::Functions(), rank, *devices_[rank]);
+    return pairs_[rank]->Connect(id_, timeout);
   }
   void ConnectBoth() {
     FakeNccl::Functions().get_unique_id(&id_);
-    Pair ends[2] = {absl::UnknownError(""), absl::UnknownError("")};
+    absl::Status ends[2];
     std::thread other([&] { ends[1] = Connect(1, kLong); });
     ends[0] = Connect(0, kLong);
     other.join();
-    for (int rank : {0, 1}) {
-      ASSERT_OK(ends[rank]);
-      pairs_[rank] = *ends[rank];
-    }
+    for (const absl::Status& end : ends) ASSERT_OK(end);
   }
   // What both ends find, testing at once.
   std::pair<absl::Status, absl::Status> TestBoth(absl::Duration timeout) {
     absl::Status ends[2];
-    std::thread other([&] { ends[1] = TestPair(*pairs_[1], 1, *devices_[1], timeout); });
-    ends[0] = TestPair(*pairs_[0], 0, *devices_[0], timeout);
+    std::thread other([&] { ends[1] = TestPair(*pairs_[1], *devices_[1], timeout); });
+    ends[0] = TestPair(*pairs_[0], *devices_[0], timeout);
     other.join();
     return {ends[0], ends[1]};
   }
@@ -71,6 +67,26 @@ TEST_F(NcclPairTest, AnEndThatDoesNotComeIsNotWaitedForLonger) {
   FakeNccl::Functions().get_unique_id(&id_);
   EXPECT_THAT(Connect(0, kShort),
               StatusIs(absl::StatusCode::kDeadlineExceeded, HasSubstr("did not answer in time")));
+  pairs_[0].reset();
+  EXPECT_EQ(nccl_.num_open(), 0);
+}
+
+TEST_F(NcclPairTest, AbortEndsConnecting) {
+  FakeNccl::Functions().get_unique_id(&id_);
+  NcclPair pair(FakeNccl::Functions(), 0, *devices_[0]);
+  absl::Status connected;
+  std::thread connecting([&] { connected = pair.Connect(id_, kLong); });
+  nccl_.AwaitOpen(1);
+  pair.Abort(absl::CancelledError("the offer was given up"));
+  connecting.join();
+  EXPECT_THAT(connected, StatusIs(absl::StatusCode::kCancelled, "the offer was given up"));
+}
+
+TEST_F(NcclPairTest, NothingConnectsAfterAbort) {
+  FakeNccl::Functions().get_unique_id(&id_);
+  NcclPair pair(FakeNccl::Functions(), 0, *devices_[0]);
+  pair.Abort(absl::CancelledError("the offer was given up"));
+  EXPECT_THAT(pair.Connect(id_, kLong), StatusIs(absl::StatusCode::kCancelled));
   EXPECT_EQ(nccl_.num_open(), 0);
 }
 
