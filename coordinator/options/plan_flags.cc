@@ -236,15 +236,15 @@ void AddLimits(CLI::App& app, v1::PlanOptions* options) {
 }
 
 void AddNumbers(CLI::App& app, v1::PlanOptions* options) {
-  AddChoice<v1::ActivationType>(
-      app, options, "--activations",
-      {{"f32", v1::ACTIVATION_TYPE_F32},
-       {"bf16", v1::ACTIVATION_TYPE_BF16},
-       {"f16", v1::ACTIVATION_TYPE_F16}},
-      &v1::PlanOptions::set_activation_type,
-      "numbers that stages send each other over gRPC (default f32: answers do not depend on the "
-      "cut); 16 bits take half the time on a slow network",
-      "TYPE");
+  AddChoice<v1::ActivationType>(app, options, "--activations",
+                                {{"f32", v1::ACTIVATION_TYPE_F32},
+                                 {"bf16", v1::ACTIVATION_TYPE_BF16},
+                                 {"f16", v1::ACTIVATION_TYPE_F16}},
+                                &v1::PlanOptions::set_activation_type,
+                                "numbers that stages send each other (default f32: answers do not "
+                                "depend on the cut); 16 bits "
+                                "take half the time on a slow network",
+                                "TYPE");
   AddChoice<v1::WeightType>(
       app, options, "--weights",
       {{"auto", v1::WEIGHT_TYPE_AUTO},

@@ -52,6 +52,10 @@ class FakeNccl {
     MutexLock lock(mutex_);
     while (open_.size() < count) changed_.Wait(mutex_);
   }
+  int64_t last_sent_bytes() {
+    MutexLock lock(mutex_);
+    return last_sent_bytes_;
+  }
   // Each costs a thread and a socket until both ends have come.
   int num_ids() {
     MutexLock lock(mutex_);
@@ -146,6 +150,7 @@ class FakeNccl {
     FakeNccl& self = *current_;
     MutexLock lock(self.mutex_);
     if (self.script_.send_error != 0) return self.script_.send_error;
+    self.last_sent_bytes_ = static_cast<int64_t>(count);
     std::string message(static_cast<const char*>(data), count);
     if (self.script_.corrupts) message[0] = static_cast<char>(message[0] ^ 1);
     reinterpret_cast<Comm*>(opaque)->meeting->messages[peer].push_back(std::move(message));
@@ -185,6 +190,7 @@ class FakeNccl {
   Script script_;
   CondVar changed_;
   std::set<Comm*> open_;
+  int64_t last_sent_bytes_ = 0;
   int num_ids_ = 0;
   int num_stuck_ = 0;
   std::map<std::string, std::shared_ptr<Meeting>> meetings_;

@@ -5,8 +5,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
+#include "common/model/activation_type.h"
 #include "worker/transport/grpc_activation_sink.h"
-#include "worker/transport/nccl_activation_link.h"
 
 namespace layercake {
 namespace {
@@ -28,14 +28,19 @@ std::shared_ptr<NcclPair> LinkBroker::MakePair(int rank) const {
   return std::make_shared<NcclPair>(**nccl_.functions, rank, device_);
 }
 
-LinkBroker::Offer::Offer(LinkBroker& broker, uint64_t epoch, const std::string& next_address)
+LinkBroker::Offer::Offer(LinkBroker& broker, uint64_t epoch, const std::string& next_address,
+                         DType activations)
     : broker_(broker),
       epoch_(epoch),
       next_address_(next_address),
+      activations_(activations),
       pair_(broker.MakePair(/*rank=*/0)) {
   thread_ = std::thread([this] {
+    v1::OpenLinkRequest::Offer offer;
+    offer.set_epoch(epoch_);
+    offer.set_activation_type(ActivationTypeOf(activations_));
     linked_ = pair_ == nullptr ? broker_.nccl_.functions.status()
-                               : OfferLink(next_address_, epoch_, broker_.nccl_, *pair_,
+                               : OfferLink(next_address_, offer, broker_.nccl_, *pair_,
                                            broker_.device_, context_);
     MutexLock lock(mutex_);
     ended_ = true;
@@ -60,12 +65,12 @@ bool LinkBroker::Offer::WaitFor(absl::Duration timeout) {
   return ended_;
 }
 
-absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(DType activations,
-                                                     const ActivationSlots& slots) {
+absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(const ActivationSlots& slots) {
   thread_.join();
   if (linked_.ok()) {
-    return OutgoingLink{std::make_unique<NcclActivationSink>(pair_, broker_.device_), "nccl",
-                        "both ends have NCCL, and a test of the link passed"};
+    return OutgoingLink{
+        std::make_unique<NcclActivationSink>(NcclLink{pair_, activations_}, slots, broker_.device_),
+        "nccl", "both ends have NCCL, and a test of the link passed"};
   }
   if (absl::IsUnavailable(linked_)) return linked_;
   const std::string why(linked_.message());
@@ -74,7 +79,7 @@ absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(DType activations,
         absl::StrCat("--transport nccl was asked for, but activations cannot reach ", next_address_,
                      " over NCCL: ", why));
   }
-  return OutgoingLink{std::make_unique<GrpcActivationSink>(next_address_, epoch_, activations,
+  return OutgoingLink{std::make_unique<GrpcActivationSink>(next_address_, epoch_, activations_,
                                                            slots, broker_.device_),
                       "grpc", why};
 }
@@ -99,6 +104,7 @@ absl::Status LinkBroker::CheckOffer(const v1::OpenLinkRequest::Offer& offer) con
       getenv("NCCL_HOSTID") == nullptr) {
     return absl::FailedPreconditionError("both ends are on one GPU, which NCCL does not do");
   }
+  LC_RETURN_IF_ERROR(ActivationDType(offer.activation_type()).status());
   MutexLock lock(mutex_);
   return CheckEpoch(offer.epoch());
 }
@@ -117,12 +123,12 @@ absl::StatusOr<std::shared_ptr<NcclPair>> LinkBroker::Join(uint64_t epoch, const
   return pair;
 }
 
-absl::Status LinkBroker::Agree(uint64_t epoch, std::shared_ptr<NcclPair> pair) {
-  std::shared_ptr<NcclPair> over;  // closed without the lock
+absl::Status LinkBroker::Agree(uint64_t epoch, NcclLink link) {
+  NcclLink over;  // closed without the lock
   MutexLock lock(mutex_);
   LC_RETURN_IF_ERROR(CheckEpoch(epoch));
   agreed_epoch_ = epoch;
-  over = std::exchange(agreed_, std::move(pair));
+  over = std::exchange(agreed_, std::move(link));
   return absl::OkStatus();
 }
 
@@ -135,19 +141,20 @@ void LinkBroker::Stop() {
 }
 
 void LinkBroker::StartEpoch(uint64_t epoch) {
-  std::shared_ptr<NcclPair> over;  // closed without the lock
+  NcclLink over;  // closed without the lock
   MutexLock lock(mutex_);
   epoch_ = epoch;
-  if (agreed_epoch_ < epoch) over = std::move(agreed_);
+  if (agreed_epoch_ < epoch) over = std::exchange(agreed_, {});
   for (const Joining& joining : joining_) {
     if (joining.epoch < epoch) joining.pair->Abort(absl::AbortedError("the epoch is over"));
   }
 }
 
-std::unique_ptr<ActivationSource> LinkBroker::TakeSource(uint64_t epoch) {
+std::unique_ptr<ActivationSource> LinkBroker::TakeSource(uint64_t epoch,
+                                                         const ActivationSlots& slots) {
   MutexLock lock(mutex_);
-  if (agreed_ == nullptr || agreed_epoch_ != epoch) return nullptr;
-  return std::make_unique<NcclActivationSource>(std::move(agreed_), device_);
+  if (agreed_.pair == nullptr || agreed_epoch_ != epoch) return nullptr;
+  return std::make_unique<NcclActivationSource>(std::exchange(agreed_, {}), slots, device_);
 }
 
 }  // namespace layercake

@@ -16,6 +16,7 @@
 #include "worker/device/device.h"
 #include "worker/transport/activation_link.h"
 #include "worker/transport/link_offer.h"
+#include "worker/transport/nccl_activation_link.h"
 
 namespace layercake {
 
@@ -38,7 +39,8 @@ class LinkBroker {
   // loads.
   class Offer {
    public:
-    Offer(LinkBroker& broker, uint64_t epoch, const std::string& next_address);
+    // `activations`: of the numbers that the link carries.
+    Offer(LinkBroker& broker, uint64_t epoch, const std::string& next_address, DType activations);
     // Gives up what was not taken.
     ~Offer();
     Offer(const Offer&) = delete;
@@ -50,16 +52,16 @@ class LinkBroker {
     // Returns after `timeout` at the latest: whether there is an outcome.
     bool WaitFor(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
-    // Waits for the outcome. `activations`, `slots`: of the numbers that a link over gRPC carries;
-    // see GrpcActivationSink. Errors: FailedPrecondition (the operator wants NCCL only, and why it
-    // cannot be); Unavailable (whether the other end uses the link is not known). REQUIRES: called
-    // once at most.
-    absl::StatusOr<OutgoingLink> Take(DType activations, const ActivationSlots& slots);
+    // Waits for the outcome. `slots`: with room for any step's numbers; they must outlive the sink.
+    // Errors: FailedPrecondition (the operator wants NCCL only, and why it cannot be); Unavailable
+    // (whether the other end uses the link is not known). REQUIRES: called once at most.
+    absl::StatusOr<OutgoingLink> Take(const ActivationSlots& slots);
 
    private:
     LinkBroker& broker_;
     const uint64_t epoch_;
     const std::string next_address_;
+    const DType activations_;
     grpc::ClientContext context_;
     const std::shared_ptr<NcclPair> pair_;  // null: this end has no NCCL. Shared with the sink
     absl::Status linked_;                   // the thread's until it has ended
@@ -76,16 +78,17 @@ class LinkBroker {
   // Errors: as ConnectAndTest; Aborted (Stop, or the epoch is over).
   absl::StatusOr<std::shared_ptr<NcclPair>> Join(uint64_t epoch, const NcclUniqueId& id)
       ABSL_LOCKS_EXCLUDED(mutex_);
-  // Makes `pair` what TakeSource of that epoch returns. Errors: FailedPrecondition (the epoch is
+  // Makes `link` what TakeSource of that epoch returns. Errors: FailedPrecondition (the epoch is
   // over).
-  absl::Status Agree(uint64_t epoch, std::shared_ptr<NcclPair> pair) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status Agree(uint64_t epoch, NcclLink link) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Ends every Join, now and later.
   void Stop() ABSL_LOCKS_EXCLUDED(mutex_);
   // Epochs before this one are over.
   void StartEpoch(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Null where activations come by Activate.
-  std::unique_ptr<ActivationSource> TakeSource(uint64_t epoch) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Null where activations come by Activate. `slots`: as Take's.
+  std::unique_ptr<ActivationSource> TakeSource(uint64_t epoch, const ActivationSlots& slots)
+      ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Joining {
@@ -105,7 +108,7 @@ class LinkBroker {
   uint64_t epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<Joining> joining_ ABSL_GUARDED_BY(mutex_);
   uint64_t agreed_epoch_ ABSL_GUARDED_BY(mutex_) = 0;
-  std::shared_ptr<NcclPair> agreed_ ABSL_GUARDED_BY(mutex_);  // shared with the source, later
+  NcclLink agreed_ ABSL_GUARDED_BY(mutex_);  // the pair is null where there is none
 };
 
 }  // namespace layercake

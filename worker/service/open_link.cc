@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "common/model/activation_type.h"
 #include "common/rpc/status.h"
 #include "worker/transport/link_offer.h"
 
@@ -33,7 +34,8 @@ grpc::Status ServeOpenLink(LinkBroker& broker, OpenLinkStream& stream) {
   const auto pair = broker.Join(offer.epoch(), id);
   if (!Answer(stream, pair.status())) return grpc::Status::OK;
   if (!stream.Read(&request) || !request.use()) return grpc::Status::OK;
-  return ToGrpcStatus(broker.Agree(offer.epoch(), *pair));
+  return ToGrpcStatus(
+      broker.Agree(offer.epoch(), {*pair, *ActivationDType(offer.activation_type())}));
 }
 
 }  // namespace layercake

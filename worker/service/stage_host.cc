@@ -10,6 +10,7 @@
 #include "common/base/bytes.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
+#include "common/model/activation_type.h"
 #include "worker/service/load_request.h"
 
 namespace layercake {
@@ -127,7 +128,9 @@ absl::StatusOr<LoadedStage> StageHost::Load(const v1::LoadStageRequest& request,
 
 absl::Status StageHost::BeginOffer(const v1::LoadStageRequest& request) {
   if (request.next_address().empty()) return absl::OkStatus();
-  auto offer = std::make_unique<LinkBroker::Offer>(links_, request.epoch(), request.next_address());
+  LC_ASSIGN_OR_RETURN(const DType activations, ActivationDType(request.activation_type()));
+  auto offer = std::make_unique<LinkBroker::Offer>(links_, request.epoch(), request.next_address(),
+                                                   activations);
   MutexLock lock(mutex_);
   if (abandon_ > 0 || stopped_) return Abandoned();
   offer_ = std::move(offer);
@@ -149,7 +152,7 @@ absl::StatusOr<OutgoingLink> StageHost::TakeOffer(const StageExecutor& stage,
     MutexLock lock(mutex_);
     if (abandon_ > 0 || stopped_) return Abandoned();
   }
-  return offer->Take(stage.shape().limits.activation_dtype, stage.outgoing());
+  return offer->Take(stage.outgoing());
 }
 
 absl::StatusOr<std::unique_ptr<StageExecutor>> StageHost::LoadStage(
@@ -283,7 +286,8 @@ absl::StatusOr<std::shared_ptr<StageRun>> StageHost::Execute(uint64_t epoch,
         absl::StrCat("epoch ", epoch, " has had its Execute call; load a new epoch"));
   }
   ActivationSource* source = loaded_->source.get();
-  if (source != nullptr) loaded_->nccl_source = links_.TakeSource(epoch);
+  if (source != nullptr)
+    loaded_->nccl_source = links_.TakeSource(epoch, loaded_->stage->incoming());
   if (loaded_->nccl_source != nullptr) source = loaded_->nccl_source.get();
   loaded_->run = std::make_shared<StageRun>(
       *loaded_->stage, StageLinks{source, loaded_->out.sink.get()}, std::move(events));

@@ -1,6 +1,7 @@
 #include "worker/transport/link_offer.h"
 
 #include <thread>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/base/status_macros.h"
@@ -12,19 +13,6 @@ namespace layercake {
 namespace {
 
 using Stream = grpc::ClientReaderWriter<v1::OpenLinkRequest, v1::OpenLinkResponse>;
-
-absl::StatusOr<v1::OpenLinkRequest> MakeOffer(uint64_t epoch, const NcclEnd& end) {
-  v1::OpenLinkRequest request;
-  v1::OpenLinkRequest::Offer& offer = *request.mutable_offer();
-  offer.set_epoch(epoch);
-  offer.set_device_uuid(end.device_uuid);
-  int version = 0;
-  if ((*end.functions)->get_version(&version) != kNcclSuccess) {
-    return absl::FailedPreconditionError("NCCL on this end does not know its version");
-  }
-  offer.set_nccl_version(version);
-  return request;
-}
 
 absl::Status Answer(Stream& stream) {
   v1::OpenLinkResponse answer;
@@ -53,9 +41,17 @@ absl::Status ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id, NcclPair
   return TestPair(pair, *beside, end.test_timeout);
 }
 
-absl::Status OfferLink(const std::string& address, uint64_t epoch, const NcclEnd& end,
-                       NcclPair& pair, Device& device, grpc::ClientContext& context) {
-  LC_ASSIGN_OR_RETURN(v1::OpenLinkRequest request, MakeOffer(epoch, end));
+absl::Status OfferLink(const std::string& address, v1::OpenLinkRequest::Offer offer,
+                       const NcclEnd& end, NcclPair& pair, Device& device,
+                       grpc::ClientContext& context) {
+  int version = 0;
+  if ((*end.functions)->get_version(&version) != kNcclSuccess) {
+    return absl::FailedPreconditionError("NCCL on this end does not know its version");
+  }
+  offer.set_nccl_version(version);
+  offer.set_device_uuid(end.device_uuid);
+  v1::OpenLinkRequest request;
+  *request.mutable_offer() = std::move(offer);
   const auto stub = v1::Stage::NewStub(CreateChannel(address));
   const std::unique_ptr<Stream> stream = stub->OpenLink(&context);
   stream->Write(request);

@@ -28,12 +28,14 @@ struct NcclEnd {
 absl::Status ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id, NcclPair& pair,
                             Device& device);
 
-// Offers the worker at `address` a link for `epoch`; blocks until both ends have tested `pair`,
-// which has rank 0, and agreed, or one will not. Ends soon where another thread cancels `context`
-// and aborts `pair`. Errors: FailedPrecondition (one end cannot: says which and why); Unavailable
-// (the call broke: the peer may have agreed, and the epoch is lost); as ConnectAndTest.
-// REQUIRES: `end` has NCCL.
-absl::Status OfferLink(const std::string& address, uint64_t epoch, const NcclEnd& end,
-                       NcclPair& pair, Device& device, grpc::ClientContext& context);
+// Offers the worker at `address` a link; blocks until both ends have tested `pair`, which has rank
+// 0, and agreed, or one will not. Ends soon where another thread cancels `context` and aborts
+// `pair`.
+//   offer: of which epoch, and what the link will carry.
+// Errors: FailedPrecondition (one end cannot: says which and why); Unavailable (the call broke: the
+// peer may have agreed, and the epoch is lost); as ConnectAndTest. REQUIRES: `end` has NCCL.
+absl::Status OfferLink(const std::string& address, v1::OpenLinkRequest::Offer offer,
+                       const NcclEnd& end, NcclPair& pair, Device& device,
+                       grpc::ClientContext& context);
 
 }  // namespace layercake

@@ -33,12 +33,15 @@ class OpenLinkTest : public ::testing::Test {
   }
 
   // Loads both at once, as a coordinator does; the first one's end.
-  absl::Status Load(uint64_t epoch) {
+  absl::Status Load(uint64_t epoch, v1::ActivationType activations = v1::ACTIVATION_TYPE_F32) {
+    v1::LoadStageRequest to_first = LoadRequest(epoch, 0, 2, second_->address());
+    v1::LoadStageRequest to_second = LoadRequest(epoch, 2, 3);
+    to_first.set_activation_type(activations);
+    to_second.set_activation_type(activations);
     absl::Status second;
-    std::thread loading([&] { second = second_->Load(LoadRequest(epoch, 2, 3)); });
+    std::thread loading([&] { second = second_->Load(to_second); });
     progress_.clear();
-    const absl::Status first =
-        first_->Load(LoadRequest(epoch, 0, 2, second_->address()), &progress_);
+    const absl::Status first = first_->Load(to_first, &progress_);
     loading.join();
     EXPECT_OK(second);
     return first;
@@ -80,6 +83,18 @@ TEST_F(OpenLinkTest, BothEndsUseNcclAndTheAnswerIsTheSame) {
   EXPECT_THAT(loaded().link_reason(), HasSubstr("test of the link passed"));
   EXPECT_EQ(nccl_.num_open(), 2);
   EXPECT_EQ(Token(1), expected);
+}
+
+TEST_F(OpenLinkTest, NcclCarriesNumbersOfTheTypeThatWasAskedFor) {
+  StartBoth();
+  constexpr int64_t kNumbers = 4 * 40;  // tokens by hidden_dim
+  ASSERT_OK(Load(1));
+  Token(1);
+  EXPECT_EQ(nccl_.last_sent_bytes(), kNumbers * 4);
+  ASSERT_OK(Load(2, v1::ACTIVATION_TYPE_BF16));
+  EXPECT_EQ(loaded().link(), "nccl");
+  Token(2);
+  EXPECT_EQ(nccl_.last_sent_bytes(), kNumbers * 2);
 }
 
 TEST_F(OpenLinkTest, ANewEpochGetsANewLink) {
@@ -215,7 +230,7 @@ TEST_F(OpenLinkTest, AnOfferOfAnEpochThatIsOverIsRefused) {
   offer.set_nccl_version(22809);
   EXPECT_THAT(second_->host().links().CheckOffer(offer),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("is in epoch 5")));
-  EXPECT_FALSE(second_->host().links().Agree(4, nullptr).ok());
+  EXPECT_FALSE(second_->host().links().Agree(4, {}).ok());
 }
 
 TEST_F(OpenLinkTest, AStageThatWaitsForALinkThatHangsIsUnloadedAtOnce) {

@@ -1,10 +1,11 @@
 #include "worker/transport/nccl_pair.h"
 
-#include <cstring>
 #include <thread>
+#include <vector>
 
 #include "tests/testing/fake_nccl.h"
 #include "tests/testing/status_matchers.h"
+#include "worker/kernels/convert.h"
 #include "worker/transport/nccl_activation_link.h"
 
 namespace layercake {
@@ -40,27 +41,35 @@ class NcclPairTest : public ::testing::Test {
   }
 
   std::unique_ptr<Device> devices_[2] = {*Device::CreateCpu(1), *Device::CreateCpu(1)};
+  ActivationSlots slots_[2] = {*MakeActivationSlots(64, *devices_[0]),
+                               *MakeActivationSlots(64, *devices_[1])};
   FakeNccl nccl_;
   NcclUniqueId id_ = {};
   std::shared_ptr<NcclPair> pairs_[2];
 };
 
-TEST_F(NcclPairTest, CarriesStepsFromSinkToSource) {
-  ConnectBoth();
-  const auto [sender, receiver] = TestBoth(kLong);
-  ASSERT_OK(sender);
-  ASSERT_OK(receiver);
-  NcclActivationSink sink(pairs_[0], *devices_[0]);
-  NcclActivationSource source(pairs_[1], *devices_[1]);
-  float out[2][3] = {{1, 2, 3}, {4, 5, 6}};
-  float in[2][3] = {};
-  for (int step = 1; step <= 3; ++step) {
-    out[0][0] = static_cast<float>(step);
-    ASSERT_OK(sink.Send(step, {out, DType::kF32, 2, 3, 3}));
-    ASSERT_OK(source.Receive(step, {in, DType::kF32, 2, 3, 3}));
-    EXPECT_EQ(memcmp(in, out, sizeof(in)), 0);
+TEST_F(NcclPairTest, CarriesStepsFromSinkToSourceInTheLinksType) {
+  const std::vector<float> values = {1, 0.1f, -2.7182818f, 1e-5f, 65000, 6};
+  for (const DType dtype : {DType::kF32, DType::kBF16, DType::kF16}) {
+    ConnectBoth();
+    const auto [sender, receiver] = TestBoth(kLong);
+    ASSERT_OK(sender);
+    ASSERT_OK(receiver);
+    NcclActivationSink sink({pairs_[0], dtype}, slots_[0], *devices_[0]);
+    NcclActivationSource source({pairs_[1], dtype}, slots_[1], *devices_[1]);
+    for (int step = 1; step <= 3; ++step) {
+      std::vector<float> out = values, in(values.size());
+      out[0] = static_cast<float>(step);
+      ASSERT_OK(sink.Send(step, {out.data(), DType::kF32, 2, 3, 3}));
+      EXPECT_EQ(nccl_.last_sent_bytes(), std::ssize(out) * DTypeBytes(dtype));
+      ASSERT_OK(source.Receive(step, {in.data(), DType::kF32, 2, 3, 3}));
+      std::vector<char> wire(out.size() * sizeof(float));
+      ConvertNumbers(out.data(), DType::kF32, std::ssize(out), wire.data(), dtype);
+      ConvertNumbers(wire.data(), dtype, std::ssize(out), out.data(), DType::kF32);
+      EXPECT_EQ(in, out);
+    }
+    EXPECT_OK(sink.Finish());
   }
-  EXPECT_OK(sink.Finish());
 }
 
 TEST_F(NcclPairTest, AnEndThatDoesNotComeIsNotWaitedForLonger) {
@@ -117,7 +126,7 @@ TEST_F(NcclPairTest, TheTestEndsWhereNothingArrives) {
 
 TEST_F(NcclPairTest, ClosingEndsAReceiveThatWaits) {
   ConnectBoth();
-  NcclActivationSource source(pairs_[1], *devices_[1]);
+  NcclActivationSource source({pairs_[1]}, slots_[1], *devices_[1]);
   float in[4] = {};
   absl::Status received;
   std::thread engine([&] { received = source.Receive(1, {in, DType::kF32, 1, 4, 4}); });
@@ -135,9 +144,11 @@ class TwoLinksTest : public NcclPairTest {
     nccl_.set_script({.one_device = true});
     ConnectBoth();
     before_ = pairs_[0];
-    source_ = std::make_unique<NcclActivationSource>(std::move(pairs_[1]), *devices_[1]);
+    source_ = std::make_unique<NcclActivationSource>(NcclLink{std::move(pairs_[1])}, slots_[1],
+                                                     *devices_[1]);
     ConnectBoth();
-    sink_ = std::make_unique<NcclActivationSink>(std::move(pairs_[0]), *devices_[0]);
+    sink_ = std::make_unique<NcclActivationSink>(NcclLink{std::move(pairs_[0])}, slots_[0],
+                                                 *devices_[0]);
   }
   ~TwoLinksTest() override {
     source_.reset();
@@ -171,7 +182,7 @@ TEST_F(TwoLinksTest, TheSinkIsCancelledWhileAReceiveHangs) {
 TEST_F(NcclPairTest, APeerThatDiedEndsTheSink) {
   ConnectBoth();
   nccl_.set_script({.send_error = 6});
-  NcclActivationSink sink(pairs_[0], *devices_[0]);
+  NcclActivationSink sink({pairs_[0]}, slots_[0], *devices_[0]);
   float out[4] = {};
   const TensorView view = {out, DType::kF32, 1, 4, 4};
   EXPECT_THAT(sink.Send(1, view),
