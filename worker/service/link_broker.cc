@@ -39,9 +39,8 @@ LinkBroker::Offer::Offer(LinkBroker& broker, uint64_t epoch, const std::string& 
     v1::OpenLinkRequest::Offer offer;
     offer.set_epoch(epoch_);
     offer.set_activation_type(ActivationTypeOf(activations_));
-    linked_ = pair_ == nullptr ? broker_.nccl_.functions.status()
-                               : OfferLink(next_address_, offer, broker_.nccl_, *pair_,
-                                           broker_.device_, context_);
+    outcome_ =
+        OfferLink(next_address_, offer, broker_.nccl_, pair_.get(), broker_.device_, context_);
     MutexLock lock(mutex_);
     ended_ = true;
     changed_.NotifyAll();
@@ -67,13 +66,13 @@ bool LinkBroker::Offer::WaitFor(absl::Duration timeout) {
 
 absl::StatusOr<OutgoingLink> LinkBroker::Offer::Take(const ActivationSlots& slots) {
   thread_.join();
-  if (linked_.ok()) {
+  LC_RETURN_IF_ERROR(outcome_.epoch);
+  if (outcome_.link.ok()) {
     return OutgoingLink{
         std::make_unique<NcclActivationSink>(NcclLink{pair_, activations_}, slots, broker_.device_),
         "nccl", "both ends have NCCL, and a test of the link passed"};
   }
-  if (absl::IsUnavailable(linked_)) return linked_;
-  const std::string why(linked_.message());
+  const std::string why(outcome_.link.message());
   if (broker_.transport_ == Transport::kNccl) {
     return absl::FailedPreconditionError(
         absl::StrCat("--transport nccl was asked for, but activations cannot reach ", next_address_,
@@ -91,7 +90,17 @@ absl::Status LinkBroker::CheckEpoch(uint64_t epoch) const {
       absl::StrCat("epoch ", epoch, " is over: this worker is in epoch ", epoch_));
 }
 
+absl::Status LinkBroker::DoWithout(const absl::Status& why) const {
+  if (transport_ != Transport::kNccl) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat("it takes activations over NCCL only (--transport nccl), and that cannot be: ",
+                   why.message()));
+}
+
 absl::Status LinkBroker::CheckOffer(const v1::OpenLinkRequest::Offer& offer) const {
+  if (!offer.cannot().empty()) {
+    return absl::FailedPreconditionError(absl::StrCat("the sender says: ", offer.cannot()));
+  }
   LC_RETURN_IF_ERROR(nccl_.functions.status());
   int version = 0;
   (*nccl_.functions)->get_version(&version);

@@ -53,8 +53,8 @@ class LinkBroker {
     bool WaitFor(absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
 
     // Waits for the outcome. `slots`: with room for any step's numbers; they must outlive the sink.
-    // Errors: FailedPrecondition (the operator wants NCCL only, and why it cannot be); Unavailable
-    // (whether the other end uses the link is not known). REQUIRES: called once at most.
+    // Errors: FailedPrecondition (the operator, here or there, wants NCCL only, and why it cannot
+    // be); Unavailable (whether the other end uses the link is not known). REQUIRES: called once.
     absl::StatusOr<OutgoingLink> Take(const ActivationSlots& slots);
 
    private:
@@ -64,7 +64,7 @@ class LinkBroker {
     const DType activations_;
     grpc::ClientContext context_;
     const std::shared_ptr<NcclPair> pair_;  // null: this end has no NCCL. Shared with the sink
-    absl::Status linked_;                   // the thread's until it has ended
+    OfferOutcome outcome_;                  // the thread's until it has ended
     Mutex mutex_;
     CondVar changed_;
     bool ended_ ABSL_GUARDED_BY(mutex_) = false;
@@ -75,6 +75,9 @@ class LinkBroker {
   // FailedPrecondition (the epoch is over, or this end cannot: says why).
   absl::Status CheckOffer(const v1::OpenLinkRequest::Offer& offer) const
       ABSL_LOCKS_EXCLUDED(mutex_);
+  // Of an offer that came to nothing: `why`. Errors: FailedPrecondition (the operator wants NCCL
+  // only).
+  absl::Status DoWithout(const absl::Status& why) const;
   // Errors: as ConnectAndTest; Aborted (Stop, or the epoch is over).
   absl::StatusOr<std::shared_ptr<NcclPair>> Join(uint64_t epoch, const NcclUniqueId& id)
       ABSL_LOCKS_EXCLUDED(mutex_);

@@ -300,6 +300,7 @@ absl::StatusOr<std::shared_ptr<ActivationQueue>> StageHost::OpenSource(uint64_t 
   if (loaded_->source == nullptr) {
     return absl::FailedPreconditionError("the first stage takes no activations");
   }
+  LC_RETURN_IF_ERROR(links_.DoWithout(absl::FailedPreconditionError("the sender uses gRPC")));
   if (std::exchange(loaded_->source_taken, true)) {
     return absl::FailedPreconditionError(
         absl::StrCat("epoch ", epoch, " has had its Activate call; load a new epoch"));

@@ -73,7 +73,8 @@ class StageHost {
   absl::StatusOr<std::shared_ptr<StageRun>> Execute(uint64_t epoch, StageRunEvents events)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Where the activations of `epoch` are to be pushed, for the one stage before this one.
-  // Errors: FailedPrecondition (as Execute's, or this is the first stage).
+  // Errors: FailedPrecondition (as Execute's, this is the first stage, or its operator wants NCCL
+  // only).
   absl::StatusOr<std::shared_ptr<ActivationQueue>> OpenSource(uint64_t epoch)
       ABSL_LOCKS_EXCLUDED(mutex_);
 

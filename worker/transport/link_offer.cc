@@ -17,9 +17,7 @@ using Stream = grpc::ClientReaderWriter<v1::OpenLinkRequest, v1::OpenLinkRespons
 absl::Status Answer(Stream& stream) {
   v1::OpenLinkResponse answer;
   if (!stream.Read(&answer)) {
-    const absl::Status ended = FromGrpcStatus(stream.Finish());
-    return absl::FailedPreconditionError(
-        absl::StrCat("the next stage's worker did not answer: ", ended.message()));
+    return absl::FailedPreconditionError("the next stage's worker did not answer");
   }
   if (answer.refusal().empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -32,6 +30,39 @@ absl::StatusOr<std::unique_ptr<Device>> Beside(Device& device) {
   return Device::CreateCpu(1);
 }
 
+// Up to where both ends have tested the pair. The peer's reason goes before this end's.
+absl::Status Propose(v1::OpenLinkRequest::Offer offer, const NcclEnd& end, NcclPair* pair,
+                     Device& device, Stream& stream) {
+  absl::Status able = end.functions.status();
+  int version = 0;
+  if (able.ok() && (*end.functions)->get_version(&version) != kNcclSuccess) {
+    able = absl::FailedPreconditionError("NCCL on this end does not know its version");
+  }
+  offer.set_cannot(std::string(able.message()));
+  offer.set_nccl_version(version);
+  offer.set_device_uuid(end.device_uuid);
+  v1::OpenLinkRequest request;
+  *request.mutable_offer() = std::move(offer);
+  stream.Write(request);
+  LC_RETURN_IF_ERROR(able);
+  LC_RETURN_IF_ERROR(Answer(stream));
+  NcclUniqueId id;
+  if ((*end.functions)->get_unique_id(&id) != kNcclSuccess) {
+    return absl::FailedPreconditionError("NCCL on this end makes no unique id");
+  }
+  request.set_unique_id(id.bytes, sizeof(id.bytes));
+  stream.Write(request);
+  absl::Status answer;
+  std::thread listening([&] {
+    answer = Answer(stream);
+    if (!answer.ok()) pair->Abort(answer);
+  });
+  const absl::Status tested = ConnectAndTest(end, id, *pair, device);
+  listening.join();
+  LC_RETURN_IF_ERROR(answer);
+  return tested;
+}
+
 }  // namespace
 
 absl::Status ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id, NcclPair& pair,
@@ -41,45 +72,31 @@ absl::Status ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id, NcclPair
   return TestPair(pair, *beside, end.test_timeout);
 }
 
-absl::Status OfferLink(const std::string& address, v1::OpenLinkRequest::Offer offer,
-                       const NcclEnd& end, NcclPair& pair, Device& device,
+OfferOutcome OfferLink(const std::string& address, v1::OpenLinkRequest::Offer offer,
+                       const NcclEnd& end, NcclPair* pair, Device& device,
                        grpc::ClientContext& context) {
-  int version = 0;
-  if ((*end.functions)->get_version(&version) != kNcclSuccess) {
-    return absl::FailedPreconditionError("NCCL on this end does not know its version");
-  }
-  offer.set_nccl_version(version);
-  offer.set_device_uuid(end.device_uuid);
-  v1::OpenLinkRequest request;
-  *request.mutable_offer() = std::move(offer);
   const auto stub = v1::Stage::NewStub(CreateChannel(address));
   const std::unique_ptr<Stream> stream = stub->OpenLink(&context);
-  stream->Write(request);
-  LC_RETURN_IF_ERROR(Answer(*stream));
-  NcclUniqueId id;
-  if ((*end.functions)->get_unique_id(&id) != kNcclSuccess) {
-    return absl::FailedPreconditionError("NCCL on this end makes no unique id");
-  }
-  request.set_unique_id(id.bytes, sizeof(id.bytes));
-  stream->Write(request);
-  absl::Status answer;
-  std::thread listening([&] {
-    answer = Answer(*stream);
-    if (!answer.ok()) pair.Abort(answer);
-  });
-  const absl::Status tested = ConnectAndTest(end, id, pair, device);
-  listening.join();
-  LC_RETURN_IF_ERROR(answer);
-  request.set_use(tested.ok());
+  OfferOutcome outcome;
+  outcome.link = Propose(std::move(offer), end, pair, device, *stream);
+  v1::OpenLinkRequest request;
+  request.set_use(outcome.link.ok());
   stream->Write(request);
   stream->WritesDone();
-  const absl::Status agreed = FromGrpcStatus(stream->Finish());
-  LC_RETURN_IF_ERROR(tested);
-  if (!agreed.ok()) {
-    return absl::UnavailableError(
-        absl::StrCat("the worker at ", address, " did not confirm the link: ", agreed.message()));
+  for (v1::OpenLinkResponse rest; stream->Read(&rest);) {
   }
-  return absl::OkStatus();
+  const absl::Status ended = FromGrpcStatus(stream->Finish());
+  if (absl::IsFailedPrecondition(ended)) {
+    outcome.epoch = absl::FailedPreconditionError(
+        absl::StrCat("the worker at ", address, " refuses the link: ", ended.message()));
+  } else if (!ended.ok() && outcome.link.ok()) {
+    outcome.epoch = absl::UnavailableError(
+        absl::StrCat("the worker at ", address, " did not confirm the link: ", ended.message()));
+  } else if (!ended.ok() && pair != nullptr) {
+    outcome.link =
+        absl::FailedPreconditionError(absl::StrCat(outcome.link.message(), ": ", ended.message()));
+  }
+  return outcome;
 }
 
 }  // namespace layercake

@@ -28,14 +28,22 @@ struct NcclEnd {
 absl::Status ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id, NcclPair& pair,
                             Device& device);
 
+// What came of an offer.
+struct OfferOutcome {
+  // Not OK: one end cannot, says which and why, and activations go over gRPC.
+  absl::Status link;
+  // Not OK: the epoch is lost. FailedPrecondition (the peer does without no such link);
+  // Unavailable (the call broke: whether the peer uses the link is not known).
+  absl::Status epoch;
+};
+
 // Offers the worker at `address` a link; blocks until both ends have tested `pair`, which has rank
 // 0, and agreed, or one will not. Ends soon where another thread cancels `context` and aborts
 // `pair`.
 //   offer: of which epoch, and what the link will carry.
-// Errors: FailedPrecondition (one end cannot: says which and why); Unavailable (the call broke: the
-// peer may have agreed, and the epoch is lost); as ConnectAndTest. REQUIRES: `end` has NCCL.
-absl::Status OfferLink(const std::string& address, v1::OpenLinkRequest::Offer offer,
-                       const NcclEnd& end, NcclPair& pair, Device& device,
+//   pair: null if `end` has no NCCL, which the peer is told.
+OfferOutcome OfferLink(const std::string& address, v1::OpenLinkRequest::Offer offer,
+                       const NcclEnd& end, NcclPair* pair, Device& device,
                        grpc::ClientContext& context);
 
 }  // namespace layercake

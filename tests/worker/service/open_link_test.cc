@@ -212,6 +212,40 @@ TEST_F(OpenLinkTest, NcclOnlyMeansNoGrpc) {
                                 AllOf(HasSubstr("--transport nccl"), HasSubstr("invalid usage"))));
 }
 
+TEST_F(OpenLinkTest, AReceiverThatWantsNcclOnlyRefusesOthers) {
+  const NcclEnd without = {.functions = absl::FailedPreconditionError("its device is a CPU")};
+  const struct {
+    FakeNccl::Script script;
+    StageHostOptions sender;
+    NcclEnd receiver;
+    const char* reason;
+  } kCases[] = {
+      {{}, {.nccl = without}, FakeEnd("GPU-b"), "its device is a CPU"},
+      {{},
+       {.transport = Transport::kGrpc, .nccl = FakeEnd("GPU-a")},
+       FakeEnd("GPU-b"),
+       "--transport grpc"},
+      {{}, {.nccl = FakeEnd("GPU-a")}, without, "its device is a CPU"},
+      {{.connect_error = 5}, {.nccl = FakeEnd("GPU-a")}, FakeEnd("GPU-b"), "invalid usage"},
+  };
+  for (const auto& trouble : kCases) {
+    nccl_.set_script(trouble.script);
+    Start(trouble.sender, {.transport = Transport::kNccl, .nccl = trouble.receiver});
+    EXPECT_THAT(Load(1), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                  AllOf(HasSubstr(second_->address()),
+                                        HasSubstr("over NCCL only (--transport nccl)"),
+                                        HasSubstr(trouble.reason))));
+  }
+}
+
+TEST_F(OpenLinkTest, AReceiverThatWantsNcclOnlyTakesNoActivationsByGrpc) {
+  TestWorker worker({.transport = Transport::kNccl, .nccl = FakeEnd("GPU-b")});
+  ASSERT_OK(worker.Load(LoadRequest(1, 2, 3)));
+  EXPECT_THAT(worker.host().OpenSource(1),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr("--transport nccl"), HasSubstr("the sender uses gRPC"))));
+}
+
 TEST_F(OpenLinkTest, AnotherVersionIsRefused) {
   StartBoth();
   v1::OpenLinkRequest::Offer offer;
