@@ -50,3 +50,7 @@ code=0
 LAYERCAKE_UNDER=$scratch/without-bench rehearse --only '^serving' || code=$?
 [ "$code" -eq 1 ]
 grep -q '^| serving tiny-bench | FAIL | bench at concurrency 1 ended with 3: no benchmarks today |' "$scratch/rehearsal.md"
+if pgrep -af "^$scratch/unpacked/bin/"; then
+  echo "these were left running" >&2
+  exit 1
+fi

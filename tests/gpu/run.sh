@@ -125,17 +125,18 @@ wait_for() {  # SECONDS COMMAND...
 workers_joined() {
   [ "$(launch layercake --address "$address" status -o json 2>/dev/null | grep -c '"lastHeartbeatAgo"')" -ge "$1" ]
 }
-# NUM_WORKERS PROFILE FLAGS...: a coordinator and workers on the first card. Sets `address`.
+# NUM_WORKERS PROFILE FLAGS...: a coordinator and workers on the first card. Sets `address`. (By `launch` the
+# function, pids would be those of shells, whose end does not end the programs.)
 start_cluster() {
   local count=$1 profile=$2 i
   shift 2
   rm -f "$scratch/port"
-  launch layercake-coordinator --listen 127.0.0.1:0 --port-file "$scratch/port" >"$scratch/coordinator" 2>&1 &
+  "$here/launch" layercake-coordinator --listen 127.0.0.1:0 --port-file "$scratch/port" >"$scratch/coordinator" 2>&1 &
   pids+=($!)
   wait_for 30 test -s "$scratch/port" || return 1
   address=127.0.0.1:$(cat "$scratch/port")
   for ((i = 0; i < count; ++i)); do
-    NCCL_HOSTID=worker-$i launch layercake-worker --coordinator "$address" --name "w$i" --device "$device" \
+    NCCL_HOSTID=worker-$i "$here/launch" layercake-worker --coordinator "$address" --name "w$i" --device "$device" \
       --profile "$profile" "$@" >"$scratch/worker-$i" 2>&1 &
     pids+=($!)
   done
