@@ -3,20 +3,24 @@
 # PyPI, into --prefix (default ~/.local/share/layercake/cuda). Needs no root and no driver. Prints the
 # line that tells deploy/build.sh where it is.
 #
-#   deploy/install-cuda.sh [--prefix DIR] [--nccl] [--force]
+#   deploy/install-cuda.sh [--prefix DIR] [--cuda 12|13] [--nccl] [--sanitizer] [--force]
 #
-#   --nccl   NCCL too (200 MB): activations from GPU to GPU
-#   --force  install even where a toolkit is found
+#   --cuda       only this version will do: 12 for cards older than Turing (compute capability 7.5)
+#   --nccl       NCCL too (200 MB): activations from GPU to GPU
+#   --sanitizer  compute-sanitizer too (40 MB), which tests/gpu runs the kernels under
+#   --force      install even where a toolkit is found
 #
-# PyPI has compilers of CUDA 13 only: for cards older than Turing (compute capability 7.5) install
-# CUDA 12 from https://developer.nvidia.com/cuda-toolkit-archive and set CUDA_HOME.
+# CUDA 12 is found, not installed: of its compiler PyPI has the assembler and libNVVM, but no nvcc.
 set -euo pipefail
 
 packages=(nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88
   nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85)
 prefix=${XDG_DATA_HOME:-$HOME/.local/share}/layercake/cuda
 force=no
+cuda=
 nccl=no
+sanitizer=no
+archive=https://developer.nvidia.com/cuda-toolkit-archive
 
 fail() {
   echo "install-cuda.sh: $1" >&2
@@ -26,19 +30,27 @@ fail() {
 while [[ $# -gt 0 ]]; do
   case $1 in
     --prefix) prefix=${2:?--prefix needs a directory} && shift 2 ;;
+    --cuda) cuda=${2:?--cuda needs a version} && shift 2 ;;
     --nccl) nccl=yes && shift ;;
+    --sanitizer) sanitizer=yes && shift ;;
     --force) force=yes && shift ;;
     *) fail "unknown argument $1; see the top of the script" 2 ;;
   esac
 done
 
-# The toolkit at $1 is complete, and new enough.
+case $cuda in
+  '' | 12 | 13) ;;
+  *) fail "--cuda $cuda is neither 12 nor 13" 2 ;;
+esac
+
+# The toolkit at $1 is complete, and of a version that will do.
 usable() {
   local version
   [[ -x $1/bin/nvcc && -f $1/include/cuda_runtime.h ]] || return 1
   version=$("$1/bin/nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
-  [[ ${version:-0} -ge 12 ]] || return 1
-  [[ $nccl == no || -f $1/include/nccl.h ]]
+  [[ ${version:-0} -ge 12 && ( -z $cuda || $version == "$cuda" ) ]] || return 1
+  [[ $nccl == no || -f $1/include/nccl.h ]] || return 1
+  [[ $sanitizer == no || -x $1/bin/compute-sanitizer ]]
 }
 
 installed() {
@@ -51,10 +63,13 @@ installed() {
 if [[ $force == no ]]; then
   on_path=$(command -v nvcc || true)
   for home in "${CUDA_HOME:-}" "${CUDA_PATH:-}" "${on_path:+$(dirname "$(dirname "$on_path")")}" \
-    /usr/local/cuda "$prefix/nvidia/cu13"; do
+    /usr/local/cuda /usr/local/cuda-1[2-9]* "$prefix/nvidia/cu13"; do
     if [[ -n $home ]] && usable "$home"; then installed "$home"; fi
   done
 fi
+
+[[ $cuda != 12 ]] || fail "there is no CUDA 12 here, and PyPI has no nvcc of it: install one from $archive, with \
+all that was asked for, and set CUDA_HOME to it"
 
 case $(uname -m) in
   x86_64 | aarch64) ;;
@@ -63,6 +78,7 @@ esac
 python3 -m pip --version >/dev/null 2>&1 ||
   fail "needs Python's pip: install the package python3-pip, or set CUDA_HOME to a toolkit"
 [[ $nccl == no ]] || packages+=(nvidia-nccl-cu13==2.28.9)
+[[ $sanitizer == no ]] || packages+=(nvidia-cuda-sanitizer-api==13.0.85)
 
 mkdir -p "$prefix" || fail "cannot write to $prefix; choose another --prefix"
 free_kib=$(df -Pk "$prefix" | awk 'NR == 2 {print $4}')
