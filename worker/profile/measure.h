@@ -29,7 +29,8 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
 absl::Status MeasureSampler(Device& device, const MeasureLimits& limits,
                             v1::DeviceProfile* profile);
 
-// The share of its threads' time that this process gets in the long run, in (0, 1].
+// The share of its threads' time that this process gets in the long run, in (0, 1]; 1 of what is no
+// CPU.
 absl::StatusOr<double> MeasureShare(Device& device, const MeasureLimits& limits);
 
 }  // namespace layercake

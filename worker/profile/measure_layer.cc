@@ -2,12 +2,10 @@
 #include <array>
 #include <cmath>
 #include <numeric>
-#include <optional>
 #include <vector>
 
 #include "common/base/status_macros.h"
 #include "common/model/costs.h"
-#include "worker/device/cuda_graphs.h"
 #include "worker/engine/kv_cache.h"
 #include "worker/engine/row_sampler.h"
 #include "worker/kernels/attention.h"
@@ -16,6 +14,7 @@
 #include "worker/kernels/packed_matrix.h"
 #include "worker/kernels/rope.h"
 #include "worker/kernels/step_table.h"
+#include "worker/profile/issued_time.h"
 #include "worker/profile/measure.h"
 #include "worker/profile/stopwatch.h"
 
@@ -147,28 +146,6 @@ class BareLayer {
   StepView step_;
 };
 
-// Seconds that `layer` takes in a step that decodes. A CPU does it at once; another device is
-// waited for once a step, which it replays where it can.
-double TimeLayer(Device& device, absl::Duration patience, absl::FunctionRef<void()> layer) {
-  const BusyClock clock = BusyClock::Of(device);
-  if (device.kind() == DeviceKind::kCpu) {
-    return TimeRepeated(clock, patience, layer).typical_seconds;
-  }
-  constexpr int kLayers = 16;
-  const auto step = [&] {
-    for (int i = 0; i < kLayers; ++i) layer();
-  };
-  std::optional<CudaGraphs> graphs;
-  if (AsCuda(device).use_graphs()) graphs.emplace(AsCuda(device));
-  const auto run = [&] {
-    graphs.has_value() ? graphs->Run(0, step) : step();
-    (void)device.Finish();
-  };
-  run();
-  run();
-  return TimeRepeated(clock, patience, run).typical_seconds / kLayers;
-}
-
 }  // namespace
 
 absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::DeviceProfile* profile) {
@@ -191,7 +168,7 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
            F32View(out.As<float>(), 1, outputs), device);
   };
   tiny.Prepare();
-  profile->set_layer_seconds(TimeLayer(device, limits.patience, [&] {
+  profile->set_layer_seconds(TimeIssued(device, limits.patience, Issued::kReplayed, 1, [&] {
     multiply();
     tiny.AroundAttention();
     tiny.Attend();
@@ -208,12 +185,11 @@ absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::Devic
                                                          .num_kv_heads = 4},
                                                         device));
   wide.Prepare();
-  const Timing activations = TimeRepeated(BusyClock::Of(device), 2 * limits.patience, [&] {
+  const double seconds = TimeIssued(device, 2 * limits.patience, Issued::kOneByOne, 1, [&] {
     wide.AroundAttention();
     wide.AroundFeedForward();
-    (void)device.Finish();
   });
-  profile->set_activation_values_per_second(wide.Values() / activations.typical_seconds);
+  profile->set_activation_values_per_second(wide.Values() / seconds);
   return absl::OkStatus();
 }
 
@@ -231,7 +207,6 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
   const int64_t kv_heads = std::max(8, 2 * device.num_threads());
   LC_ASSIGN_OR_RETURN(const Buffer q, TakeFilled(6 * 8 * kv_heads * kHeadDim, device));
   LC_ASSIGN_OR_RETURN(const Buffer out, TakeFilled(6 * 8 * kv_heads * kHeadDim, device));
-  const BusyClock clock = BusyClock::Of(device);
   for (const DType format : {DType::kF32, DType::kF16}) {
     const int64_t layer_bytes = 2 * kTokens * kv_heads * kHeadDim * DTypeBytes(format);
     int64_t measured = 0;
@@ -241,22 +216,23 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
       LC_ASSIGN_OR_RETURN(Sequence sequence,
                           Sequence::Create(kTokens, kv_heads, kHeadDim, layers, format, device));
       int64_t next = 0;
-      const auto attend = [&](const Rows& rows) {
+      for (const Rows& rows : kRows) {
         const int64_t cols = rows.heads * kv_heads * kHeadDim;
         const SliceView slice = {kTokens - rows.tokens, rows.tokens, sequence.blocks};
-        PagedAttention(F32View(q.As<float>(), rows.tokens, cols), sequence.Step(slice, device),
-                       sequence.cache->layers()[next++ % layers], 0.125f,
-                       F32View(out.As<float>(), rows.tokens, cols), device);
-        (void)device.Finish();
-      };
-      for (int64_t i = 0; i < layers; ++i) attend(kRows.front());
-      for (const Rows& rows : kRows) {
-        const Timing timing = TimeRepeated(clock, limits.patience, [&] { attend(rows); });
+        const StepView step = sequence.Step(slice, device);
+        const auto attend = [&] {
+          PagedAttention(F32View(q.As<float>(), rows.tokens, cols), step,
+                         sequence.cache->layers()[next++ % layers], 0.125f,
+                         F32View(out.As<float>(), rows.tokens, cols), device);
+        };
+        while (next < layers) attend();  // once over all that it reads
+        const double seconds =
+            TimeIssued(device, limits.patience, Issued::kReplayed, layers, attend);
         v1::StreamRate* entry = profile->add_kv();
         entry->set_format(std::string(DTypeName(format)));
         entry->set_rows(static_cast<int32_t>(rows.tokens * rows.heads));
         entry->set_working_set_bytes(static_cast<uint64_t>(layers * layer_bytes));
-        entry->set_bytes_per_second(static_cast<double>(layer_bytes) / timing.typical_seconds);
+        entry->set_bytes_per_second(static_cast<double>(layer_bytes) / seconds);
       }
     }
   }

@@ -12,6 +12,7 @@
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/packed_matrix.h"
 #include "worker/profile/cpu_allowance.h"
+#include "worker/profile/issued_time.h"
 #include "worker/profile/measure.h"
 #include "worker/profile/stopwatch.h"
 
@@ -28,6 +29,8 @@ constexpr std::array<int64_t, 7> kWorkingSets = {
 // The summary figures are those of the format and sizes that most checkpoints have.
 constexpr DType kSummaryFormat = DType::kBF16;
 constexpr int kPromptRows = 128;
+// More rows are a prompt's; they take longer than to start a kernel, whoever starts it.
+constexpr int64_t kMostDecoded = 16;
 // Enough cores to take up a memory's bandwidth, and what each of them reads: no cache holds it.
 constexpr int kMostCrowd = 15;
 constexpr int64_t kMostCrowdBytes = int64_t{64} << 20;
@@ -73,11 +76,10 @@ class Working {
   }
 
   double BytesPerSecond(int64_t rows, absl::Duration patience) {
-    const Timing timing = TimeRepeated(clock_, patience, [&] {
-      MultiplyNext(rows);
-      (void)device_.Finish();
-    });
-    return static_cast<double>(matrices_.front().bytes()) / timing.typical_seconds;
+    const double seconds =
+        TimeIssued(device_, patience, rows > kMostDecoded ? Issued::kOneByOne : Issued::kReplayed,
+                   std::ssize(matrices_), [&] { MultiplyNext(rows); });
+    return static_cast<double>(matrices_.front().bytes()) / seconds;
   }
   void MultiplyNext(int64_t rows) {
     const PackedMatrix& matrix = matrices_[next_++ % matrices_.size()];
@@ -86,10 +88,9 @@ class Working {
   }
 
  private:
-  explicit Working(Device& device) : device_(device), clock_(BusyClock::Of(device)) {}
+  explicit Working(Device& device) : device_(device) {}
 
   Device& device_;
-  BusyClock clock_;
   std::vector<PackedMatrix> matrices_;
   Buffer x_;
   Buffer out_;
@@ -175,6 +176,7 @@ absl::Status MeasureCrowded(Device& device, const MeasureLimits& limits,
 }
 
 absl::StatusOr<double> MeasureShare(Device& device, const MeasureLimits& limits) {
+  if (device.kind() != DeviceKind::kCpu) return 1;
   LC_ASSIGN_OR_RETURN(Working working, Working::Create(std::min(kMatrixBytes, limits.max_bytes),
                                                        Format{kSummaryFormat}, device));
   // Quotas are given out every 100 ms as a rule; a moment's interruption spoils but one try.
