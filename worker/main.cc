@@ -217,13 +217,14 @@ int Main(int argc, char** argv) {
       OpenDevice(flags.device, flags.num_threads, CudaRuntime::Real(), flags.share_card);
   if (!chosen.ok()) return Fail(chosen.status(), DeviceExitCode(chosen.status()));
   Device& device = *chosen->device;
+  int64_t usable_bytes = device.Memory().free_bytes;
+  if (flags.memory_bytes > 0) usable_bytes = std::min(usable_bytes, flags.memory_bytes);
   if (device.kind() == DeviceKind::kCuda) {
     AsCuda(device).set_use_graphs(flags.cuda_graphs != "off");
+    AsCuda(device).set_usable_bytes(usable_bytes);
   }
-  int64_t measure_bytes = device.Memory().free_bytes;
-  if (flags.memory_bytes > 0) measure_bytes = std::min(measure_bytes, flags.memory_bytes);
-  const auto profile = GetProfile(flags.profile, device, {.max_bytes = measure_bytes / 2},
-                                  DefaultProfileCachePath());
+  const auto profile =
+      GetProfile(flags.profile, device, {.max_bytes = usable_bytes / 2}, DefaultProfileCachePath());
   if (!profile.ok()) return Fail(profile.status(), DeviceExitCode(profile.status()));
   end_at_signal.reset();
   return Serve(flags, *chosen, *profile, signals);

@@ -3,6 +3,7 @@
 // A CUDA device, as the ops see it. This header needs no CUDA: builds without it include it too.
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -55,6 +56,10 @@ class CudaDevice : public Device {
   bool use_graphs() const { return use_graphs_; }
   void set_use_graphs(bool use_graphs) { use_graphs_ = use_graphs; }
 
+  // Of its memory, what plans may count on: all, unless it was set. Set before a stage is loaded.
+  int64_t usable_bytes() const { return usable_bytes_ > 0 ? usable_bytes_ : Memory().total_bytes; }
+  void set_usable_bytes(int64_t bytes) { usable_bytes_ = bytes; }
+
  protected:
   CudaDevice(std::string name, int index, int compute_capability, int code_capability,
              int num_multiprocessors, int num_threads)
@@ -70,6 +75,7 @@ class CudaDevice : public Device {
   const CudaTier& tier_;
   const int num_multiprocessors_;
   bool use_graphs_ = true;
+  int64_t usable_bytes_ = 0;
 };
 
 // REQUIRES: device.kind() is kCuda.

@@ -16,7 +16,7 @@ constexpr size_t kMaxShapes = 4 * CudaGraphs::kMaxGraphs;
 }  // namespace
 
 CudaGraphs::CudaGraphs(CudaDevice& device)
-    : device_(device), max_bytes_(GraphBytes(device.Memory().total_bytes)) {}
+    : device_(device), max_bytes_(GraphBytes(device.usable_bytes())) {}
 
 void CudaGraphs::Clear() {
   for (Shape& shape : shapes_) Release(shape.graph);
@@ -83,18 +83,19 @@ void CudaGraphs::Release(CudaGraph& graph) {
 void CudaGraphs::Capture(Shape& shape, absl::FunctionRef<void()> issue) {
   const int64_t free_bytes = device_.Memory().free_bytes;
   absl::StatusOr<CudaGraph> graph = device_.Capture(issue);
-  const int64_t taken_bytes = free_bytes - device_.Memory().free_bytes;
-  bytes_ += taken_bytes;
+  const int64_t taken_bytes = std::max<int64_t>(0, free_bytes - device_.Memory().free_bytes);
   if (!graph.ok()) {
     if (!device_.status().ok()) return;
     LOG(WARNING) << graph.status().message() << "; kernels are launched one by one from now on";
     refused_ = true;
-  } else if (taken_bytes > 0 && bytes_ > max_bytes_) {
+  } else if (taken_bytes > 0 && bytes_ + taken_bytes > max_bytes_) {
+    graph->reset();
+    if (second_tries_++ < kSecondTries) return;
     max_graphs_ = NumGraphs();
-    Release(*graph);
     LOG(INFO) << "CUDA graphs may take " << FormatBytes(max_bytes_) << " of " << device_.name()
               << ", which " << max_graphs_ << " do";
   } else {
+    bytes_ += taken_bytes;
     shape.graph = *std::move(graph);
   }
 }

@@ -15,10 +15,13 @@ namespace layercake {
 // One thread's at a time: the one that issues the device's work.
 class CudaGraphs {
  public:
-  // Fewer where they would take more than GraphBytes (common/model/costs.h) of the device's memory.
+  // Fewer where they would take more than GraphBytes (common/model/costs.h) of what plans may count
+  // on, as the free memory tells.
   static constexpr size_t kMaxGraphs = 32;
   // One that was not launched in so many runs may give way to another.
   static constexpr int64_t kIdleRuns = 256;
+  // Others may take memory while a graph is made: so often one that took too much is made again.
+  static constexpr int kSecondTries = 3;
 
   // `device` must outlive it.
   explicit CudaGraphs(CudaDevice& device);
@@ -50,6 +53,7 @@ class CudaGraphs {
   CudaDevice& device_;
   const int64_t max_bytes_;
   size_t max_graphs_ = kMaxGraphs;
+  int second_tries_ = 0;
   int64_t bytes_ = 0;  // that graphs have taken, by what was free before and after
   std::vector<Shape> shapes_;
   int64_t num_runs_ = 0;
