@@ -61,7 +61,8 @@ absl::StatusOr<ChosenDevice> OpenCpu(int num_threads) {
   return chosen;
 }
 
-absl::StatusOr<ChosenDevice> OpenCard(Card card, CudaRuntime& runtime, bool share) {
+absl::StatusOr<ChosenDevice> OpenCard(Card card, int num_threads, CudaRuntime& runtime,
+                                      bool share) {
   ChosenDevice chosen;
   LC_RETURN_IF_ERROR(card.usable);
   if (!share) {
@@ -74,7 +75,7 @@ absl::StatusOr<ChosenDevice> OpenCard(Card card, CudaRuntime& runtime, bool shar
                  << ", not of " << best.name << ": this program was not built for it; build it "
                  << "with -DCMAKE_CUDA_ARCHITECTURES=" << card.compute_capability;
   }
-  auto device = Device::CreateCuda(card.index);
+  auto device = Device::CreateCuda(card.index, num_threads);
   if (!device.ok()) {
     runtime.Leave(card);
     return device.status();
@@ -94,39 +95,39 @@ void FindFreeBytes(CudaRuntime& runtime, Card* card) {
   }
 }
 
-absl::StatusOr<ChosenDevice> OpenAny(int num_cpu_threads, CudaRuntime* runtime, bool share_card) {
+absl::StatusOr<ChosenDevice> OpenAny(int num_threads, CudaRuntime* runtime, bool share_card) {
   auto cards = ListCards(runtime);
   if (!cards.ok()) {
     // A host without any GPU is nothing to warn of.
     if (!absl::IsUnimplemented(cards.status()) && !absl::IsNotFound(cards.status())) {
       LOG(WARNING) << "computing on the CPU: " << cards.status().message();
     }
-    return OpenCpu(num_cpu_threads);
+    return OpenCpu(num_threads);
   }
   for (Card& card : *cards) FindFreeBytes(*runtime, &card);
   std::stable_sort(cards->begin(), cards->end(),
                    [](const Card& a, const Card& b) { return a.free_bytes > b.free_bytes; });
   for (const Card& card : *cards) {
-    auto chosen = OpenCard(card, *runtime, share_card);
+    auto chosen = OpenCard(card, num_threads, *runtime, share_card);
     if (chosen.ok()) return chosen;
     LOG(WARNING) << chosen.status().message();
   }
-  return OpenCpu(num_cpu_threads);
+  return OpenCpu(num_threads);
 }
 
 }  // namespace
 
-absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu_threads,
+absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_threads,
                                         CudaRuntime* runtime, bool share_card) {
-  if (selector == "cpu") return OpenCpu(num_cpu_threads);
-  if (selector == "auto") return OpenAny(num_cpu_threads, runtime, share_card);
+  if (selector == "cpu") return OpenCpu(num_threads);
+  if (selector == "auto") return OpenAny(num_threads, runtime, share_card);
   if (!absl::StartsWith(selector, "cuda:") && !absl::StartsWith(selector, "GPU-")) {
     return absl::InvalidArgumentError(absl::StrCat(
         "--device ", selector, " is no device; write auto, cpu, cuda:N or a GPU's UUID"));
   }
   LC_ASSIGN_OR_RETURN(const std::vector<Card> cards, ListCards(runtime));
   LC_ASSIGN_OR_RETURN(const Card card, FindCard(cards, selector));
-  return OpenCard(card, *runtime, share_card);
+  return OpenCard(card, num_threads, *runtime, share_card);
 }
 
 v1::DeviceList ListDevices(CudaRuntime* runtime) {

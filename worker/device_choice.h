@@ -23,13 +23,13 @@ struct ChosenDevice {
 // Opens the device that `selector` names: "cpu", "cuda:N", "GPU-<uuid>" or what a single one begins
 // with; or "auto": of the usable cards that no worker has, the one with most free memory, else the
 // CPU.
-//   num_cpu_threads: of a CPU, as Device::CreateCpu.
+//   num_threads: that compute on a CPU, or on the host beside a card; as Device::CreateCpu.
 //   runtime: may be null.
 //   share_card: beside other workers on the card, which each keep to a part of its memory; then
 //   there is no lock.
 // Only the card that is opened is used. Errors: InvalidArgument (no such kind of device); those of
 // ListCards, FindCard, CardLock::Take, UseCard and the Device's own.
-absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_cpu_threads,
+absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_threads,
                                         CudaRuntime* runtime, bool share_card = false);
 
 // Every device of this host, as `layercake-worker --list-devices` shows them. Cards are used for

@@ -29,7 +29,9 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
   app.add_flag("--share-card", flags->share_card,
                "Run beside other workers on the same GPU, each with its --memory: for tests")
       ->needs("--memory");
-  app.add_option("--threads", flags->num_threads, "CPU threads to compute with; 0 is all cores")
+  app.add_option("--threads", flags->num_threads,
+                 "CPU threads: to compute with, or to prepare weights and sample with beside a "
+                 "GPU; 0 is all cores")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   app.add_option("--model-root", flags->model_root,

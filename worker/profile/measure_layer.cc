@@ -64,6 +64,11 @@ absl::StatusOr<Buffer> TakeFilled(int64_t values, Device& device) {
   return buffer;
 }
 
+// The host's threads that kernels are divided over: beside a card they do other things.
+int ThreadsOfKernels(const Device& device) {
+  return device.kind() == DeviceKind::kCpu ? device.num_threads() : 1;
+}
+
 // A layer without its four large products: kernels in the order of the forward pass.
 class BareLayer {
  public:
@@ -149,15 +154,16 @@ class BareLayer {
 }  // namespace
 
 absl::Status MeasureLayer(Device& device, const MeasureLimits& limits, v1::DeviceProfile* profile) {
+  const int threads = ThreadsOfKernels(device);
   // Next to nothing to compute, but a piece of each product for every thread.
   LC_ASSIGN_OR_RETURN(BareLayer tiny, BareLayer::Create({.rows = 1,
                                                          .hidden_dim = 64,
                                                          .intermediate_dim = 64,
-                                                         .num_heads = device.num_threads(),
-                                                         .num_kv_heads = device.num_threads()},
+                                                         .num_heads = threads,
+                                                         .num_kv_heads = threads},
                                                         device));
   constexpr int64_t kTinyInputs = 16;
-  const int64_t outputs = kPanelOutputs * std::max(2, device.num_threads());
+  const int64_t outputs = kPanelOutputs * std::max(2, threads);
   LC_ASSIGN_OR_RETURN(
       const PackedMatrix matrix,
       PackedMatrix::Create(outputs, kTinyInputs, DType::kBF16, device, "measuring"));
@@ -204,7 +210,7 @@ absl::Status MeasureAttention(Device& device, const MeasureLimits& limits,
   constexpr std::array kRows = {Rows{1, 1}, Rows{1, 2}, Rows{1, 4}, Rows{1, 8},
                                 Rows{2, 8}, Rows{4, 8}, Rows{6, 8}};
   // Two pieces of work for each thread, so that none is cut further.
-  const int64_t kv_heads = std::max(8, 2 * device.num_threads());
+  const int64_t kv_heads = std::max(8, 2 * ThreadsOfKernels(device));
   LC_ASSIGN_OR_RETURN(const Buffer q, TakeFilled(6 * 8 * kv_heads * kHeadDim, device));
   LC_ASSIGN_OR_RETURN(const Buffer out, TakeFilled(6 * 8 * kv_heads * kHeadDim, device));
   for (const DType format : {DType::kF32, DType::kF16}) {

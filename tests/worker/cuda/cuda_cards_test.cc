@@ -8,6 +8,7 @@
 #include "tests/testing/emulated_device.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/device/cards.h"
+#include "worker/device_choice.h"
 
 namespace layercake {
 namespace {
@@ -49,6 +50,17 @@ TEST(CudaCardsTest, KernelsDoWhatTheirCodeWasCompiledFor) {
   EXPECT_EQ(AsCuda(*device).compute_capability(), 80);
   EXPECT_FALSE(AsCuda(*device).tier().tensor_cores);
   EXPECT_TRUE(AsCuda(*device).tier().dot_products);
+}
+
+TEST(CudaCardsTest, ACardThatIsChosenIsTheOneUsedWithAsManyThreadsAsAsked) {
+  simt::SetDevices({{}, {}, {}});
+  {
+    LC_ASSERT_OK_AND_ASSIGN(const ChosenDevice chosen,
+                            OpenDevice("cuda:1", 3, CudaRuntime::Real()));
+    EXPECT_EQ(AsCuda(*chosen.device).index(), 1);
+    EXPECT_EQ(chosen.device->num_threads(), 3);
+  }
+  EXPECT_FALSE(simt::IsUsed(0) || simt::IsUsed(2));
 }
 
 TEST(CudaCardsTest, ACardWithoutCodeIsRefused) {
