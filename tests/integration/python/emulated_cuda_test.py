@@ -1,10 +1,13 @@
 """Workers whose CUDA devices are emulated, beside others on the CPU, serve what transformers says."""
 
 import json
+import re
+import shutil
 import unittest
 
+import grpc
 import harness
-from harness import types_pb2
+from harness import eventually, types_pb2
 
 DEVICES = "8.0:256MiB,6.1:256MiB"
 
@@ -73,6 +76,79 @@ class EmulatedCudaTest(harness.ClusterTest):
         self.assertEqual(devices["cuda1"].compute_capability, 61)
         self.assertIn("dp4a", devices["cuda1"].tier)
         self.assertNotEqual(devices["cuda0"].uuid, devices["cuda1"].uuid)
+
+
+class LostCardTest(unittest.TestCase):
+    """A card that fails takes its worker along, which says so and may begin anew."""
+
+    MODEL = harness.GOLDEN_MODELS / "llama-gqa"
+    LOST = 12  # kExitDeviceLost of common/options/options.h
+    WORDS = "CUDA device 0 (Emulated CUDA 8.0) failed at"
+    CARD = {"LAYERCAKE_EMULATED_DEVICES": "8.0:256MiB"}
+    PROMPT = expected("llama-gqa")["prompts"][0]
+
+    def generate(self, inference, count):
+        request = harness.generate_request(self.PROMPT["ids"], max_tokens=count, ignore_eos=True)
+        response = inference.GenerateUnary(request, timeout=harness.PATIENCE)
+        return list(response.completions[0].token_ids)
+
+    def test_while_computing(self):
+        with harness.Cluster(workers=0) as cluster:
+            worker = cluster.start_worker("cuda0", device="cuda:0", memory="192MiB",
+                                          program="layercake-worker-emulated",
+                                          LAYERCAKE_EMULATED_LAUNCHES="1000", **self.CARD)
+            cluster.wait_for_workers(1)
+            cluster.load(self.MODEL, context_tokens=256)
+            with self.assertRaises(grpc.RpcError) as caught:
+                self.generate(cluster.inference, 200)
+            self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+            self.assertEqual(worker.popen.wait(harness.PATIENCE), self.LOST)
+            self.assertIn(self.WORDS, worker.log())
+            self.assertIn("cudaErrorECCUncorrectable", worker.log())
+
+    def test_while_measuring(self):
+        worker = harness.Process(
+            "layercake-worker-emulated",
+            ["--coordinator", "127.0.0.1:1", "--device", "cuda:0", "--profile", "measure"], "cuda0",
+            LAYERCAKE_EMULATED_LAUNCHES="10", XDG_CACHE_HOME=str(harness.TEMP_DIR), **self.CARD)
+        self.assertEqual(worker.popen.wait(harness.PATIENCE), self.LOST)
+        self.assertIn(self.WORDS, worker.log())
+
+    def test_serve_starts_its_worker_again(self):
+        programs = harness.TEMP_DIR / "emulated"
+        programs.mkdir()
+        for program in ("layercake", "layercake-coordinator"):
+            shutil.copy(harness.BUILD_DIR / "bin" / program, programs / program)
+        # Its card is lost the first time only. To its workers, serve hands on no variable of ours.
+        worker = programs / "layercake-worker"
+        worker.write_text(f"""#!/bin/sh
+[ -e "$0.lost" ] || export LAYERCAKE_EMULATED_LAUNCHES=1500
+touch "$0.lost"
+export LAYERCAKE_EMULATED_DEVICES={self.CARD["LAYERCAKE_EMULATED_DEVICES"]}
+exec {harness.BUILD_DIR}/bin/layercake-worker-emulated "$@" --profile 1e10,1e11
+""")
+        worker.chmod(0o755)
+        serve = harness.Process(
+            programs / "layercake",
+            ["serve", self.MODEL, "--listen", "127.0.0.1:0", "--devices", "cuda:0",
+             "--memory", "192MiB", "--context", 256], "serve")
+        address = eventually(lambda: re.search(r"--address (\S+)", serve.log()), "it serves")[1]
+        inference = harness.inference_pb2_grpc.InferenceStub(grpc.insecure_channel(address))
+
+        def serves():
+            try:
+                return self.generate(inference, 5) == self.PROMPT["greedy_ids"][:5]
+            except grpc.RpcError:
+                return False
+
+        self.assertTrue(serves())
+        with self.assertRaises(grpc.RpcError):
+            self.generate(inference, 200)
+        eventually(lambda: f"exited with code {self.LOST}; starting it again" in serve.log(),
+                   "serve says what became of the worker")
+        eventually(serves, "it serves again")
+        self.assertIn(self.WORDS, serve.log())
+        self.assertEqual(serve.stop(), 0)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,9 @@ std::vector<DeviceSpec> SpecsFromEnvironment() {
 Runtime& TheRuntime() {
   static Runtime* const runtime = [] {
     auto* made = new Runtime();
+    if (const char* text = std::getenv("LAYERCAKE_EMULATED_LAUNCHES"); text != nullptr) {
+      CHECK(absl::SimpleAtoi(text, &made->last_launch)) << "LAYERCAKE_EMULATED_LAUNCHES: " << text;
+    }
     for (const DeviceSpec& spec : SpecsFromEnvironment()) {
       made->devices.push_back(
           {spec, std::make_unique<DeviceMemory>(static_cast<size_t>(spec.memory_bytes))});

@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -65,6 +66,7 @@ struct Runtime {
   std::vector<CUstream_st*> streams;
   uint64_t seed = 0;
   int64_t num_launches = 0;
+  int64_t last_launch = std::numeric_limits<int64_t>::max();  // the next one breaks its device
   int64_t num_spinning_waits = 0;
   GraphCounts graphs;
   std::map<GraphCall, cudaError_t> refused;

@@ -160,6 +160,7 @@ cudaError_t Enqueue(const cudaLaunchConfig_t& config, const char* kernel,
   if (config.dynamicSmemBytes > MaxSharedBytes(device->spec)) return Return(cudaErrorInvalidValue);
   return Return(Queue(config.stream, [=]() -> cudaError_t {
     Runtime& runtime = TheRuntime();
+    if (runtime.num_launches == runtime.last_launch) return cudaErrorECCUncorrectable;
     ++runtime.num_launches;
     const std::string report =
         RunGrid({kernel, grid, block, config.dynamicSmemBytes}, runtime.seed++, body);
