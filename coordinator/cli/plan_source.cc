@@ -1,6 +1,7 @@
 #include "coordinator/cli/plan_source.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <utility>
@@ -20,6 +21,11 @@ namespace {
 absl::StatusOr<Fleet> ReadFleet(const PlanSource& source) {
   Fleet fleet;
   if (source.devices.empty()) {
+    std::error_code error;
+    if (std::filesystem::is_directory(source.cluster, error)) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(source.cluster, " is a directory; --cluster is \"live\" or a file"));
+    }
     std::ifstream file(source.cluster, std::ios::binary);
     if (!file) {
       return absl::NotFoundError(absl::StrCat("cannot read the cluster file ", source.cluster,
