@@ -2,6 +2,7 @@
 
 // Tables and wrapped sentences for people at a terminal.
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,9 @@ class TextTable {
 
 // Three significant digits, never an exponent: "1130", "37.7", "0.547".
 std::string FormatFigure(double value);
+
+// "1 thread", "2 threads".
+std::string Counted(int64_t number, absl::string_view noun);
 
 // Characters of UTF-8 `text`; each counts as one column.
 size_t DisplayWidth(absl::string_view text);

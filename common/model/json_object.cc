@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/base/bytes.h"
 
 namespace layercake {
@@ -81,7 +82,7 @@ double FieldReader::Number(const char* name, double min, double max,
   }
   const double value = field->get<double>();
   if (!(value >= min && value <= max)) {
-    Fail(name, absl::StrCat("must be from ", min, " to ", max, ", got ", value));
+    Fail(name, absl::StrFormat("must be from %.15g to %.15g, got %.15g", min, max, value));
     return min;
   }
   return value;

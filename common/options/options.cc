@@ -46,8 +46,10 @@ void NameEnvironment(CLI::App& app) {
 }
 
 int Mistake(const CLI::App& app, const std::string& message) {
-  std::cerr << app.get_name() << ": " << absl::StrReplaceAll(message, {{"\n", " "}}) << " (see "
-            << app.get_name() << " --help)" << std::endl;
+  const std::string words = absl::StrReplaceAll(
+      message, {{"\n", " "}, {"At Most 1 required but received ", "takes one value, not "}});
+  std::cerr << app.get_name() << ": " << words << " (see " << app.get_name() << " --help)"
+            << std::endl;
   return kExitUsage;
 }
 

@@ -92,7 +92,7 @@ std::string WorkerRows(const v1::ClusterStatus& status) {
     const v1::Device& device = worker.device();
     std::string name = device.name();
     if (device.kind() == v1::DEVICE_KIND_CPU) {
-      absl::StrAppend(&name, name.empty() ? "" : ", ", device.threads(), " threads");
+      absl::StrAppend(&name, name.empty() ? "" : ", ", Counted(device.threads(), "thread"));
     }
     const bool lost = worker.state() == v1::WORKER_STATE_LOST;
     table.AddRow(

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
+#include "common/base/text_table.h"
 
 namespace layercake {
 namespace {
@@ -177,7 +178,8 @@ absl::Status ApplySplit(const v1::PlanOptions& options, DeviceSelection& selecti
   }
   if (options.split_size() != static_cast<int>(devices.size())) {
     return absl::InvalidArgumentError(absl::StrCat(
-        "--split gives ", options.split_size(), " shares for ", devices.size(), " workers (",
+        "--split gives ", Counted(options.split_size(), "share"), " for ",
+        Counted(static_cast<int64_t>(devices.size()), "worker"), " (",
         absl::StrJoin(devices, ", ",
                       [](std::string* out, const UsableDevice& device) { *out += device.name; }),
         "); give one each"));
