@@ -35,6 +35,10 @@ absl::StatusOr<int64_t> ParseBytes(absl::string_view text) {
       {"tb", 1e12},
   }};
   double value = 0;
+  if (unit.empty() && absl::SimpleAtod(number, &value) && number.find('.') != std::string::npos) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text, "\" has no unit; write it like 11.5GiB"));
+  }
   for (const auto& [name, factor] : kUnits) {
     if (unit != name) continue;
     if (!absl::SimpleAtod(number, &value)) break;
@@ -44,6 +48,14 @@ absl::StatusOr<int64_t> ParseBytes(absl::string_view text) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("\"", text, "\" is not a size; write it like 11.5GiB, 512MiB or 1048576"));
+}
+
+absl::StatusOr<int64_t> ParseMemory(absl::string_view text) {
+  const absl::StatusOr<int64_t> bytes = ParseBytes(text);
+  if (!bytes.ok() || *bytes >= int64_t{1} << 20) return bytes;
+  return absl::InvalidArgumentError(absl::StrCat("\"", text, "\" is ", FormatBytes(*bytes),
+                                                 ", too little for a device; write it with its "
+                                                 "unit, like 11.5GiB"));
 }
 
 std::string FormatBytes(int64_t bytes) {

@@ -88,7 +88,7 @@ absl::StatusOr<std::vector<ChildSpec>> WorkerSpecs(const LocalClusterOptions& op
     }
     if (!options.memory.empty()) {
       const std::string& memory = OfWorker(options.memory, i);
-      const absl::StatusOr<int64_t> bytes = ParseBytes(memory);
+      const absl::StatusOr<int64_t> bytes = ParseMemory(memory);
       if (!bytes.ok()) {
         return absl::InvalidArgumentError(absl::StrCat("--memory: ", bytes.status().message()));
       }

@@ -14,6 +14,7 @@
 #include "common/base/bytes.h"
 #include "common/base/status_macros.h"
 #include "coordinator/fleet/cards.h"
+#include "coordinator/fleet/device_flag.h"
 #include "coordinator/fleet/quantities.h"
 #include "coordinator/fleet/spelling.h"
 #include "coordinator/fleet/yaml.h"
@@ -24,12 +25,6 @@ namespace {
 
 constexpr size_t kMaxDevices = 10'000;
 constexpr size_t kMaxLinks = 100'000;
-
-absl::StatusOr<int64_t> ParseMemory(absl::string_view text) {
-  LC_ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(text));
-  if (bytes == 0) return absl::InvalidArgumentError("0 bytes leave nothing; leave the device out");
-  return bytes;
-}
 
 absl::StatusOr<int> ParseCount(absl::string_view text) {
   int count = 0;
@@ -105,7 +100,11 @@ class Reader {
     PlannerDevice device;
     ReadCard(fields, device);
     device.name = fields.Has("name") ? fields.Text("name") : device.device.name();
-    if (device.name.empty()) fields.Fail("name is missing, and there is no card to be called by");
+    if (device.name.empty()) {
+      fields.Fail("name is missing, and there is no card to be called by");
+    } else if (const absl::Status named = CheckDeviceName(device.name); !named.ok()) {
+      fields.Fail(named.message());
+    }
     ReadMemory(fields, device.device);
     ReadSpeed(fields, device);
     device.host = fields.Text("host");

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -17,8 +18,7 @@ namespace layercake {
 namespace {
 
 absl::Status ReadMemory(absl::string_view text, v1::Device& device) {
-  LC_ASSIGN_OR_RETURN(const int64_t memory, ParseBytes(text));
-  if (memory == 0) return absl::InvalidArgumentError("no memory");
+  LC_ASSIGN_OR_RETURN(const int64_t memory, ParseMemory(text));
   device.set_free_bytes(static_cast<uint64_t>(memory));
   device.set_total_bytes(std::max(device.total_bytes(), device.free_bytes()));
   return absl::OkStatus();
@@ -58,6 +58,17 @@ absl::Status ReadFigures(const std::vector<std::string>& parts, PlannerDevice& d
 
 }  // namespace
 
+absl::Status CheckDeviceName(absl::string_view name) {
+  const auto separates = [](unsigned char c) {
+    return c == ',' || c == '=' || absl::ascii_isspace(c) || absl::ascii_iscntrl(c);
+  };
+  if (!name.empty() && std::none_of(name.begin(), name.end(), separates)) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("\"", absl::Utf8SafeCHexEscape(name),
+                   "\" is no name of a device: it must be one word without , and =, for flags "
+                   "such as --max-memory name devices"));
+}
+
 absl::StatusOr<PlannerDevice> ParseDeviceFlag(absl::string_view text) {
   const auto expected = [text](absl::string_view why) {
     return absl::InvalidArgumentError(
@@ -67,6 +78,9 @@ absl::StatusOr<PlannerDevice> ParseDeviceFlag(absl::string_view text) {
   };
   const size_t equals = text.find('=');
   if (equals == absl::string_view::npos || equals == 0) return expected("no name");
+  if (const absl::Status named = CheckDeviceName(text.substr(0, equals)); !named.ok()) {
+    return expected(named.message());
+  }
   const std::vector<std::string> parts = absl::StrSplit(text.substr(equals + 1), ',');
   PlannerDevice device{.name = std::string(text.substr(0, equals))};
   // Each is a host of its own: nothing says that two share memory.

@@ -8,8 +8,12 @@
 
 namespace layercake {
 
+// Whether flags can name a device so. Errors: InvalidArgument (empty; blanks, commas, = or control
+// characters).
+absl::Status CheckDeviceName(absl::string_view name);
+
 // Parses "name=memory[,bandwidth[,operations]]", as in "m40=12GB,288GB/s,6.8TFLOPS", or
-// "name=card[,memory]", as in "m40=tesla-m40,11GiB": free memory as in ParseBytes; bandwidth and
+// "name=card[,memory]", as in "m40=tesla-m40,11GiB": free memory as in ParseMemory; bandwidth and
 // operations a second as in quantities.h. A name that begins with "cpu" is a CPU, any other a GPU.
 // Errors: InvalidArgument (says what was expected).
 absl::StatusOr<PlannerDevice> ParseDeviceFlag(absl::string_view text);

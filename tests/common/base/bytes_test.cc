@@ -31,6 +31,16 @@ TEST(BytesTest, RefusesWhatIsNoSize) {
   }
 }
 
+TEST(BytesTest, AFractionNeedsAUnitAndADeviceMemory) {
+  EXPECT_THAT(ParseBytes("11.5"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("\"11.5\" has no unit")));
+  EXPECT_THAT(ParseMemory("11.5"), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ParseMemory("12"), StatusIs(absl::StatusCode::kInvalidArgument,
+                                          HasSubstr("is 12 B, too little for a device")));
+  LC_ASSERT_OK_AND_ASSIGN(const int64_t bytes, ParseMemory("1MiB"));
+  EXPECT_EQ(bytes, 1 << 20);
+}
+
 TEST(BytesTest, FormatsWithThreeDigits) {
   const std::pair<int64_t, const char*> cases[] = {{0, "0 B"},
                                                    {640, "640 B"},

@@ -44,5 +44,14 @@ TEST(DeviceFlagTest, ACardMayStandForTheFigures) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("did you mean tesla-m40?")));
 }
 
+TEST(DeviceFlagTest, NamesAreWordsThatOtherFlagsCanSay) {
+  EXPECT_OK(CheckDeviceName("node-0:1.gpu_2"));
+  for (const char* name : {"", "my card", "a,b", "a=b", "a\n"}) {
+    EXPECT_THAT(CheckDeviceName(name), StatusIs(absl::StatusCode::kInvalidArgument)) << name;
+  }
+  EXPECT_THAT(ParseDeviceFlag("my card=12GB"),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("one word")));
+}
+
 }  // namespace
 }  // namespace layercake
