@@ -128,7 +128,7 @@ std::string Weights(const v1::Plan& plan, size_t columns) {
   std::string text;
   for (const v1::WeightProposal& proposal : plan.weight_proposals()) {
     text +=
-        WrapText(absl::StrCat("  ", WeightTypeName(proposal.weight_type()), ": "),
+        WrapText(absl::StrCat("  ", proposal.weight_form(), ": "),
                  absl::StrCat(Bytes(proposal.weight_bytes()), "; ", proposal.verdict()), columns);
   }
   return text;

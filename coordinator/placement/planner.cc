@@ -22,27 +22,9 @@ namespace {
 // A context found by the planner is worth serving from here on; asked for, any is.
 constexpr int64_t kLeastAutoContextTokens = 256;
 
-absl::StatusOr<PlanningProblem> WithoutCaps(const ModelConfig& model, const Fleet& fleet,
-                                            const PlanningProblem& problem) {
-  Fleet uncapped = fleet;
-  for (PlannerDevice& device : uncapped.devices) {
-    v1::Device& with = device.device;
-    // What is free beyond a cap of its own a worker does not report: the total is the best case.
-    if (with.cap_bytes() > 0 && with.free_bytes() <= with.cap_bytes()) {
-      with.set_free_bytes(std::max(with.free_bytes(), with.total_bytes()));
-    }
-    with.clear_cap_bytes();
-  }
-  v1::PlanOptions options = problem.options;
-  options.clear_max_memory_bytes();
-  LC_ASSIGN_OR_RETURN(PlanningProblem lifted,
-                      MakeProblem(model, uncapped, options, problem.model_name));
-  lifted.limits = problem.limits;
-  return lifted;
-}
-
 // Sets the context to the largest that fits if the operator left it to us.
-absl::Status SettleContext(const ModelConfig& model, const Fleet& fleet, PlanningProblem& problem) {
+absl::Status SettleContext(const ModelConfig& checkpoint, const Fleet& fleet,
+                           PlanningProblem& problem) {
   if (Feasible(problem)) return absl::OkStatus();
   if (problem.context_is_auto()) {
     const int64_t least = std::min(kLeastAutoContextTokens, problem.limits.max_context_tokens);
@@ -53,8 +35,7 @@ absl::Status SettleContext(const ModelConfig& model, const Fleet& fleet, Plannin
     }
     problem.limits.max_context_tokens = least;
   }
-  LC_ASSIGN_OR_RETURN(const PlanningProblem lifted, WithoutCaps(model, fleet, problem));
-  return DoesNotFit(problem, lifted);
+  return DoesNotFit(problem, checkpoint, fleet);
 }
 
 std::string PolicyName(const v1::PlanOptions& options) {
@@ -179,6 +160,7 @@ v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
   plan.set_optimality_gap(arrangement.gap);
   plan.set_cost_model(CostModelInWords(cost));
   plan.set_weight_type(WeightTypeOf(problem.model));
+  plan.set_weight_form(WeightForm(problem.model));
   return plan;
 }
 
@@ -192,7 +174,7 @@ absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& checkpoint, const Fleet& fl
   }
   const ModelConfig model = WithWeightType(checkpoint, options.weight_type());
   LC_ASSIGN_OR_RETURN(PlanningProblem problem, MakeProblem(model, fleet, options, model_name));
-  LC_RETURN_IF_ERROR(SettleContext(model, fleet, problem));
+  LC_RETURN_IF_ERROR(SettleContext(checkpoint, fleet, problem));
   const CostModel cost = problem.cost();
   if (problem.manual()) {
     LC_ASSIGN_OR_RETURN(const Pipeline pipeline, ManualPipeline(cost, problem.selection, options));

@@ -45,8 +45,9 @@ int64_t LargestFeasibleContext(const PlanningProblem& problem);
 int64_t LargestContext(const PlanningProblem& problem);
 
 // Why `problem` has no plan, by how many bytes, and which single changes would give it one.
-//   without_caps: the same problem with the operator's memory caps lifted.
-// REQUIRES: !Feasible(problem). Returns ResourceExhausted.
-absl::Status DoesNotFit(const PlanningProblem& problem, const PlanningProblem& without_caps);
+//   checkpoint: the model with its weights as they are; fleet: what `problem` was made of.
+// REQUIRES: !Feasible(problem). Returns ResourceExhausted with a PlanRefusal (refusal.h).
+absl::Status DoesNotFit(const PlanningProblem& problem, const ModelConfig& checkpoint,
+                        const Fleet& fleet);
 
 }  // namespace layercake

@@ -1,19 +1,16 @@
-#include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "coordinator/placement/problem.h"
+#include "coordinator/placement/refusal.h"
+#include "coordinator/placement/ways_out.h"
 
 namespace layercake {
 namespace {
-
-// Memory that would be enough is searched to this grain.
-constexpr int64_t kGrainBytes = int64_t{1} << 20;
-// Beyond this many devices the search for the one that is short would take too long to be worth it.
-constexpr size_t kMaxDevicesToProbe = 16;
 
 std::string LayerNames(int first, int count) {
   return count == 1 ? absl::StrCat("layer ", first)
@@ -39,28 +36,16 @@ std::string Describe(const Need& need, const CostModel& cost) {
                       FormatBytes(need.kv), ", workspace ", FormatBytes(need.workspace), ")");
 }
 
-// The least bytes, in grains, for which `feasible` holds; `most` if it does not hold below.
-template <typename Predicate>
-int64_t LeastBytes(int64_t most, Predicate feasible) {
-  int64_t low = 1;
-  int64_t high = most / kGrainBytes + 1;
-  while (low < high) {
-    const int64_t middle = low + (high - low) / 2;
-    if (feasible(middle * kGrainBytes)) {
-      high = middle;
-    } else {
-      low = middle + 1;
-    }
-  }
-  return high * kGrainBytes;
-}
+struct Shortfall {
+  std::string words;
+  int64_t bytes = 0;  // 0: not known as one figure
+  std::string worker;
+};
 
-// "short by ... on p106" for the device that lacks least; "" when more memory on no single device
-// would do.
-std::string LeastShortfall(const PlanningProblem& problem, int64_t most) {
-  if (problem.selection.devices.size() > kMaxDevicesToProbe) return "";
-  std::string name;
-  int64_t least = 0;
+// Of the device that lacks least; none when more memory on no single device would do.
+Shortfall LeastShortfall(const PlanningProblem& problem, int64_t most) {
+  Shortfall least;
+  if (problem.selection.devices.size() > kMaxDevicesToProbe) return least;
   for (size_t i = 0; i < problem.selection.devices.size(); ++i) {
     PlanningProblem richer = problem;
     UsableDevice& device = richer.selection.devices[i];
@@ -70,148 +55,99 @@ std::string LeastShortfall(const PlanningProblem& problem, int64_t most) {
       return Feasible(richer);
     };
     if (!enough(most)) continue;
-    const int64_t extra = LeastBytes(most, enough);
-    if (name.empty() || extra < least) {
-      name = device.name;
-      least = extra;
+    const int64_t extra = LeastEnough(most, enough);
+    if (least.worker.empty() || extra < least.bytes) {
+      least = {.bytes = extra, .worker = device.name};
     }
   }
-  return name.empty() ? "" : absl::StrCat("short by ", FormatBytes(least), " on ", name);
+  return least;
 }
 
-std::string ManualShortfalls(const PlanningProblem& problem) {
+Shortfall ManualShortfall(const PlanningProblem& problem) {
   const CostModel cost = problem.cost();
   const absl::StatusOr<Pipeline> pipeline =
       ManualPipeline(cost, problem.selection, problem.options);
   std::vector<std::string> lines;
+  Shortfall shortfall;
   for (const StageChoice& stage : pipeline->stages) {
     const UsableDevice& device = problem.selection.devices[stage.device];
     const Need need = NeedOf(cost, stage.first, stage.count);
-    if (need.total() <= device.usable_bytes()) continue;
+    const int64_t lacked = need.total() - device.usable_bytes();
+    if (lacked <= 0) continue;
+    if (lacked > shortfall.bytes) shortfall = {.bytes = lacked, .worker = device.name};
     lines.push_back(absl::StrCat("worker ", device.name, " needs ", Describe(need, cost), " for ",
                                  LayerNames(stage.first, stage.count), " but has ",
                                  FormatBytes(device.usable_bytes()), " to give: short by ",
-                                 FormatBytes(need.total() - device.usable_bytes())));
+                                 FormatBytes(lacked)));
   }
-  return absl::StrJoin(lines, "; ");
+  if (lines.size() > kMaxDevicesToProbe) {
+    const size_t more = lines.size() - kMaxDevicesToProbe;
+    lines.resize(kMaxDevicesToProbe);
+    lines.push_back(absl::StrCat("and ", more, " workers more"));
+  }
+  shortfall.words = absl::StrJoin(lines, "; ");
+  return shortfall;
 }
 
-std::string Shortfall(const PlanningProblem& problem) {
-  if (problem.manual()) return ManualShortfalls(problem);
+int64_t UsableBytes(const PlanningProblem& problem) {
+  int64_t usable = 0;
+  for (const UsableDevice& device : problem.selection.devices) usable += device.usable_bytes();
+  return usable;
+}
+
+Shortfall FindShortfall(const PlanningProblem& problem) {
+  if (problem.manual()) return ManualShortfall(problem);
   const CostModel cost = problem.cost();
   const Need need = NeedOf(cost, 0, cost.num_layers());
   if (problem.options.replicas() > 1) {
-    return absl::StrCat("each of ", problem.options.replicas(), " replicas needs at least ",
-                        Describe(need, cost),
-                        ", and no division of the workers over them holds "
-                        "that many times that");
+    return {.words = absl::StrCat("each of ", problem.options.replicas(),
+                                  " replicas needs at least ", Describe(need, cost),
+                                  ", and no division of the workers over them holds "
+                                  "that many times that")};
   }
-  int64_t usable = 0;
+  const int64_t usable = UsableBytes(problem);
   std::vector<std::string> devices;
   for (const UsableDevice& device : problem.selection.devices) {
-    usable += device.usable_bytes();
-    if (devices.size() < kMaxDevicesToProbe) {
-      devices.push_back(absl::StrCat(device.name, " ", FormatBytes(device.usable_bytes())));
+    if (devices.size() == kMaxDevicesToProbe) {
+      devices.push_back("...");
+      break;
     }
+    devices.push_back(absl::StrCat(device.name, " ", FormatBytes(device.usable_bytes())));
   }
-  if (devices.size() < problem.selection.devices.size()) devices.push_back("...");
-  std::string text =
+  const std::string text =
       absl::StrCat("it needs at least ", Describe(need, cost), " and the workers have ",
                    FormatBytes(usable), " to give (", absl::StrJoin(devices, ", "), "): ");
   if (usable < need.total()) {
-    return absl::StrCat(text, "short by ", FormatBytes(need.total() - usable), " in total");
+    const int64_t lacked = need.total() - usable;
+    return {.words = absl::StrCat(text, "short by ", FormatBytes(lacked), " in total"),
+            .bytes = lacked};
   }
-  const std::string where = LeastShortfall(problem, need.total());
-  return absl::StrCat(text, "enough in total, but no cut of the layers fits each of them",
-                      where.empty() ? "" : ", ", where);
-}
-
-// One more device, as large as need be, after all others or (the order is free) anywhere.
-std::string AnotherDevice(const PlanningProblem& problem) {
-  PlanningProblem larger = problem;
-  if (problem.manual() || problem.selection.devices.size() > kMaxDevicesToProbe) return "";
-  larger.selection.devices.emplace_back();
-  UsableDevice& device = larger.selection.devices.back();
-  device.speed = problem.selection.devices.front().speed;
-  device.crowded_speed = problem.selection.devices.front().crowded_speed;
-  const auto enough = [&](int64_t bytes) {
-    device.available_bytes = bytes;
-    return Feasible(larger);
-  };
-  const CostModel cost = problem.cost();
-  const int64_t most = NeedOf(cost, 0, cost.num_layers()).total();
-  return absl::StrCat("one more worker with ", FormatBytes(LeastBytes(most, enough)),
-                      " to give beside its reserve");
-}
-
-// As many replicas, fewer than were asked for, as fit; 0: not even one.
-int MostReplicas(const PlanningProblem& problem) {
-  PlanningProblem fewer = problem;
-  int low = 0;
-  int high = problem.options.replicas() - 1;
-  while (low < high) {
-    const int replicas = low + (high - low + 1) / 2;
-    fewer.options.set_replicas(replicas);
-    if (Feasible(fewer)) {
-      low = replicas;
-    } else {
-      high = replicas - 1;
-    }
-  }
-  return low;
-}
-
-std::vector<std::string> WaysOut(const PlanningProblem& problem,
-                                 const PlanningProblem& without_caps) {
-  std::vector<std::string> ways;
-  if (const int64_t context = LargestFeasibleContext(problem); context > 0) {
-    ways.push_back(absl::StrCat("--context ", context));
-  }
-  const auto try_change = [&](const std::string& words, auto change) {
-    PlanningProblem changed = problem;
-    change(changed);
-    if (Feasible(changed)) ways.push_back(words);
-  };
-  if (problem.options.replicas() > 1) {
-    if (const int most = MostReplicas(problem); most > 0) {
-      ways.push_back(absl::StrCat("--replicas ", most));
-    }
-  }
-  if (problem.limits.max_step_tokens > 32) {
-    try_change("--step-tokens 32 (with --batch 1)", [](PlanningProblem& changed) {
-      changed.limits.max_step_tokens = 32;
-      changed.limits.max_batch_sequences = 1;
-    });
-  }
-  if (problem.limits.kv_dtype == DType::kF32) {
-    try_change("--kv-type f16",
-               [](PlanningProblem& changed) { changed.limits.kv_dtype = DType::kF16; });
-  }
-  if (problem.manual()) {
-    try_change("--policy auto", [](PlanningProblem& changed) {
-      changed.options.set_policy(v1::PlanOptions::POLICY_AUTO);
-      changed.selection.in_order = false;
-    });
-  } else if (problem.options.order_size() > 0) {
-    try_change("another --order",
-               [](PlanningProblem& changed) { changed.selection.in_order = false; });
-  }
-  if (Feasible(without_caps)) {
-    ways.push_back("higher memory caps (--memory, --max-memory), where that much is free");
-  }
-  if (const std::string more = AnotherDevice(problem); !more.empty()) ways.push_back(more);
-  return ways;
+  Shortfall least = LeastShortfall(problem, need.total());
+  least.words = absl::StrCat(
+      text, "enough in total, but no cut of the layers fits each of them",
+      least.worker.empty()
+          ? ""
+          : absl::StrCat(", short by ", FormatBytes(least.bytes), " on ", least.worker));
+  return least;
 }
 
 }  // namespace
 
-absl::Status DoesNotFit(const PlanningProblem& problem, const PlanningProblem& without_caps) {
-  const std::vector<std::string> ways = WaysOut(problem, without_caps);
-  return absl::ResourceExhaustedError(absl::StrCat(
-      problem.model_name, " does not fit: ", Shortfall(problem), ". ",
-      ways.empty()
-          ? "No single change would make it fit; free memory or use a smaller model."
-          : absl::StrCat("Any of these would make it fit: ", absl::StrJoin(ways, "; "), ".")));
+absl::Status DoesNotFit(const PlanningProblem& problem, const ModelConfig& checkpoint,
+                        const Fleet& fleet) {
+  const Shortfall shortfall = FindShortfall(problem);
+  const CostModel cost = problem.cost();
+  v1::PlanRefusal refusal;
+  refusal.set_model(problem.model_name);
+  refusal.set_shortfall(shortfall.words);
+  refusal.set_short_bytes(static_cast<uint64_t>(shortfall.bytes));
+  refusal.set_short_worker(shortfall.worker);
+  refusal.set_needed_bytes(static_cast<uint64_t>(NeedOf(cost, 0, cost.num_layers()).total()));
+  refusal.set_usable_bytes(static_cast<uint64_t>(UsableBytes(problem)));
+  for (std::string& way : WaysOut(problem, checkpoint, fleet)) {
+    refusal.add_ways_out(std::move(way));
+  }
+  return ToStatus(refusal);
 }
 
 }  // namespace layercake

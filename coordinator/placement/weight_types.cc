@@ -11,22 +11,13 @@
 #include "common/base/bytes.h"
 #include "common/base/status_macros.h"
 #include "common/model/costs.h"
+#include "coordinator/placement/refusal.h"
 
 namespace layercake {
 namespace {
 
 // A model that fits with less context than this is hardly one that fits.
 constexpr int64_t kUsefulContextTokens = 4096;
-
-// The checkpoint's own form and all that are less precise; equally wide ones are not told apart.
-std::vector<v1::WeightType> Candidates(const ModelConfig& model) {
-  std::vector<v1::WeightType> types = {WeightTypeOf(model)};
-  if (types[0] == v1::WEIGHT_TYPE_F32) types.push_back(v1::WEIGHT_TYPE_BF16);
-  const int64_t bits = model.quantization ? model.quantization->bits : 16;
-  if (bits > 8) types.push_back(v1::WEIGHT_TYPE_INT8);
-  if (bits > 4) types.push_back(v1::WEIGHT_TYPE_INT4);
-  return types;
-}
 
 // "m40 9.1 GiB of 11.3 GiB" for each device: weights, of the memory available.
 std::string PerDevice(const v1::Plan& plan) {
@@ -60,7 +51,9 @@ struct Attempt {
 std::vector<Attempt> TryAll(const ModelConfig& model, const Fleet& fleet, v1::PlanOptions options,
                             absl::string_view model_name) {
   std::vector<Attempt> attempts;
-  for (const v1::WeightType type : Candidates(model)) {
+  std::vector<v1::WeightType> types = LessPreciseWeights(model);
+  types.insert(types.begin(), WeightTypeOf(model));
+  for (const v1::WeightType type : types) {
     options.set_weight_type(type);
     attempts.push_back({type, MakePlan(model, fleet, options, model_name)});
   }
@@ -72,6 +65,7 @@ v1::WeightProposal Propose(const ModelConfig& model, const Attempt& attempt,
   const ModelConfig held = WithWeightType(model, attempt.type);
   v1::WeightProposal proposal;
   proposal.set_weight_type(attempt.type);
+  proposal.set_weight_form(WeightForm(held));
   proposal.set_fits(attempt.plan.ok());
   proposal.set_weight_bytes(
       static_cast<uint64_t>(StageWeightBytes(held, {0, held.num_layers, true, true})));
@@ -80,7 +74,46 @@ v1::WeightProposal Propose(const ModelConfig& model, const Attempt& attempt,
   return proposal;
 }
 
+// Nothing fits: what each form would need, and the ways out of the least precise.
+absl::Status RefuseAll(const ModelConfig& model, const std::vector<Attempt>& attempts) {
+  std::optional<v1::PlanRefusal> refusal = RefusalOf(attempts.back().plan.status());
+  if (!refusal.has_value()) return attempts.back().plan.status();
+  for (const Attempt& attempt : attempts) {
+    const std::optional<v1::PlanRefusal> one = RefusalOf(attempt.plan.status());
+    if (!one.has_value()) return attempt.plan.status();
+    const ModelConfig held = WithWeightType(model, attempt.type);
+    v1::WeightProposal* proposal = refusal->add_weight_proposals();
+    proposal->set_weight_type(attempt.type);
+    proposal->set_weight_form(WeightForm(held));
+    proposal->set_weight_bytes(
+        static_cast<uint64_t>(StageWeightBytes(held, {0, held.num_layers, true, true})));
+    const std::string where =
+        one->short_worker().empty() ? "in total" : absl::StrCat("on ", one->short_worker());
+    const std::string lacked = FormatBytes(static_cast<int64_t>(one->short_bytes()));
+    proposal->set_verdict(absl::StrCat(
+        "needs ", FormatBytes(static_cast<int64_t>(one->needed_bytes())),
+        one->short_bytes() > 0 ? absl::StrCat(", short by ", lacked, " ", where) : ""));
+  }
+  return ToStatus(*refusal);
+}
+
 }  // namespace
+
+std::vector<v1::WeightType> LessPreciseWeights(const ModelConfig& model) {
+  std::vector<v1::WeightType> types;
+  if (WeightTypeOf(model) == v1::WEIGHT_TYPE_F32) types.push_back(v1::WEIGHT_TYPE_BF16);
+  const int64_t bits = model.quantization ? model.quantization->bits : 16;
+  if (bits > 8) types.push_back(v1::WEIGHT_TYPE_INT8);
+  if (bits > 4) types.push_back(v1::WEIGHT_TYPE_INT4);
+  return types;
+}
+
+std::string WeightForm(const ModelConfig& model) {
+  if (WeightTypeOf(model) != v1::WEIGHT_TYPE_UNSPECIFIED) {
+    return WeightTypeName(WeightTypeOf(model));
+  }
+  return absl::StrCat(model.quantization->method, " of ", model.quantization->bits, " bits");
+}
 
 absl::StatusOr<v1::Plan> PlanWithBestWeights(const ModelConfig& model, const Fleet& fleet,
                                              const v1::PlanOptions& options,
@@ -97,7 +130,7 @@ absl::StatusOr<v1::Plan> PlanWithBestWeights(const ModelConfig& model, const Fle
     attempts = TryAll(model, fleet, options, model_name);
     best = std::find_if(attempts.begin(), attempts.end(), fits);
   }
-  if (best == attempts.end()) return attempts.back().plan.status();
+  if (best == attempts.end()) return RefuseAll(model, attempts);
   v1::PlanOptions chosen = options;
   chosen.set_weight_type(best->type);
   LC_ASSIGN_OR_RETURN(v1::Plan plan, MakePlan(model, fleet, chosen, model_name));

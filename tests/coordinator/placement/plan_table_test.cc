@@ -139,6 +139,7 @@ TEST(PlanTableTest, ListsWhatEachFormOfWeightsWouldNeed) {
   v1::Plan plan = TwoStages();
   v1::WeightProposal* proposal = plan.add_weight_proposals();
   proposal->set_weight_type(v1::WEIGHT_TYPE_BF16);
+  proposal->set_weight_form("bf16");
   proposal->set_weight_bytes(15 * kGiB);
   proposal->set_verdict("does not fit: short by 1 GiB");
   EXPECT_THAT(FormatPlanTable(plan), HasSubstr("  bf16: 15.0 GiB; does not fit: short by 1 GiB"));

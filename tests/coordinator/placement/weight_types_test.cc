@@ -1,6 +1,7 @@
 #include "coordinator/placement/weight_types.h"
 
 #include "common/model/costs.h"
+#include "coordinator/placement/refusal.h"
 #include "tests/coordinator/placement/fixtures.h"
 #include "tests/testing/status_matchers.h"
 
@@ -90,10 +91,25 @@ TEST(WeightTypesTest, WorkersMakeAnyFormOfWhatIsNotQuantizedYet) {
               StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("the checkpoint's are gptq")));
 }
 
-TEST(WeightTypesTest, WhatFitsInNoFormIsRefusedForTheSmallest) {
-  EXPECT_THAT(MakePlan(Llama3_8B(), std::vector{Gpu("card", 3 * kGiB)}, Auto(), "llama"),
-              StatusIs(absl::StatusCode::kResourceExhausted,
-                       AllOf(HasSubstr("llama does not fit"), HasSubstr("short by"))));
+TEST(WeightTypesTest, WhatFitsInNoFormIsRefusedWithWhatEachWouldNeed) {
+  const absl::Status status =
+      MakePlan(Llama3_8B(), std::vector{Gpu("card", 3 * kGiB)}, Auto(), "llama").status();
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted,
+                               AllOf(HasSubstr("llama does not fit in any form of its weights: "),
+                                     HasSubstr("bf16 needs 15.0 GiB, short by"),
+                                     HasSubstr("int8 needs 8."), HasSubstr("int4 needs 5."))));
+  const auto refusal = RefusalOf(status);
+  ASSERT_TRUE(refusal.has_value());
+  ASSERT_EQ(refusal->weight_proposals_size(), 3);
+  EXPECT_EQ(refusal->weight_proposals(2).weight_form(), "int4");
+}
+
+TEST(WeightTypesTest, ACheckpointsOwnFormIsNamed) {
+  ModelConfig model = Llama3_8B();
+  EXPECT_EQ(WeightForm(model), "bf16");
+  EXPECT_EQ(WeightForm(WithWeightType(model, v1::WEIGHT_TYPE_INT4)), "int4");
+  model.quantization = Quantization{.method = "gptq", .bits = 4};
+  EXPECT_EQ(WeightForm(model), "gptq of 4 bits");
 }
 
 }  // namespace
