@@ -1,9 +1,12 @@
 #include "coordinator/placement/explain.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/text_table.h"
 
@@ -68,16 +71,64 @@ int64_t LackedByOneMore(const PlanningProblem& problem, const CostModel& cost,
          cost.BlockBytes(first, count) * blocks - device.usable_bytes();
 }
 
-std::string PolicyWords(const PlanningProblem& problem) {
+// One layer more would be too much for the stage's device.
+bool IsFull(const PlanningProblem& problem, const CostModel& cost, const Pipeline& pipeline,
+            size_t index, int64_t blocks) {
+  const bool last = index + 1 == pipeline.stages.size();
+  return LackedByOneMore(problem, cost, pipeline.stages[index], !last, blocks) > 0;
+}
+
+// Layers that the policy would give `device`, whatever it holds.
+double ShareOf(const PlanningProblem& problem, int device) {
+  const std::vector<UsableDevice>& devices = problem.selection.devices;
+  if (problem.options.policy() == v1::PlanOptions::POLICY_BALANCED) {
+    return static_cast<double>(problem.model.num_layers) / static_cast<double>(devices.size());
+  }
+  double total = 0;
+  for (const UsableDevice& each : devices) total += each.share;
+  return static_cast<double>(problem.model.num_layers) * devices[device].share / total;
+}
+
+std::string ShareName(const PlanningProblem& problem) {
+  if (problem.options.policy() == v1::PlanOptions::POLICY_BALANCED) return "an equal share";
+  return problem.options.split_size() > 0 ? "its share in --split" : "its share of the memory";
+}
+
+// Of a stage that has about its share of the layers, so; else what kept it from that.
+std::string ShareReason(const PlanningProblem& problem, const CostModel& cost,
+                        const Pipeline& pipeline, size_t index) {
+  const StageChoice& stage = pipeline.stages[index];
+  const double share = ShareOf(problem, stage.device);
+  if (std::abs(stage.count - share) < 1) return ShareName(problem);
+  std::vector<std::string> full;
+  for (size_t i = 0; i < pipeline.stages.size(); ++i) {
+    const StageChoice& other = pipeline.stages[i];
+    if (other.count >= ShareOf(problem, other.device) ||
+        !IsFull(problem, cost, pipeline, i, cost.context_blocks())) {
+      continue;
+    }
+    full.push_back(absl::StrCat(NameOf(problem, pipeline, i), " holds no more than ", other.count));
+  }
+  constexpr size_t kMostNamed = 4;
+  if (full.size() > kMostNamed) {
+    full[kMostNamed] = absl::StrCat(full.size() - kMostNamed, " more are full");
+    full.resize(kMostNamed + 1);
+  }
+  return absl::StrCat(
+      Counted(stage.count, "layer"), "; ", ShareName(problem),
+      absl::StrFormat(" would be %.1f", share),
+      full.empty() || stage.count < share ? "" : absl::StrCat(", but ", absl::StrJoin(full, ", ")));
+}
+
+std::string PolicyWords(const PlanningProblem& problem, const CostModel& cost,
+                        const Pipeline& pipeline, size_t index) {
   switch (problem.options.policy()) {
-    case v1::PlanOptions::POLICY_BALANCED:
-      return "an equal share";
     case v1::PlanOptions::POLICY_SEQUENTIAL:
       return "filled in order";
-    case v1::PlanOptions::POLICY_PROPORTIONAL:
-      return problem.options.split_size() > 0 ? "its share in --split" : "its share of the memory";
-    default:
+    case v1::PlanOptions::POLICY_MANUAL:
       return "as --layers says";
+    default:
+      return ShareReason(problem, cost, pipeline, index);
   }
 }
 
@@ -96,32 +147,34 @@ double QuickestLink(const PlanningProblem& problem, const CostModel& cost, const
 }  // namespace
 
 std::string StageReason(const PlanningProblem& problem, const Pipeline& pipeline, size_t index,
-                        const Prediction& prediction) {
+                        const Prediction& prediction, bool best) {
   const CostModel cost = problem.cost();
   const StageChoice& stage = pipeline.stages[index];
-  if (problem.manual()) return PolicyWords(problem);
-  const std::string pace = Milliseconds(prediction.step.stages[index]);
   const bool automatic = problem.options.policy() == v1::PlanOptions::POLICY_AUTO;
+  const bool latency = problem.options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY;
+  const std::string words = automatic ? "" : PolicyWords(problem, cost, pipeline, index);
+  if (problem.manual()) return words;
+  const std::string pace = Milliseconds(prediction.step.stages[index]);
   if (pipeline.stages.size() == 1) {
-    return automatic ? "holds the whole model; no cut over more devices would be faster"
-                     : absl::StrCat(PolicyWords(problem), ": the whole model");
+    if (!automatic) return absl::StrCat(words, ": the whole model");
+    if (!best || problem.selection.devices.size() == 1) return "holds the whole model";
+    return absl::StrCat("holds the whole model; no cut over more devices ",
+                        latency ? "makes a token quicker" : "gives more tokens/s");
   }
   const bool last = index + 1 == pipeline.stages.size();
   const int64_t blocks = WantedBlocks(problem, cost, prediction);
   const int64_t lacked = LackedByOneMore(problem, cost, stage, !last, blocks);
   if (lacked > 0) {
-    return absl::StrCat(automatic ? "" : PolicyWords(problem) + "; ",
-                        "as many layers as fit beside KV for ",
+    return absl::StrCat(words, automatic ? "" : "; ", "as many layers as fit beside KV for ",
                         blocks * cost.limits().block_size_tokens, " tokens: one more would lack ",
                         FormatBytes(lacked));
   }
-  if (!automatic) return PolicyWords(problem);
-  if (problem.options.objective() == v1::PlanOptions::OBJECTIVE_LATENCY) {
+  if (!automatic) return words;
+  if (latency) {
     const StepTimes alone = DecodeStep(cost, problem.selection, pipeline, 1, /*all_busy=*/false);
     const std::string link =
         last ? "" : absl::StrCat(" and ", Milliseconds(alone.links[index]), " on the way on");
-    return absl::StrCat("adds ", Milliseconds(alone.stages[index]), link,
-                        " to a token, the least for what the other devices cannot hold");
+    return absl::StrCat("adds ", Milliseconds(alone.stages[index]), link, " to a token");
   }
   const Slowest slowest = SlowestPart(prediction.step);
   if (slowest.stage != index) {
@@ -129,14 +182,13 @@ std::string StageReason(const PlanningProblem& problem, const Pipeline& pipeline
   }
   if (slowest.link) {
     return absl::StrCat(pace, " a step; its link to ", NameOf(problem, pipeline, index + 1),
-                        " sets the pace at ", Milliseconds(slowest.seconds),
-                        ", and every other cut has a slower part");
+                        " sets the pace at ", Milliseconds(slowest.seconds));
   }
-  return absl::StrCat("sets the pace at ", pace, " a step; every other cut has a slower stage");
+  return absl::StrCat("sets the pace at ", pace, " a step");
 }
 
 std::string LeftOutReason(const PlanningProblem& problem, const Pipeline& pipeline, int device,
-                          const Prediction& prediction) {
+                          const Prediction& prediction, bool best) {
   const CostModel cost = problem.cost();
   const UsableDevice& left_out = problem.selection.devices[device];
   const int first = cost.num_layers() > 2 ? 1 : 0;
@@ -154,23 +206,25 @@ std::string LeftOutReason(const PlanningProblem& problem, const Pipeline& pipeli
   const DeviceSpeed& speed = latency ? left_out.speed : left_out.crowded_speed;
   const double one_layer = cost.DecodeSeconds(speed, first, 1, sequences);
   const double link = QuickestLink(problem, cost, pipeline, device, sequences);
+  const std::string unused = best ? "would not help: " : "not used in the best plan found: ";
+  const std::string even_one = absl::StrCat("one layer takes ", Milliseconds(one_layer));
   if (latency) {
-    return absl::StrCat("would only slow a token down: even one layer takes ",
-                        Milliseconds(one_layer), " there and ", Milliseconds(link),
+    return absl::StrCat(unused, "even ", even_one, " there and ", Milliseconds(link),
                         " more on the way, all of them take ",
                         Milliseconds(prediction.token_seconds), " without it");
   }
-  const std::string slowest = PartName(problem, pipeline, SlowestPart(prediction.step));
-  if (link > prediction.step.period()) {
-    return absl::StrCat("would only slow the pipeline down: a step takes ", Milliseconds(link),
-                        " on the way to it or from it, the slowest part now is ", slowest);
+  const std::string now = absl::StrCat(", the slowest part now is ",
+                                       PartName(problem, pipeline, SlowestPart(prediction.step)));
+  const double period = prediction.step.period();
+  if (link > period) {
+    return absl::StrCat("would only make a slower part: a step takes ", Milliseconds(link),
+                        " on the way to it or from it", now);
   }
-  if (one_layer < prediction.step.period()) {
-    return absl::StrCat("would not help: no cut that uses it has a faster slowest part than ",
-                        slowest);
+  if (one_layer > period) {
+    return absl::StrCat("would only make a slower part: even ", even_one, " a step there", now);
   }
-  return absl::StrCat("would not make the slowest stage faster: even one layer takes ",
-                      Milliseconds(one_layer), " a step there, the slowest part now is ", slowest);
+  if (best) return absl::StrCat(unused, "no plan that uses it gives more tokens/s");
+  return absl::StrCat(unused, even_one, " a step there", now);
 }
 
 }  // namespace layercake

@@ -15,8 +15,6 @@
 namespace layercake {
 namespace {
 
-// Replicas that gain less than this share are not worth the slower answers of a slow one.
-constexpr double kLeastGain = 0.02;
 constexpr int kLeastLayersOfFleets = 3;
 // A division of unlike layers, which are estimated as if they were alike, is held against one of
 // equal room where it is so far below its bound.

@@ -11,6 +11,9 @@
 
 namespace layercake {
 
+// Replicas that gain less than this share are not worth the slower answers of a slow one.
+inline constexpr double kLeastGain = 0.02;
+
 // Pipelines on disjoint devices, and the share by which another choice could at most be better for
 // the objective.
 struct Arrangement {

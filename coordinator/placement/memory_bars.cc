@@ -22,7 +22,7 @@ constexpr std::array<Shade, 5> kShades = {{{"weights", "█", "#", "\x1b[34m"},
                                            {"KV", "▓", "=", "\x1b[32m"},
                                            {"workspace", "▒", "+", "\x1b[33m"},
                                            {"reserve", "░", "-", "\x1b[90m"},
-                                           {"free", "·", ".", "\x1b[90m"}}};
+                                           {"headroom", "·", ".", "\x1b[90m"}}};
 constexpr char kPlain[] = "\x1b[0m";
 
 std::string Cells(const Shade& shade, size_t count, const PlanStyle& style) {
@@ -104,7 +104,8 @@ std::string FormatMemoryBars(const v1::Plan& plan, const PlanStyle& style) {
   const size_t width = static_cast<size_t>(std::clamp(style.width, 60, 120));
   const size_t full = width > taken + 10 ? width - taken : 10;
   std::string out;
-  for (const v1::StagePlan& stage : plan.stages()) {
+  for (int i = 0; i < std::min(plan.stages_size(), kMaxStagesListed); ++i) {
+    const v1::StagePlan& stage = plan.stages(i);
     const double share =
         static_cast<double>(stage.available_bytes()) / static_cast<double>(largest);
     // Five kinds of bytes need five cells.
@@ -113,9 +114,14 @@ std::string FormatMemoryBars(const v1::Plan& plan, const PlanStyle& style) {
     const std::array<size_t, 5> cells = CellsOf(stage, bar);
     const std::string size = FormatBytes(static_cast<int64_t>(stage.available_bytes()));
     absl::StrAppend(&out, "  ", stage.worker(), Padding(names, stage.worker()), "  ");
-    for (size_t i = 0; i < cells.size(); ++i) out += Cells(kShades[i], cells[i], style);
+    for (size_t kind = 0; kind < cells.size(); ++kind) {
+      out += Cells(kShades[kind], cells[kind], style);
+    }
     absl::StrAppend(&out, std::string(full - bar, ' '), "  ", Padding(kSizeWidth, size), size, "  ",
                     layers_of(stage), "\n");
+  }
+  if (plan.stages_size() > kMaxStagesListed) {
+    absl::StrAppend(&out, "  and ", plan.stages_size() - kMaxStagesListed, " stages more\n");
   }
   return absl::StrCat(out, "\n  ", Legend(style), "\n");
 }

@@ -1,11 +1,14 @@
 #include "coordinator/placement/plan_table.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
 #include "common/base/text_table.h"
 #include "common/model/activation_type.h"
@@ -15,9 +18,9 @@
 namespace layercake {
 namespace {
 
-// More links than this are summed up by the slowest.
-constexpr int kMaxReplicasListed = 8;
-constexpr int kMaxLinksListed = 8;
+// More unlike links than this are summed up by the slowest.
+constexpr size_t kMaxLinksListed = 8;
+constexpr size_t kMaxReplicasListed = 8;
 
 std::string Bytes(uint64_t bytes) { return FormatBytes(static_cast<int64_t>(bytes)); }
 
@@ -35,7 +38,8 @@ std::string StageRows(const v1::Plan& plan) {
                    {"headroom", kRight},
                    {"decode", kRight},
                    {"prefill", kRight}});
-  for (const v1::StagePlan& stage : plan.stages()) {
+  for (int i = 0; i < std::min(plan.stages_size(), kMaxStagesListed); ++i) {
+    const v1::StagePlan& stage = plan.stages(i);
     table.AddRow({absl::StrCat("  ", stage.worker()), Bytes(stage.weight_bytes()),
                   Bytes(stage.kv_bytes()), Bytes(stage.workspace_bytes()),
                   Bytes(stage.reserve_bytes()), FormatBytes(HeadroomBytes(stage)),
@@ -44,10 +48,58 @@ std::string StageRows(const v1::Plan& plan) {
   return table.Format();
 }
 
-std::string Link(const v1::Plan& plan, int from, const PlanStyle& style) {
+// Texts of which the same is said, in the order of the first.
+class Groups {
+ public:
+  void Add(const std::string& member, const std::string& saying) {
+    const auto [known, is_new] = index_.emplace(saying, groups_.size());
+    if (is_new) groups_.push_back({.saying = saying});
+    groups_[known->second].members.push_back(member);
+  }
+
+  struct Group {
+    std::string saying;
+    std::vector<std::string> members;
+
+    // "a, b, c and 9 more".
+    std::string Names() const {
+      constexpr size_t kMostNamed = 4;
+      if (members.size() <= kMostNamed) return absl::StrJoin(members, ", ");
+      return absl::StrCat(absl::StrJoin(members.begin(), members.begin() + kMostNamed, ", "),
+                          " and ", members.size() - kMostNamed, " more");
+    }
+  };
+  const std::vector<Group>& groups() const { return groups_; }
+
+ private:
+  std::map<std::string, size_t> index_;
+  std::vector<Group> groups_;
+};
+
+std::string Reasons(const v1::Plan& plan, size_t columns) {
+  Groups reasons;
+  for (const v1::StagePlan& stage : plan.stages()) reasons.Add(stage.worker(), stage.reason());
+  for (const v1::ExcludedDevice& excluded : plan.excluded()) {
+    reasons.Add(excluded.worker(), absl::StrCat("left out, ", excluded.reason()));
+  }
+  std::string text;
+  const size_t told = std::min<size_t>(reasons.groups().size(), kMaxStagesListed);
+  for (size_t i = 0; i < told; ++i) {
+    const Groups::Group& group = reasons.groups()[i];
+    text += WrapText(absl::StrCat("  ", group.Names(), ": "), group.saying, columns);
+  }
+  const size_t more = reasons.groups().size() - told;
+  return more == 0 ? text : absl::StrCat(text, "  and ", more, " reasons more\n");
+}
+
+std::string Ends(const v1::Plan& plan, int from, const PlanStyle& style) {
+  return absl::StrCat(plan.stages(from).worker(), style.utf8 ? " → " : " -> ",
+                      plan.stages(from + 1).worker());
+}
+
+std::string Handing(const v1::Plan& plan, int from) {
   const v1::StagePlan& stage = plan.stages(from);
-  std::string text =
-      absl::StrCat(stage.worker(), style.utf8 ? " → " : " -> ", plan.stages(from + 1).worker());
+  std::string text;
   if (stage.link_seconds() > 0) {
     const auto dtype = ActivationDType(plan.activation_type());
     absl::StrAppend(&text, " ", Milliseconds(stage.link_seconds()), " for ",
@@ -65,16 +117,21 @@ std::string Links(const v1::Plan& plan, const PlanStyle& style) {
   }
   if (links.empty()) return "";
   std::string text = "Links, a step: ";
-  if (static_cast<int>(links.size()) <= kMaxLinksListed) {
-    for (const int i : links) {
-      absl::StrAppend(&text, i == links.front() ? "" : "; ", Link(plan, i, style));
-    }
-    return text + ".";
+  Groups alike;
+  for (const int i : links) alike.Add(Ends(plan, i, style), Handing(plan, i));
+  if (alike.groups().size() <= kMaxLinksListed) {
+    return absl::StrCat(text,
+                        absl::StrJoin(alike.groups(), "; ",
+                                      [](std::string* out, const Groups::Group& group) {
+                                        absl::StrAppend(out, group.Names(), group.saying);
+                                      }),
+                        ".");
   }
   const int slowest = *std::max_element(links.begin(), links.end(), [&plan](int a, int b) {
     return plan.stages(a).link_seconds() < plan.stages(b).link_seconds();
   });
-  return absl::StrCat(text, links.size(), ", the slowest ", Link(plan, slowest, style), ".");
+  return absl::StrCat(text, links.size(), ", the slowest ", Ends(plan, slowest, style),
+                      Handing(plan, slowest), ".");
 }
 
 // "100 KV blocks of 16 tokens (1600 tokens in all, f16)"; of several replicas the fewest to the
@@ -99,27 +156,62 @@ std::string Capacity(const v1::Plan& plan) {
   if (plan.largest_context_tokens() > plan.max_context_tokens()) {
     absl::StrAppend(&text, " (up to ", plan.largest_context_tokens(), " would fit)");
   }
-  return absl::StrCat(text, "; ", KvRoom(plan), "; up to ", plan.max_batch_sequences(),
-                      " sequences and ", plan.max_step_tokens(), " tokens a step.");
+  return absl::StrCat(text, "; ", KvRoom(plan), "; up to ",
+                      Counted(plan.max_batch_sequences(), "sequence"), " and ",
+                      Counted(plan.max_step_tokens(), "token"), " a step.");
+}
+
+// "43.3 tokens/s with all stages busy (2 sequences of 2048 tokens a step, 4 in flight), 83.7 ms a
+// token for one sequence alone".
+std::string Rates(const v1::ReplicaPrediction& prediction) {
+  std::string busy;
+  if (prediction.step_sequences() > 0) {
+    busy = absl::StrCat(" (", Counted(prediction.step_sequences(), "sequence"), " of ",
+                        prediction.sequence_tokens(), " tokens a step, ",
+                        prediction.sequences_in_flight(), " in flight)");
+  }
+  return absl::StrCat(FormatFigure(prediction.tokens_per_second()),
+                      " tokens/s with all stages busy", busy, ", ",
+                      Milliseconds(prediction.token_seconds()), " a token for one sequence alone");
 }
 
 std::string Predicted(const v1::Plan& plan) {
-  std::string by_replica;
-  if (plan.num_replicas() > 1 && plan.predictions_size() <= kMaxReplicasListed) {
-    for (const v1::ReplicaPrediction& prediction : plan.predictions()) {
-      absl::StrAppend(&by_replica, by_replica.empty() ? " (" : " + ",
-                      FormatFigure(prediction.tokens_per_second()));
-    }
-    if (!by_replica.empty()) by_replica += ")";
+  if (plan.predictions_size() == 1) {
+    return absl::StrCat("Predicted: ", Rates(plan.predictions(0)), ".");
   }
-  return absl::StrCat("Predicted: ", FormatFigure(plan.predicted_tokens_per_second()),
-                      " tokens/s with all stages busy", by_replica, ", ",
-                      Milliseconds(plan.predicted_token_seconds()),
-                      " a token for one sequence alone.");
+  v1::ReplicaPrediction all;
+  all.set_tokens_per_second(plan.predicted_tokens_per_second());
+  all.set_token_seconds(plan.predicted_token_seconds());
+  return absl::StrCat("Predicted: ", Rates(all),
+                      plan.predictions_size() > 1 ? " in the slowest replica." : ".");
+}
+
+// Of several replicas a line each, or one for neighbours of which the same is predicted.
+std::string ByReplica(const v1::Plan& plan, size_t columns) {
+  if (plan.predictions_size() < 2) return "";
+  std::vector<std::string> lines;
+  for (int first = 0, end = 0; first < plan.predictions_size(); first = end) {
+    const std::string rates = Rates(plan.predictions(first));
+    while (end < plan.predictions_size() && Rates(plan.predictions(end)) == rates) ++end;
+    const int from = plan.predictions(first).replica();
+    const int to = plan.predictions(end - 1).replica();
+    lines.push_back(from == to ? absl::StrCat("replica ", from, ": ", rates)
+                               : absl::StrCat("replicas ", from, "-", to, ", each: ", rates));
+  }
+  std::string text;
+  for (size_t i = 0; i < std::min(lines.size(), kMaxReplicasListed); ++i) {
+    text += WrapText("    ", lines[i], columns);
+  }
+  if (lines.size() <= kMaxReplicasListed) return text;
+  return absl::StrCat(text, "    and ", lines.size() - kMaxReplicasListed, " more\n");
 }
 
 std::string Optimality(const v1::Plan& plan) {
-  if (plan.optimality_gap() <= 0) return "";
+  if (!plan.has_optimality_gap()) return "";
+  if (plan.optimality_gap() <= 0) {
+    return "Proven best: no plan of these devices, as asked for, is predicted to be better.";
+  }
+  if (plan.optimality_gap() < 0.0001) return "No plan of these devices is 0.01% better.";
   return absl::StrFormat("No plan of these devices is more than %.2f%% better.",
                          plan.optimality_gap() * 100);
 }
@@ -146,18 +238,15 @@ std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style) {
   std::string out = absl::StrCat("Plan for ", plan.model(), " (", plan.policy());
   if (plan.num_replicas() > 1) absl::StrAppend(&out, ", ", plan.num_replicas(), " replicas");
   absl::StrAppend(&out, ")\n\n", FormatMemoryBars(plan, style), "\n", StageRows(plan), "\n");
-  for (const v1::StagePlan& stage : plan.stages()) {
-    out += WrapText(absl::StrCat("  ", stage.worker(), ": "), stage.reason(), columns);
-  }
-  for (const v1::ExcludedDevice& excluded : plan.excluded()) {
-    out += WrapText(absl::StrCat("  ", excluded.worker(), ": "),
-                    absl::StrCat("left out, ", excluded.reason()), columns);
-  }
-  out += "\n";
-  for (const std::string& sentence :
-       {Links(plan, style), Capacity(plan), Predicted(plan), Optimality(plan)}) {
+  absl::StrAppend(&out, Reasons(plan, columns), "\n");
+  for (const std::string& sentence : {Links(plan, style), Capacity(plan), Predicted(plan)}) {
     if (!sentence.empty()) out += WrapText("  ", sentence, columns);
   }
+  out += ByReplica(plan, columns);
+  if (const std::string sentence = Optimality(plan); !sentence.empty()) {
+    out += WrapText("  ", sentence, columns);
+  }
+  for (const std::string& note : plan.notes()) out += WrapText("  ", note, columns);
   if (plan.weight_proposals_size() > 0) {
     absl::StrAppend(&out, "\n  Weights could be held as\n", Weights(plan, columns));
   }

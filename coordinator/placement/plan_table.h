@@ -15,10 +15,14 @@ struct PlanStyle {
   bool color = false;  // ANSI colours
 };
 
+// Of more stages only the first are drawn, and of more sentences only the first are told.
+inline constexpr int kMaxStagesListed = 64;
+
 // Text ending in a newline: a bar per stage, all to one scale (weights, KV, workspace, reserve and
-// free, of the memory available); the bytes and predicted milliseconds of each; the sentence why;
-// devices left out with their reasons; links; and the totals. Figures fit 80 columns while workers'
-// names are short; sentences are wrapped at the style's width.
+// headroom, of the memory available); the bytes and predicted milliseconds of each; the sentence
+// why, once for all of whom it is the same; devices left out with their reasons; links; and the
+// totals. Figures fit 80 columns while workers' names are short; sentences are wrapped at the
+// style's width.
 std::string FormatPlanTable(const v1::Plan& plan, const PlanStyle& style = {});
 
 // "nccl (why)": how a loaded stage's activations get to the next one; "" for the last, and for a

@@ -11,6 +11,7 @@
 #include "common/model/activation_type.h"
 #include "coordinator/placement/arrange.h"
 #include "coordinator/placement/explain.h"
+#include "coordinator/placement/notes.h"
 #include "coordinator/placement/predict.h"
 #include "coordinator/placement/problem.h"
 #include "coordinator/placement/weight_types.h"
@@ -56,6 +57,7 @@ std::string PolicyName(const v1::PlanOptions& options) {
 
 // What is the same of every stage of one pipeline.
 struct Described {
+  bool best;  // no other plan is better
   const Pipeline& pipeline;
   int64_t blocks;
   Prediction prediction;
@@ -84,7 +86,8 @@ v1::StagePlan DescribeStage(const PlanningProblem& problem, const CostModel& cos
   plan.set_link_seconds(described.prediction.step.links[index]);
   plan.set_prefill_link_seconds(described.prefill.links[index]);
   if (!last) plan.set_activation_bytes(cost.ActivationBytes(described.prediction.step_sequences));
-  plan.set_reason(StageReason(problem, described.pipeline, index, described.prediction));
+  plan.set_reason(
+      StageReason(problem, described.pipeline, index, described.prediction, described.best));
   return plan;
 }
 
@@ -112,6 +115,10 @@ void DescribeReplica(const PlanningProblem& problem, const CostModel& cost,
   out->set_tokens_per_second(prediction.tokens_per_second);
   out->set_prompt_tokens_per_second(prediction.prompt_tokens_per_second);
   out->set_token_seconds(prediction.token_seconds);
+  out->set_step_sequences(static_cast<int32_t>(prediction.step_sequences));
+  out->set_sequences_in_flight(static_cast<int32_t>(prediction.sequences_in_flight));
+  out->set_sequence_tokens(
+      static_cast<int32_t>(std::min(cost.limits().max_context_tokens, kPlanningContextTokens)));
   plan.set_num_replicas(plan.num_replicas() + 1);
   plan.set_predicted_tokens_per_second(plan.predicted_tokens_per_second() +
                                        prediction.tokens_per_second);
@@ -133,7 +140,7 @@ void DescribeLeftOut(const PlanningProblem& problem, const std::vector<Described
     v1::ExcludedDevice* excluded = plan.add_excluded();
     excluded->set_worker(devices[i].name);
     excluded->set_reason(LeftOutReason(problem, replicas.front().pipeline, static_cast<int>(i),
-                                       replicas.front().prediction));
+                                       replicas.front().prediction, replicas.front().best));
   }
   for (const v1::ExcludedDevice& excluded : problem.selection.excluded) {
     *plan.add_excluded() = excluded;
@@ -142,11 +149,14 @@ void DescribeLeftOut(const PlanningProblem& problem, const std::vector<Described
 
 v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
                   const Arrangement& arrangement) {
+  const bool automatic = problem.options.policy() == v1::PlanOptions::POLICY_AUTO;
+  const bool best = automatic && arrangement.gap <= 0 && arrangement.replicas.size() == 1;
   std::vector<Described> replicas;
   for (const Pipeline& pipeline : arrangement.replicas) {
     const int64_t blocks = ChooseBlocks(cost, problem.selection.devices, pipeline);
     CHECK_GE(blocks, cost.context_blocks());
-    replicas.push_back({.pipeline = pipeline,
+    replicas.push_back({.best = best,
+                        .pipeline = pipeline,
                         .blocks = blocks,
                         .prediction = Predict(cost, problem.selection, pipeline, blocks),
                         .prefill = PrefillStep(cost, problem.selection, pipeline)});
@@ -157,7 +167,7 @@ v1::Plan Describe(const PlanningProblem& problem, const CostModel& cost,
   for (const Described& described : replicas) DescribeReplica(problem, cost, described, plan);
   DescribeLeftOut(problem, replicas, plan);
   DescribeLimits(problem, plan);
-  plan.set_optimality_gap(arrangement.gap);
+  if (automatic) plan.set_optimality_gap(arrangement.gap);
   plan.set_cost_model(CostModelInWords(cost));
   plan.set_weight_type(WeightTypeOf(problem.model));
   plan.set_weight_form(WeightForm(problem.model));
@@ -178,7 +188,9 @@ absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& checkpoint, const Fleet& fl
   const CostModel cost = problem.cost();
   if (problem.manual()) {
     LC_ASSIGN_OR_RETURN(const Pipeline pipeline, ManualPipeline(cost, problem.selection, options));
-    return Describe(problem, cost, {.replicas = {pipeline}});
+    v1::Plan plan = Describe(problem, cost, {.replicas = {pipeline}});
+    AddNotes(problem, checkpoint, fleet, plan);
+    return plan;
   }
   const std::optional<Arrangement> arrangement = Arrange(cost, problem.selection, options);
   if (!arrangement.has_value() && options.replicas() > 1) {
@@ -187,7 +199,9 @@ absl::StatusOr<v1::Plan> MakePlan(const ModelConfig& checkpoint, const Fleet& fl
                      model_name, " was found in which each fits; ask for fewer with --replicas"));
   }
   CHECK(arrangement.has_value()) << "a feasible problem has a plan";
-  return Describe(problem, cost, *arrangement);
+  v1::Plan plan = Describe(problem, cost, *arrangement);
+  AddNotes(problem, checkpoint, fleet, plan);
+  return plan;
 }
 
 }  // namespace layercake

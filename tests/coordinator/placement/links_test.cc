@@ -110,7 +110,7 @@ TEST(LinkMapTest, ALinkDecidesWhatThePlanUses) {
   LC_ASSERT_OK_AND_ASSIGN(v1::Plan plan, MakePlan(Llama3_8B(), fleet, one, "m"));
   ASSERT_EQ(plan.stages_size(), 2);
   EXPECT_THAT(plan.excluded(0).worker(), "c");
-  EXPECT_THAT(plan.excluded(0).reason(), HasSubstr("would only slow the pipeline down: a step"));
+  EXPECT_THAT(plan.excluded(0).reason(), HasSubstr("would only make a slower part: a step"));
   EXPECT_EQ(plan.stages(0).activation_bytes(), 16 * 4096 * 4);
   EXPECT_DOUBLE_EQ(plan.stages(0).link_seconds(), 50e-6 + 16 * 4096 * 4 / 2e9);
   EXPECT_DOUBLE_EQ(plan.stages(0).prefill_link_seconds(), 50e-6 + 256 * 4096 * 4 / 2e9);

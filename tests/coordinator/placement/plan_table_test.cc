@@ -89,14 +89,48 @@ TEST(PlanTableTest, SaysWhatIsPredictedAndHowSurely) {
                                            HasSubstr("m40 -> p106 0.500 ms for 128 KiB"),
                                            HasSubstr("up to 7808 would fit"),
                                            Not(HasSubstr("better")), Not(HasSubstr("replicas"))));
+  plan.set_optimality_gap(0);
+  EXPECT_THAT(FormatPlanTable(plan), HasSubstr("Proven best"));
+  plan.set_optimality_gap(0.00001);
+  EXPECT_THAT(FormatPlanTable(plan), HasSubstr("is 0.01% better"));
   plan.set_optimality_gap(0.0123);
   plan.set_num_replicas(2);
   EXPECT_THAT(FormatPlanTable(plan),
               AllOf(HasSubstr("more than 1.23% better"), HasSubstr("throughput, 2 replicas)"),
                     HasSubstr("embed+0-19 of replica 0\n")));
-  for (const double rate : {100., 23.4}) plan.add_predictions()->set_tokens_per_second(rate);
+}
+
+TEST(PlanTableTest, SaysWhatRatesAreOfInEachReplica) {
+  v1::Plan plan = TwoStages();
+  const auto add = [&plan](double rate, int step, int in_flight, double seconds) {
+    v1::ReplicaPrediction* prediction = plan.add_predictions();
+    prediction->set_replica(plan.predictions_size() - 1);
+    prediction->set_tokens_per_second(rate);
+    prediction->set_step_sequences(step);
+    prediction->set_sequences_in_flight(in_flight);
+    prediction->set_sequence_tokens(2048);
+    prediction->set_token_seconds(seconds);
+  };
+  add(100, 2, 4, 0.02);
+  EXPECT_THAT(
+      FormatPlanTable(plan, {.width = 200}),
+      HasSubstr("Predicted: 100 tokens/s with all stages busy (2 sequences of 2048 tokens a "
+                "step, 4 in flight), 20.0 ms a token for one sequence alone.\n"));
+  plan.set_num_replicas(3);
+  add(100, 2, 4, 0.02);
+  add(23.4, 1, 1, 0.05);
   EXPECT_THAT(FormatPlanTable(plan, {.width = 200}),
-              HasSubstr("123 tokens/s with all stages busy (100 + 23.4), "));
+              AllOf(HasSubstr("Predicted: 123 tokens/s with all stages busy, 50.0 ms a token for "
+                              "one sequence alone in the slowest replica.\n"),
+                    HasSubstr("    replicas 0-1, each: 100 tokens/s"),
+                    HasSubstr("    replica 2: 23.4 tokens/s with all stages busy (1 sequence of "
+                              "2048 tokens a step, 1 in flight), 50.0 ms a token")));
+}
+
+TEST(PlanTableTest, NotesStandAtTheEnd) {
+  v1::Plan plan = TwoStages();
+  plan.add_notes("Workers cannot load this: no.");
+  EXPECT_THAT(FormatPlanTable(plan), ::testing::EndsWith("\n  Workers cannot load this: no.\n"));
 }
 
 TEST(PlanTableTest, SaysTheBlocksOfOneReplicaAndOfUnlikeOnes) {
@@ -118,9 +152,32 @@ TEST(PlanTableTest, SaysTheBlocksOfOneReplicaAndOfUnlikeOnes) {
 
 TEST(PlanTableTest, ManyLinksAreSummedUpByTheSlowest) {
   v1::Plan plan = TwoStages();
-  for (int i = 0; i < 20; ++i) *plan.add_stages() = plan.stages(0);
+  for (int i = 0; i < 20; ++i) {
+    *plan.add_stages() = plan.stages(0);
+    plan.mutable_stages()->rbegin()->set_link_seconds(0.001 * i + 0.001);
+  }
   plan.mutable_stages(7)->set_link_seconds(1);
   EXPECT_THAT(FormatPlanTable(plan), HasSubstr("20, the slowest m40 -> m40 1000 ms for"));
+}
+
+TEST(PlanTableTest, WhatIsTheSameIsSaidOnce) {
+  v1::Plan plan = TwoStages();
+  for (int i = 0; i < 5; ++i) *plan.add_stages() = plan.stages(0);
+  EXPECT_THAT(
+      FormatPlanTable(plan, {.width = 200}),
+      AllOf(HasSubstr("m40 -> p106, m40 -> m40, m40 -> m40, m40 -> m40 and 1 more 0.500 ms"),
+            HasSubstr("  m40, m40, m40, m40 and 2 more: sets the pace\n")));
+}
+
+TEST(PlanTableTest, AThousandDevicesDoNotMakeThousandsOfLines) {
+  v1::Plan plan = TwoStages();
+  for (int i = 0; i < 1000; ++i) {
+    *plan.add_stages() = plan.stages(0);
+    plan.mutable_stages()->rbegin()->set_reason(std::to_string(i));
+  }
+  const std::string table = FormatPlanTable(plan, {.width = 200});
+  EXPECT_LT(Count(table, '\n'), 220u);
+  EXPECT_THAT(table, HasSubstr("  and 938 stages more\n"));
 }
 
 TEST(PlanTableTest, SaysOverWhatALoadedPlanHandsOnAndWhy) {

@@ -90,7 +90,7 @@ TEST(PlannerTest, LatencyLeavesOutADeviceThatWouldOnlySlowATokenDown) {
   const std::vector<PlannerDevice> devices = {Gpu("gpu", 24e9, 936e9), Cpu("cpu", 64e9, 20e9)};
   LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, options, "m"));
   EXPECT_THAT(Workers(plan), ElementsAre("gpu"));
-  EXPECT_THAT(ReasonOf(plan, "cpu"), HasSubstr("would only slow a token down"));
+  EXPECT_THAT(ReasonOf(plan, "cpu"), HasSubstr("would not help: even one layer takes"));
   EXPECT_THAT(ReasonOf(plan, "gpu"), HasSubstr("holds the whole model"));
 }
 
@@ -98,7 +98,8 @@ TEST(PlannerTest, ThroughputLeavesOutADeviceSlowerWithOneLayerThanTheRestWithAll
   const std::vector<PlannerDevice> devices = {Gpu("gpu", 48e9, 936e9), Cpu("cpu", 64e9, 2e9)};
   LC_ASSERT_OK_AND_ASSIGN(const v1::Plan plan, MakePlan(Llama3_8B(), devices, {}, "m"));
   EXPECT_THAT(Workers(plan), ElementsAre("gpu"));
-  EXPECT_THAT(ReasonOf(plan, "cpu"), HasSubstr("would not make the slowest stage faster"));
+  EXPECT_THAT(ReasonOf(plan, "cpu"),
+              HasSubstr("would only make a slower part: even one layer takes"));
 }
 
 TEST(PlannerTest, CpuTakesWhatTheGpuCannotHold) {
@@ -415,7 +416,7 @@ TEST(PlanTableTest, ShowsStagesReasonsAndTotals) {
                options, "tiny"));
   const std::string table = FormatPlanTable(plan);
   EXPECT_THAT(table, AllOf(HasSubstr("Plan for tiny (balanced)"), HasSubstr("embed+0-1"),
-                           HasSubstr("2-3+head"), HasSubstr("  a: an equal share"),
+                           HasSubstr("2-3+head"), HasSubstr("  a, b: an equal share"),
                            HasSubstr("  c: left out, named in --exclude"),
                            HasSubstr("Context 256 tokens"), HasSubstr("Predicted:")));
 }
