@@ -10,6 +10,23 @@
 #include "common/model/mapped_file.h"
 
 namespace layercake {
+namespace {
+
+// Where the tensors of a model that workers run are not those that config.json calls for.
+std::string Contradiction(const Checkpoint& checkpoint) {
+  const ModelConfig& config = checkpoint.config();
+  if (!CheckRunnable(config).ok()) return "";
+  std::string how(checkpoint.Validate().message());
+  if (how.empty() &&
+      checkpoint.Has(absl::StrCat("model.layers.", config.num_layers, ".input_layernorm.weight"))) {
+    how = absl::StrCat(checkpoint.directory(), ": there are more layers than config.json's ",
+                       config.num_layers);
+  }
+  if (how.empty()) return "";
+  return absl::StrCat("Sized from config.json, against which the tensors speak: ", how, ".");
+}
+
+}  // namespace
 
 absl::StatusOr<SizedModel> SizeModel(const std::string& path) {
   namespace fs = std::filesystem;
@@ -35,8 +52,12 @@ absl::StatusOr<SizedModel> SizeModel(const std::string& path) {
   const auto checkpoint = Checkpoint::Open(path);
   if (checkpoint.ok()) {
     model.config = (*checkpoint)->config();
+    model.note = Contradiction(**checkpoint);
   } else if (absl::IsDataLoss(checkpoint.status())) {
     return checkpoint.status();
+  } else {
+    model.note = absl::StrCat(
+        "Sized from config.json alone: ", std::string(checkpoint.status().message()), ".");
   }
   return model;
 }

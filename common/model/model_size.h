@@ -12,11 +12,14 @@ namespace layercake {
 struct SizedModel {
   std::string name;  // the directory's
   ModelConfig config;
+  std::string
+      note;  // a sentence on why the files of a directory are no proof of it; empty: they are
 };
 
 // Reads `path`, a model directory or its config.json. Where the directory has all its safetensors
 // too, dtype and (for what no worker runs yet) bytes are those of their headers; only headers are
-// read. Errors: NotFound (no such file), DataLoss, Unimplemented (as ParseModelConfig's).
+// read, and held against config.json. Errors: NotFound (no such file), DataLoss, Unimplemented (as
+// ParseModelConfig's).
 absl::StatusOr<SizedModel> SizeModel(const std::string& path);
 
 }  // namespace layercake

@@ -106,7 +106,10 @@ void ServingController::SetDetail(absl::string_view detail) {
 absl::StatusOr<v1::Plan> ServingController::Plan(const std::string& model_dir,
                                                  const v1::PlanOptions& options) const {
   LC_ASSIGN_OR_RETURN(const SizedModel model, SizeModel(model_dir));
-  return PlanOver(LiveOf(registry_.Snapshot()), model.config, model.name, options);
+  LC_ASSIGN_OR_RETURN(v1::Plan plan,
+                      PlanOver(LiveOf(registry_.Snapshot()), model.config, model.name, options));
+  if (!model.note.empty()) plan.add_notes(model.note);
+  return plan;
 }
 
 absl::StatusOr<v1::Plan> ServingController::PlanOver(const std::vector<WorkerInfo>& workers,

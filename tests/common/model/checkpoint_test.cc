@@ -244,10 +244,28 @@ TEST_F(CheckpointTest, PlanningNeedsNoWeightsButReadsThem) {
   directory_.Write("model.safetensors", SafetensorsFile(Tensors("BF16")));
   LC_ASSERT_OK_AND_ASSIGN(model, SizeModel(directory_.path()));
   EXPECT_EQ(model.config.dtype, DType::kBF16);
+  EXPECT_EQ(model.note, "");
   directory_.Write("model.safetensors", "broken");
   EXPECT_THAT(SizeModel(directory_.path()), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_THAT(SizeModel(directory_.path() + "/none"),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("--model names")));
+}
+
+TEST_F(CheckpointTest, PlanningSaysWhereFilesAreMissingOrContradictTheConfig) {
+  LC_ASSERT_OK_AND_ASSIGN(SizedModel model, SizeModel(directory_.path() + "/config.json"));
+  EXPECT_EQ(model.note, "");
+  LC_ASSERT_OK_AND_ASSIGN(model, SizeModel(directory_.path()));
+  EXPECT_THAT(model.note, HasSubstr("Sized from config.json alone: "));
+  TestTensors tensors = Tensors("F32");
+  tensors["model.layers.1.input_layernorm.weight"] = {"F32", {4}};
+  directory_.Write("model.safetensors", SafetensorsFile(tensors));
+  LC_ASSERT_OK_AND_ASSIGN(model, SizeModel(directory_.path()));
+  EXPECT_THAT(model.note, HasSubstr("there are more layers than config.json's 1"));
+  tensors = Tensors("F32");
+  tensors.erase("model.norm.weight");
+  directory_.Write("model.safetensors", SafetensorsFile(tensors));
+  LC_ASSERT_OK_AND_ASSIGN(model, SizeModel(directory_.path()));
+  EXPECT_THAT(model.note, HasSubstr("tensor model.norm.weight is missing"));
 }
 
 }  // namespace
