@@ -1,5 +1,7 @@
 #include "coordinator/cli/load_flags.h"
 
+#include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -9,6 +11,19 @@
 
 namespace layercake {
 namespace {
+
+// More would be played for minutes, and tell no more.
+constexpr int kMostRequests = 1'000'000;
+constexpr double kMostArrivalsPerSecond = 1e6;
+
+double ParseRate(const std::string& text) {
+  double rate = 0;
+  if (absl::SimpleAtod(text, &rate) && rate >= 1e-6 && rate <= kMostArrivalsPerSecond) return rate;
+  throw CLI::ValidationError(
+      "--arrival-rate",
+      absl::StrCat("\"", text, "\" is no number of requests a second from 0.000001 to ",
+                   static_cast<int>(kMostArrivalsPerSecond)));
+}
 
 TokenRange ParseRange(const std::string& flag, const std::string& text) {
   const std::vector<std::string> ends = absl::StrSplit(text, '-');
@@ -23,6 +38,20 @@ TokenRange ParseRange(const std::string& flag, const std::string& text) {
   return range;
 }
 
+// A whole number from `least` to `most`, into `*value`.
+template <typename Number>
+CLI::Option* AddNumber(CLI::App& app, const std::string& flag, Number* value, Number least,
+                       Number most, const std::string& help) {
+  const auto parse = [=](const std::string& text) {
+    if (absl::SimpleAtoi(text, value) && *value >= least && *value <= most) return;
+    throw CLI::ValidationError(
+        flag, absl::StrCat("\"", text, "\" is not a whole number from ", least, " to ", most));
+  };
+  return app.add_option_function<std::string>(flag, parse, help)
+      ->type_name("N")
+      ->default_str(absl::StrCat(*value));
+}
+
 void AddRange(CLI::App& app, const std::string& flag, TokenRange* range, const std::string& help) {
   app.add_option_function<std::string>(
          flag, [flag, range](const std::string& text) { *range = ParseRange(flag, text); }, help)
@@ -33,25 +62,22 @@ void AddRange(CLI::App& app, const std::string& flag, TokenRange* range, const s
 }  // namespace
 
 void AddLoadFlags(CLI::App& app, LoadOptions* load) {
-  app.add_option("--requests", load->requests, "requests in all")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  CLI::Option* concurrency =
-      app.add_option("--concurrency", load->concurrency,
-                     "requests in flight: the next is sent when one has ended")
-          ->check(CLI::PositiveNumber)
-          ->capture_default_str();
-  app.add_option("--arrival-rate", load->arrivals_per_second,
-                 "instead, requests a second that come at random (Poisson), whatever became of "
-                 "those before")
-      ->check(CLI::PositiveNumber)
+  AddNumber(app, "--requests", &load->requests, 1, kMostRequests, "requests in all");
+  CLI::Option* concurrency = AddNumber(app, "--concurrency", &load->concurrency, 1, kMostRequests,
+                                       "requests in flight: the next is sent when one has ended");
+  app.add_option_function<std::string>(
+         "--arrival-rate",
+         [load](const std::string& text) { load->arrivals_per_second = ParseRate(text); },
+         "instead, requests a second that come at random (Poisson), whatever became of those "
+         "before")
       ->type_name("RATE")
       ->excludes(concurrency);
   AddRange(app, "--prompt-tokens", &load->prompt_tokens,
            "tokens of each prompt, or least and most");
   AddRange(app, "--output-tokens", &load->output_tokens,
            "tokens that each request generates, or least and most");
-  app.add_option("--seed", load->seed, "of prompts, lengths and arrivals")->capture_default_str();
+  AddNumber(app, "--seed", &load->seed, uint64_t{0}, std::numeric_limits<uint64_t>::max(),
+            "of prompts, lengths and arrivals");
 }
 
 std::string FormatRange(const TokenRange& range) {

@@ -50,9 +50,10 @@ Command AddSimulateCommand(CLI::App& app, const CommonFlags& common) {
   AddPlanSource(*simulate, &flags->source);
   AddLoadFlags(*simulate, &flags->load);
   simulate->add_option("--max-queue", flags->max_queue, "requests that may wait; more are refused")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  return {.app = simulate, .run = [flags, &common] { return Report(Simulate(common, *flags)); }};
+  return {.app = simulate,
+          .run = [flags, &common] { return Report(Simulate(common, *flags), common.json); }};
 }
 
 }  // namespace layercake

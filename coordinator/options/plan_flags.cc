@@ -1,6 +1,7 @@
 #include "coordinator/options/plan_flags.h"
 
 #include <cstdint>
+#include <cstdlib>
 #include <functional>
 #include <limits>
 #include <string>
@@ -11,6 +12,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/base/bytes.h"
 
@@ -23,8 +25,10 @@ constexpr char kGroup[] = "Placement";
   throw CLI::ValidationError(flag, why);
 }
 
-uint64_t SizeOrReject(const std::string& flag, absl::string_view text) {
-  const absl::StatusOr<int64_t> bytes = ParseBytes(text);
+using SizeParser = absl::StatusOr<int64_t> (*)(absl::string_view);
+
+uint64_t SizeOrReject(const std::string& flag, SizeParser parse, absl::string_view text) {
+  const absl::StatusOr<int64_t> bytes = parse(text);
   if (!bytes.ok()) Reject(flag, std::string(bytes.status().message()));
   return static_cast<uint64_t>(*bytes);
 }
@@ -72,22 +76,21 @@ v1::PlanOptions::LayerRange ParseLayers(const std::string& item) {
   return range;
 }
 
-// "size" for every worker or "worker=size" for one, into `*sizes`. Returns the size.
-uint64_t AddSize(const std::string& flag, const std::string& item,
-                 google::protobuf::Map<std::string, uint64_t>* sizes) {
+// "size" for every worker or "worker=size" for one, into `*sizes`.
+void AddSize(const std::string& flag, SizeParser parse, const std::string& item,
+             google::protobuf::Map<std::string, uint64_t>* sizes) {
   const size_t equals = item.rfind('=');
   const std::string worker = equals == std::string::npos ? "" : item.substr(0, equals);
   if (equals == 0) Reject(flag, absl::StrCat("\"", item, "\" has no worker before the ="));
   const uint64_t bytes =
-      SizeOrReject(flag, equals == std::string::npos ? item : item.substr(equals + 1));
+      SizeOrReject(flag, parse, equals == std::string::npos ? item : item.substr(equals + 1));
   if (!sizes->insert({worker, bytes}).second) {
     Reject(flag, worker.empty() ? "given twice for all workers"
                                 : absl::StrCat("given twice for ", worker));
   }
-  return bytes;
 }
 
-using ListSetter = void (*)(const std::vector<std::string>&, v1::PlanOptions*);
+using ListSetter = std::function<void(const std::vector<std::string>&, v1::PlanOptions*)>;
 
 void SetSplit(const std::vector<std::string>& items, v1::PlanOptions* options) {
   options->clear_split();
@@ -99,31 +102,24 @@ void SetSplit(const std::vector<std::string>& items, v1::PlanOptions* options) {
     }
     options->add_split(share);
   }
-  if (options->policy() == v1::PlanOptions::POLICY_AUTO) {
-    options->set_policy(v1::PlanOptions::POLICY_PROPORTIONAL);
-  }
 }
 
 void SetLayers(const std::vector<std::string>& items, v1::PlanOptions* options) {
   options->clear_manual();
   for (const std::string& item : items) *options->add_manual() = ParseLayers(item);
-  if (options->policy() == v1::PlanOptions::POLICY_AUTO) {
-    options->set_policy(v1::PlanOptions::POLICY_MANUAL);
-  }
 }
 
 void SetMaxMemory(const std::vector<std::string>& items, v1::PlanOptions* options) {
   options->clear_max_memory_bytes();
   for (const std::string& item : items) {
-    if (AddSize("--max-memory", item, options->mutable_max_memory_bytes()) > 0) continue;
-    Reject("--max-memory", absl::StrCat("\"", item, "\" leaves nothing; use --exclude"));
+    AddSize("--max-memory", ParseMemory, item, options->mutable_max_memory_bytes());
   }
 }
 
 void SetReserve(const std::vector<std::string>& items, v1::PlanOptions* options) {
   options->clear_reserve_bytes();
   for (const std::string& item : items) {
-    AddSize("--reserve", item, options->mutable_reserve_bytes());
+    AddSize("--reserve", ParseBytes, item, options->mutable_reserve_bytes());
   }
 }
 
@@ -133,6 +129,14 @@ void SetOrder(const std::vector<std::string>& items, v1::PlanOptions* options) {
 
 void SetExclude(const std::vector<std::string>& items, v1::PlanOptions* options) {
   options->mutable_exclude()->Assign(items.begin(), items.end());
+}
+
+// `set` for a flag that stands for a policy where none is named.
+ListSetter Implying(v1::PlanOptions::Policy policy, const CLI::Option* named, ListSetter set) {
+  return [=](const std::vector<std::string>& items, v1::PlanOptions* options) {
+    set(items, options);
+    if (named->count() == 0) options->set_policy(policy);
+  };
 }
 
 void AddList(CLI::App& app, v1::PlanOptions* options, const std::string& flag, ListSetter set,
@@ -149,9 +153,12 @@ void AddList(CLI::App& app, v1::PlanOptions* options, const std::string& flag, L
       ->group(kGroup);
 }
 
-void AddText(CLI::App& app, const std::string& flag, std::function<void(const std::string&)> set,
-             const std::string& help, const std::string& type) {
-  app.add_option_function<std::string>(flag, std::move(set), help)->type_name(type)->group(kGroup);
+CLI::Option* AddText(CLI::App& app, const std::string& flag,
+                     std::function<void(const std::string&)> set, const std::string& help,
+                     const std::string& type) {
+  return app.add_option_function<std::string>(flag, std::move(set), help)
+      ->type_name(type)
+      ->group(kGroup);
 }
 
 // A flag that takes one of a few names.
@@ -159,10 +166,10 @@ template <typename Value>
 using Choices = std::vector<std::pair<const char*, Value>>;
 
 template <typename Value>
-void AddChoice(CLI::App& app, v1::PlanOptions* options, const std::string& flag,
-               const Choices<Value>& choices, void (v1::PlanOptions::*set)(Value),
-               const std::string& help, const std::string& type) {
-  AddText(
+CLI::Option* AddChoice(CLI::App& app, v1::PlanOptions* options, const std::string& flag,
+                       const Choices<Value>& choices, void (v1::PlanOptions::*set)(Value),
+                       const std::string& help, const std::string& type) {
+  return AddText(
       app, flag,
       [flag, choices, set, options](const std::string& text) {
         std::string names;
@@ -175,9 +182,9 @@ void AddChoice(CLI::App& app, v1::PlanOptions* options, const std::string& flag,
       help, type);
 }
 
-void AddPolicy(CLI::App& app, v1::PlanOptions* options) {
+CLI::Option* AddPolicy(CLI::App& app, v1::PlanOptions* options) {
   using Options = v1::PlanOptions;
-  AddChoice<Options::Policy>(
+  return AddChoice<Options::Policy>(
       app, options, "--policy",
       {{"auto", Options::POLICY_AUTO},
        {"balanced", Options::POLICY_BALANCED},
@@ -189,6 +196,10 @@ void AddPolicy(CLI::App& app, v1::PlanOptions* options) {
       "sequential (fill one device after another), proportional (see --split), manual (see "
       "--layers)",
       "POLICY");
+}
+
+void AddObjective(CLI::App& app, v1::PlanOptions* options) {
+  using Options = v1::PlanOptions;
   AddChoice<Options::Objective>(
       app, options, "--objective",
       {{"throughput", Options::OBJECTIVE_THROUGHPUT}, {"latency", Options::OBJECTIVE_LATENCY}},
@@ -259,13 +270,21 @@ void AddNumbers(CLI::App& app, v1::PlanOptions* options) {
       "TYPE");
 }
 
+std::string ForShell(const std::string& word) {
+  constexpr char kPlain[] =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:/%@";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  return absl::StrCat("'", absl::StrReplaceAll(word, {{"'", "'\\''"}}), "'");
+}
+
 }  // namespace
 
 void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
-  AddPolicy(app, options);
-  AddList(app, options, "--split", SetSplit,
+  const CLI::Option* policy = AddPolicy(app, options);
+  AddObjective(app, options);
+  AddList(app, options, "--split", Implying(v1::PlanOptions::POLICY_PROPORTIONAL, policy, SetSplit),
           "shares of the layers, one per device in --order (else by name), as in 12,6", "SHARES");
-  AddList(app, options, "--layers", SetLayers,
+  AddList(app, options, "--layers", Implying(v1::PlanOptions::POLICY_MANUAL, policy, SetLayers),
           "layers of each worker, both ends included, as in m40=0-19,p106=20-31", "WORKER=A-B");
   AddList(app, options, "--max-memory", SetMaxMemory,
           "use no more than this, on every device or on the one named, as in m40=11.5GiB",
@@ -279,6 +298,21 @@ void AddPlanFlags(CLI::App& app, v1::PlanOptions* options) {
   AddReplicas(app, options);
   AddLimits(app, options);
   AddNumbers(app, options);
+}
+
+std::vector<std::string> GivenPlanFlags(const CLI::App& app) {
+  std::vector<std::string> given;
+  for (const CLI::Option* option : app.get_options()) {
+    if (option->get_group() != kGroup) continue;
+    const char* environment = std::getenv(option->get_envname().c_str());
+    if (environment != nullptr && option->results() == std::vector<std::string>{environment}) {
+      continue;
+    }
+    for (const std::string& value : option->results()) {
+      given.push_back(absl::StrCat(option->get_name(), " ", ForShell(value)));
+    }
+  }
+  return given;
 }
 
 }  // namespace layercake

@@ -54,6 +54,15 @@ absl::Status CheckReplicas(const v1::PlanOptions& options) {
   return absl::OkStatus();
 }
 
+absl::Status CheckObjective(const v1::PlanOptions& options) {
+  if (options.policy() == v1::PlanOptions::POLICY_AUTO ||
+      options.objective() == v1::PlanOptions::OBJECTIVE_THROUGHPUT) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      "--objective latency goes with --policy auto only; the others aim at neither");
+}
+
 absl::Status CheckManual(const v1::PlanOptions& options) {
   const bool manual = options.policy() == v1::PlanOptions::POLICY_MANUAL;
   if (manual && options.manual_size() == 0) {
@@ -111,6 +120,7 @@ absl::StatusOr<PlanningProblem> MakeProblem(const ModelConfig& model, const Flee
                                             absl::string_view model_name) {
   LC_RETURN_IF_ERROR(CheckNumbers(model, options));
   LC_RETURN_IF_ERROR(CheckReplicas(options));
+  LC_RETURN_IF_ERROR(CheckObjective(options));
   LC_RETURN_IF_ERROR(CheckManual(options));
   LC_ASSIGN_OR_RETURN(DeviceSelection selection, SelectDevices(fleet, options));
   if (options.replicas() > static_cast<int>(selection.devices.size())) {

@@ -56,6 +56,25 @@ TEST(PlanFlagsTest, LayersAreInclusiveRangesAndImplyManual) {
   EXPECT_EQ(options.policy(), v1::PlanOptions::POLICY_MANUAL);
 }
 
+TEST(PlanFlagsTest, APolicyNamedIsKeptWhateverElseIsGiven) {
+  const v1::PlanOptions options = Parse("--policy auto --split 1,2");
+  EXPECT_EQ(options.policy(), v1::PlanOptions::POLICY_AUTO);
+  EXPECT_THAT(options.split(), ElementsAre(1, 2));
+  EXPECT_EQ(Parse("--layers a=0-1 --policy auto").policy(), v1::PlanOptions::POLICY_AUTO);
+}
+
+TEST(PlanFlagsTest, TellsWhichWereGivenDefaultsToo) {
+  CLI::App app;
+  v1::PlanOptions options;
+  AddPlanFlags(app, &options);
+  app.parse("--policy auto --max-memory a=1GiB --max-memory 'my b=2GiB' --batch 3");
+  EXPECT_THAT(GivenPlanFlags(app),
+              ElementsAre("--policy auto", "--max-memory a=1GiB", "--max-memory 'my b=2GiB'",
+                          "--batch 3"));
+  app.parse("");
+  EXPECT_THAT(GivenPlanFlags(app), ElementsAre());
+}
+
 TEST(PlanFlagsTest, MaxMemoryForAllAndByName) {
   const v1::PlanOptions options = Parse("--max-memory 4GiB,m40=11.5GiB --max-memory p106=6GB");
   EXPECT_EQ(options.max_memory_bytes().at(""), uint64_t{4} << 30);
@@ -110,6 +129,9 @@ TEST(PlanFlagsTest, BadValuesSayWhatWasExpected) {
   EXPECT_THAT(ParseError("--layers a=0-1-2"), HasSubstr("worker=first-last"));
   EXPECT_THAT(ParseError("--layers a=0-99999999999"), HasSubstr("worker=first-last"));
   EXPECT_THAT(ParseError("--max-memory 4parsecs"), HasSubstr("not a size"));
+  EXPECT_THAT(ParseError("--max-memory m40=11.5"), HasSubstr("\"11.5\" has no unit"));
+  EXPECT_THAT(ParseError("--max-memory m40=12"), HasSubstr("is 12 B, too little for a device"));
+  EXPECT_THAT(ParseError("--max-memory 0"), HasSubstr("too little for a device"));
   EXPECT_THAT(ParseError("--max-memory a=1GiB,a=2GiB"), HasSubstr("twice for a"));
   EXPECT_THAT(ParseError("--reserve much"), HasSubstr("not a size"));
   EXPECT_THAT(ParseError("--reserve 1GiB,2GiB"), HasSubstr("twice for all"));
