@@ -192,7 +192,7 @@ std::string BenchJson(const BenchOptions& options, const BenchSummary& summary) 
       {"betweenTokensMs", both(summary.between_tokens_ms)},
       {"errors", summary.errors},
       {"firstError", summary.first_error}};
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace layercake

@@ -8,6 +8,8 @@
 #include "common/options/options.h"
 #include "common/rpc/channel.h"
 #include "common/rpc/status.h"
+#include "coordinator/cli/output.h"
+#include "coordinator/placement/refusal.h"
 #include "google/rpc/error_details.pb.h"
 
 namespace layercake {
@@ -60,8 +62,11 @@ void PrintError(std::ostream& err, const absl::Status& status) {
   err.flush();
 }
 
-int Report(const absl::Status& status) {
+int Report(const absl::Status& status, bool json) {
   if (status.ok()) return kExitOk;
+  if (const auto refusal = RefusalOf(status); json && refusal.has_value()) {
+    std::cout << ToJson(*refusal) << std::flush;
+  }
   PrintError(std::cerr, status);
   return absl::IsInvalidArgument(status) ? kExitUsage : kExitFailure;
 }

@@ -45,6 +45,7 @@ void SetTimeout(grpc::ClientContext& context, absl::Duration timeout);
 void PrintError(std::ostream& err, const absl::Status& status);
 
 // Prints the error, if it is one, to stderr and returns the program's exit code.
-int Report(const absl::Status& status);
+//   json: a refusal to plan goes to stdout too, as JSON of its PlanRefusal.
+int Report(const absl::Status& status, bool json = false);
 
 }  // namespace layercake

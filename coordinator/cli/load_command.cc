@@ -4,8 +4,11 @@
 
 #include <iostream>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/connection.h"
@@ -28,14 +31,26 @@ absl::StatusOr<v1::LoadModelRequest> RequestInForce(const Connection& connection
   return absl::FailedPreconditionError("no model is loaded; name one to load");
 }
 
-absl::Status Load(const CommonFlags& common, v1::LoadModelRequest request, bool replace) {
+// What the model in force was loaded by, to be placed anew. `given`: flags that would change that.
+absl::StatusOr<v1::LoadModelRequest> LoadedAnew(const Connection& connection, bool replace,
+                                                const std::vector<std::string>& given) {
+  if (!replace) {
+    return absl::InvalidArgumentError(
+        "name a model directory, or give --replace to place the loaded model anew");
+  }
+  LC_ASSIGN_OR_RETURN(v1::LoadModelRequest request, RequestInForce(connection));
+  if (given.empty()) return request;
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--replace without a model keeps the flags that it was loaded by; to load it by others, name "
+      "it: layercake load --replace ",
+      request.model_dir(), " ", absl::StrJoin(given, " ")));
+}
+
+absl::Status Load(const CommonFlags& common, v1::LoadModelRequest request, bool replace,
+                  const std::vector<std::string>& given) {
   const Connection connection(common.address);
   if (request.model_dir().empty()) {
-    if (!replace) {
-      return absl::InvalidArgumentError(
-          "name a model directory, or give --replace to place the loaded model anew");
-    }
-    LC_ASSIGN_OR_RETURN(request, RequestInForce(connection));
+    LC_ASSIGN_OR_RETURN(request, LoadedAnew(connection, replace, given));
   }
   request.set_model_dir(ModelPath(request.model_dir()));
   request.set_replace(replace);
@@ -102,14 +117,18 @@ Command AddLoadCommand(CLI::App& app, const CommonFlags& common) {
   load->add_option("model", *request->mutable_model_dir(),
                    "Hugging Face model directory, on the coordinator's and the workers' hosts")
       ->type_name("DIR");
-  load->add_option("--model-name", *request->mutable_name(),
-                   "what clients call it (default: the directory's name)");
+  CLI::Option* name = load->add_option("--model-name", *request->mutable_name(),
+                                       "what clients call it (default: the directory's name)");
   load->add_flag("--replace", flags->replace,
                  "plan and load anew even if this model is loaded with these flags; without a "
                  "model, the loaded one with its own");
   AddPlanFlags(*load, request->mutable_options());
-  return {.app = load,
-          .run = [flags, &common] { return Report(Load(common, flags->request, flags->replace)); }};
+  const auto run = [flags, load, name, &common] {
+    std::vector<std::string> given = GivenPlanFlags(*load);
+    if (name->count() > 0) given.push_back(absl::StrCat("--model-name ", flags->request.name()));
+    return Report(Load(common, flags->request, flags->replace, given), common.json);
+  };
+  return {.app = load, .run = run};
 }
 
 Command AddUnloadCommand(CLI::App& app, const CommonFlags& common) {

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "common/base/status_macros.h"
 #include "common/model/model_size.h"
 #include "coordinator/cli/connection.h"
@@ -95,6 +96,7 @@ void AddPlanSource(CLI::App& app, PlanSource* source) {
       ->type_size(1)
       ->allow_extra_args(false);
   AddPlanFlags(app, &source->options);
+  app.parse_complete_callback([&app, source] { source->given_options = GivenPlanFlags(app); });
 }
 
 absl::StatusOr<LivePlan> PlanLive(const CommonFlags& common, const PlanSource& source) {
@@ -111,6 +113,12 @@ absl::StatusOr<LivePlan> PlanLive(const CommonFlags& common, const PlanSource& s
   if (live.status.plan().stages().empty()) {
     return absl::FailedPreconditionError(
         "no plan is in force; name a model with --model to see what would be");
+  }
+  if (!source.given_options.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "without a model there is only the plan in force; to see what ",
+        absl::StrJoin(source.given_options, ", "), " would give, add --model ",
+        live.status.request().model_dir().empty() ? "DIR" : live.status.request().model_dir()));
   }
   live.plan = live.status.plan();
   live.in_force = true;
@@ -133,6 +141,7 @@ absl::StatusOr<PlannedModel> PlanWithModel(const CommonFlags& common, const Plan
     LC_ASSIGN_OR_RETURN(SizedModel model, SizeModel(source.model));
     LC_ASSIGN_OR_RETURN(planned.plan,
                         MakePlan(model.config, planned.fleet, source.options, model.name));
+    if (!model.note.empty()) planned.plan.add_notes(model.note);
     planned.model = std::move(model.config);
     return planned;
   }

@@ -20,6 +20,7 @@ struct PlanSource {
   std::string cluster = "live";
   std::vector<std::string> devices;
   v1::PlanOptions options;
+  std::vector<std::string> given_options;  // the flags that filled `options`
 
   bool live() const { return devices.empty() && cluster == "live"; }
 };

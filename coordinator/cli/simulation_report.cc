@@ -83,7 +83,7 @@ std::string SimulationJson(const LoadOptions& load, const SimulationResult& resu
       {"meanKvShare", result.mean_kv_share},
       {"peakKvShare", result.peak_kv_share},
       {"stages", stages}};
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace layercake

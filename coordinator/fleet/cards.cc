@@ -62,6 +62,20 @@ v1::DeviceProfile ProfileOf(const CardModel& card) {
   return profile;
 }
 
+v1::CardList ListCards() {
+  v1::CardList list;
+  for (const CardModel& model : CardModels()) {
+    v1::Card* card = list.add_cards();
+    card->set_name(model.name);
+    card->set_compute_capability(model.compute_capability);
+    card->set_memory_bytes(static_cast<uint64_t>(model.memory_gib * 0x1p30));
+    card->set_bandwidth_bytes_per_second(model.gigabytes_per_second * 1e9);
+    card->set_f32_flops_per_second(model.f32_teraflops * 1e12);
+    card->set_f16_flops_per_second(model.f16_teraflops * 1e12);
+  }
+  return list;
+}
+
 std::string FormatCards() {
   constexpr auto kRight = TextTable::Align::kRight;
   TextTable table({{"card"},

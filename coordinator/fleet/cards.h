@@ -40,7 +40,8 @@ absl::StatusOr<CardModel> FindCardModel(absl::string_view name);
 v1::Device DeviceOf(const CardModel& card);
 v1::DeviceProfile ProfileOf(const CardModel& card);
 
-// A table of all cards, for people.
+// All cards, for programs; and a table of them, for people.
+v1::CardList ListCards();
 std::string FormatCards();
 
 }  // namespace layercake

@@ -422,7 +422,7 @@ TEST_F(CliTest, PlanTellsWhatWouldChangeAndHowToHaveIt) {
   EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
   EXPECT_THAT(outcome.out,
               AllOf(HasSubstr("p106: joins with layers 0-11"), HasSubstr("m40: gives up"),
-                    HasSubstr("layercake load --replace")));
+                    HasSubstr(" load --replace\n")));
   EXPECT_EQ(admin_.plan_request.model_dir(), "/models/m");
   EXPECT_EQ(admin_.plan_request.options().context_tokens(), 77);
   admin_.plan = OneStage("m40");

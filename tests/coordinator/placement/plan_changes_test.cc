@@ -9,7 +9,8 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-using ::testing::Not;
+
+constexpr char kCommand[] = "layercake load --replace";
 
 v1::Plan PlanOf(const std::vector<std::pair<std::string, int>>& stages, double tokens_per_second) {
   v1::Plan plan;
@@ -31,31 +32,33 @@ v1::Plan PlanOf(const std::vector<std::pair<std::string, int>>& stages, double t
 
 TEST(PlanChangesTest, TheSamePlanChangesNothing) {
   const v1::Plan plan = PlanOf({{"a", 8}, {"b", 4}}, 10);
-  const PlanChanges changes = ComparePlans(plan, plan);
-  EXPECT_FALSE(changes.any());
-  EXPECT_THAT(FormatPlanChanges(changes, "layercake load --replace", 100),
-              Not(HasSubstr("--replace")));
+  const v1::PlanChanges changes = ComparePlans(plan, plan, kCommand);
+  EXPECT_FALSE(AnyChange(changes));
+  EXPECT_EQ(FormatPlanChanges(changes, 120),
+            "It is the plan in force: predicted 10.0 tokens/s with all stages busy, 100 ms a token "
+            "for one sequence alone.\n");
 }
 
 TEST(PlanChangesTest, TellsWhoGainsLosesJoinsAndLeaves) {
-  const PlanChanges changes = ComparePlans(PlanOf({{"a", 8}, {"b", 3}, {"c", 1}}, 10),
-                                           PlanOf({{"a", 6}, {"b", 3}, {"d", 3}}, 12));
-  EXPECT_THAT(changes.moves,
+  const v1::PlanChanges changes =
+      ComparePlans(PlanOf({{"a", 8}, {"b", 3}, {"c", 1}}, 10),
+                   PlanOf({{"a", 6}, {"b", 3}, {"d", 3}}, 12), kCommand);
+  EXPECT_THAT(changes.moves(),
               ElementsAre("a: layers 0-7 -> layers 0-5", "b: layers 8-10 -> layers 6-8",
                           "d: joins with layers 9-11", "c: gives up layer 11"));
-  EXPECT_THAT(changes.room, IsEmpty());
-  EXPECT_THAT(changes.gain, HasSubstr("10.0 -> 12.0 tokens/s"));
-  EXPECT_THAT(changes.gain, HasSubstr("+20.0%"));
+  EXPECT_THAT(changes.room(), IsEmpty());
+  EXPECT_THAT(changes.gain(), HasSubstr("10.0 -> 12.0 tokens/s"));
+  EXPECT_THAT(changes.gain(), HasSubstr("+20.0%"));
 }
 
 TEST(PlanChangesTest, RoomAloneIsAChangeToo) {
   v1::Plan more = PlanOf({{"a", 12}}, 10);
   more.mutable_stages(0)->set_num_blocks(250);
   more.set_max_context_tokens(4000);
-  const PlanChanges changes = ComparePlans(PlanOf({{"a", 12}}, 10), more);
-  EXPECT_THAT(changes.moves, IsEmpty());
-  EXPECT_THAT(changes.room, ElementsAre("context 2048 -> 4000", "KV blocks 100 -> 250"));
-  const std::string text = FormatPlanChanges(changes, "layercake load --replace", 100);
+  const v1::PlanChanges changes = ComparePlans(PlanOf({{"a", 12}}, 10), more, kCommand);
+  EXPECT_THAT(changes.moves(), IsEmpty());
+  EXPECT_THAT(changes.room(), ElementsAre("context 2048 -> 4000", "KV blocks 100 -> 250"));
+  const std::string text = FormatPlanChanges(changes, 100);
   EXPECT_THAT(text, HasSubstr("every layer stays"));
   EXPECT_THAT(text, HasSubstr("layercake load --replace"));
 }
@@ -68,9 +71,9 @@ TEST(PlanChangesTest, ReplicasAreNamedWhereThereAreSeveral) {
   stage->set_num_layers(12);
   stage->set_replica(1);
   stage->set_num_blocks(70);
-  const PlanChanges changes = ComparePlans(PlanOf({{"a", 12}}, 10), two);
-  EXPECT_THAT(changes.moves, ElementsAre("b: joins with layers 0-11 of replica 1"));
-  EXPECT_THAT(changes.room, ElementsAre("KV blocks 100 -> 170", "replicas 1 -> 2"));
+  const v1::PlanChanges changes = ComparePlans(PlanOf({{"a", 12}}, 10), two, kCommand);
+  EXPECT_THAT(changes.moves(), ElementsAre("b: joins with layers 0-11 of replica 1"));
+  EXPECT_THAT(changes.room(), ElementsAre("KV blocks 100 -> 170", "replicas 1 -> 2"));
 }
 
 }  // namespace
