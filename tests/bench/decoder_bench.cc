@@ -2,7 +2,7 @@
 // prompts and of generation, and time to load.
 //
 //   decoder_bench MODEL_DIR [--threads N | --device CARD [--cuda-graphs auto|off]] [--kv f32|f16]
-//                 [--processor-time]
+//                 [--weights int8|int4] [--sequences 16] [--load-only] [--processor-time]
 //
 // Tokens are arbitrary, weights may be: speed depends on shapes alone. Best of three runs each.
 // With --processor-time and one thread, on a machine that others use: what it would do alone.
@@ -31,7 +31,6 @@ namespace layercake {
 namespace {
 
 constexpr int64_t kMaxContext = 2304;
-constexpr int64_t kMaxSequences = 16;
 
 struct Model {
   std::unique_ptr<Checkpoint> checkpoint;
@@ -102,7 +101,8 @@ void Report(Model& model) {
   }
   const double bytes = static_cast<double>(model.decoder->weight_bytes() -
                                            EmbeddingWeightBytes(model.checkpoint->config()));
-  for (const int64_t sequences : {1, 4, 8, 16}) {
+  for (const int64_t sequences : {1, 4, 8, 16, 64}) {
+    if (sequences > model.limits.max_batch_sequences) break;
     const double seconds = Best(model,
                                 [&] {
                                   for (int64_t i = 0; i < 8; ++i) Step(model, sequences, 64 + i, 1);
@@ -122,39 +122,51 @@ void Report(Model& model) {
 
 int Main(int argc, char** argv) {
   CLI::App app("Measures a checkpoint's forward pass");
-  std::string directory, kv_type = "f16", graphs = "auto";
+  std::string directory, kv_type = "f16", graphs = "auto", weights;
   int threads = 1, card = -1;
   app.add_option("MODEL_DIR", directory)->required();
   app.add_option("--threads", threads);
   app.add_option("--device", card, "index of a CUDA device; default the CPU");
   app.add_option("--cuda-graphs", graphs)->check(CLI::IsMember({"auto", "off"}));
+  app.add_option("--weights", weights, "make the checkpoint's so while loading")
+      ->check(CLI::IsMember({"int8", "int4"}));
+  int64_t sequences = 16;
+  app.add_option("--sequences", sequences, "most in one step")->check(CLI::PositiveNumber);
   app.add_option("--kv", kv_type)->check(CLI::IsMember({"f32", "f16"}));
-  bool processor_time = false;
+  bool processor_time = false, load_only = false;
+  app.add_flag("--load-only", load_only);
   app.add_flag("--processor-time", processor_time);
   CLI11_PARSE(app, argc, argv);
   Model model;
   if (processor_time) model.clock = CLOCK_PROCESS_CPUTIME_ID;
   model.limits.max_context_tokens = kMaxContext;
-  model.limits.max_batch_sequences = kMaxSequences;
+  model.limits.max_batch_sequences = sequences;
   model.limits.kv_dtype = kv_type == "f32" ? DType::kF32 : DType::kF16;
   model.device = OrDie(card < 0 ? Device::CreateCpu(threads) : Device::CreateCuda(card));
   if (card >= 0) AsCuda(*model.device).set_use_graphs(graphs != "off");
   const double start = Now(model.clock);
   model.checkpoint = OrDie(Checkpoint::Open(directory));
+  if (!weights.empty()) {
+    model.checkpoint->HoldWeightsAs(weights == "int8" ? v1::WEIGHT_TYPE_INT8
+                                                      : v1::WEIGHT_TYPE_INT4);
+  }
   const ModelConfig& config = model.checkpoint->config();
   model.decoder =
       OrDie(Decoder::Load(*model.checkpoint, {0, config.num_layers, true, true}, model.limits,
                           *model.device, [](int64_t, int64_t) { return true; }));
-  model.sampler = OrDie(
-      RowSampler::Create(kMaxSequences, model.checkpoint->config().vocab_size, *model.device));
+  model.sampler =
+      OrDie(RowSampler::Create(sequences, model.checkpoint->config().vocab_size, *model.device));
   model.kv =
       OrDie(KvCache::Create(config, config.num_layers, model.limits,
                             2 * kMaxContext / model.limits.block_size_tokens, *model.device));
+  CHECK(model.device->Finish().ok()) << model.device->status();
+  const double load_seconds = Now(model.clock) - start;
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
-  std::printf("load %.2f s, peak memory %.2f GB, weights %.2f GB\n", Now(model.clock) - start,
-              usage.ru_maxrss / 1048576.0,
-              static_cast<double>(model.decoder->weight_bytes()) / 1e9);
+  const double weight_bytes = static_cast<double>(model.decoder->weight_bytes());
+  std::printf("load %.2f s, %.2f GB/s, peak memory %.2f GB, weights %.2f GB\n", load_seconds,
+              weight_bytes / load_seconds / 1e9, usage.ru_maxrss / 1048576.0, weight_bytes / 1e9);
+  if (load_only) return 0;
   const int64_t free_bytes = model.device->Memory().free_bytes;
   Report(model);
   if (card >= 0) {

@@ -49,6 +49,18 @@ CONFIGS = {
         "num_key_value_heads": 2,
         "tie_word_embeddings": True,
     },
+    "qwen2.5-1.5b": {
+        **_QWEN2,
+        "hidden_size": 1536,
+        "intermediate_size": 8960,
+        "max_position_embeddings": 131072,
+        "max_window_layers": 28,
+        "num_attention_heads": 12,
+        "num_hidden_layers": 28,
+        "num_key_value_heads": 2,
+        "sliding_window": 131072,
+        "tie_word_embeddings": True,
+    },
     "qwen1.5-1.8b": {
         **_QWEN2,
         "hidden_size": 2048,

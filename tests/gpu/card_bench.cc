@@ -53,6 +53,23 @@ class Bench {
     std::printf("%-44s %9.1f us  %7.1f GB/s\n", "copy of 1 GiB", seconds * 1e6, copy_rate_ / 1e9);
   }
 
+  // Over PCIe, or what else joins them.
+  void HostCopies() {
+    constexpr int64_t kBytes = int64_t{256} << 20;
+    const Buffer here = OrDie(device_.AllocateHost(kBytes, "benchmark"));
+    const Buffer there = Take(device_, kBytes);
+    const auto copy = [&](const char* name, const Buffer& to, const Buffer& from) {
+      const double seconds = Time([&] {
+        AsCuda(device_).Record(cudaMemcpyAsync(to.As<char>(), from.As<char>(), kBytes,
+                                               cudaMemcpyDefault, AsCuda(device_).stream()),
+                               "a copy");
+      });
+      std::printf("%-44s %9.1f us  %7.1f GB/s\n", name, seconds * 1e6, kBytes / seconds / 1e9);
+    };
+    copy("page-locked memory to the card", there, here);
+    copy("the card to page-locked memory", here, there);
+  }
+
   void Product(int64_t outputs, int64_t inputs, DType dtype, int64_t rows) {
     const std::vector<float> source = Random(kPanelOutputs * inputs);
     Multiply(DTypeName(dtype), outputs, inputs, rows, [&] {
@@ -219,6 +236,7 @@ int Main(int argc, char** argv) {
   Bench bench(**device, seconds);
   bench.Launches();
   bench.Copy();
+  bench.HostCopies();
   for (const DType dtype : {DType::kF16, DType::kBF16, DType::kF32}) {
     for (const auto& [outputs, inputs] : {std::pair{4096, 4096}, {14336, 4096}, {4096, 14336}}) {
       bench.Product(outputs, inputs, dtype, 1);
