@@ -35,21 +35,40 @@ rehearse() {
   CUDA_VISIBLE_DEVICES='' "$scratch/unpacked/run.sh" --rehearse --out "$scratch/rehearsal.md" "$@" || code=$?
   return $code
 }
+says() {  # ROW
+  grep -qF "| $1" "$scratch/rehearsal.md" || { echo "no row: $1" >&2 && return 1; }
+}
 code=0
 rehearse || code=$?
 [ "$code" -eq 77 ]
-grep -q '^| serving tiny-bench | PASS |' "$scratch/rehearsal.md"
+says 'served goldens, two workers, gRPC | PASS |'
+for form in bf16 int8 int4; do
+  for part in memory serving "forward pass"; do says "tiny-bench: $part, $form | PASS |"; done
+done
+says 'tiny-bench: loading | PASS |'
+says 'tiny-bench: a hop over grpc | PASS | a token takes'
 
 cat >"$scratch/without-bench" <<'EOF'
 #!/bin/sh
 case " $* " in *" bench "*) echo "no benchmarks today"; exit 3 ;; esac
 exec "$@"
 EOF
-chmod +x "$scratch/without-bench"
+cat >"$scratch/sanitizer" <<'EOF'
+#!/bin/sh
+case $2.$GTEST_SHARD_INDEX.$GTEST_TOTAL_SHARDS in
+  racecheck.3.8) exit 124 ;;  # as `timeout` does
+  initcheck.5.8) echo "ERROR SUMMARY: 1 error"; exit 9 ;;
+esac
+EOF
+chmod +x "$scratch/without-bench" "$scratch/sanitizer"
 code=0
-LAYERCAKE_UNDER=$scratch/without-bench rehearse --only '^serving' || code=$?
+LAYERCAKE_UNDER=$scratch/without-bench LAYERCAKE_SANITIZER=$scratch/sanitizer \
+  rehearse --only 'serving, bf16|sanitizer' || code=$?
 [ "$code" -eq 1 ]
-grep -q '^| serving tiny-bench | FAIL | bench at concurrency 1 ended with 3: no benchmarks today |' "$scratch/rehearsal.md"
+says 'tiny-bench: serving, bf16 | FAIL | bench --concurrency 1 ended with 3: no benchmarks today |'
+says 'compute-sanitizer memcheck | PASS |'
+says 'compute-sanitizer racecheck | OWED | 1 of 8 shares'
+says 'compute-sanitizer initcheck | FAIL | share 5 of 8 ended with 9: ERROR SUMMARY: 1 error |'
 if pgrep -af "^$scratch/unpacked/bin/"; then
   echo "these were left running" >&2
   exit 1

@@ -10,12 +10,13 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 out='' only='' rehearsal='' device=cuda:0 in_process=(--device 0)
-concurrencies=(1 8 64) lengths=(--prompt-tokens 512 --output-tokens 128)
+concurrencies=(1 8 64) lengths=(--prompt-tokens 512 --output-tokens 128) prompts=(--prompt-tokens 2048) hop_memory=6GiB
 while [ $# -gt 0 ]; do
   case $1 in
     --out) out=${2:?--out needs a file}; shift 2 ;;
     --rehearse)
-      rehearsal=1 device=cpu in_process=(--threads 2) concurrencies=(1 2) lengths=(--prompt-tokens 16 --output-tokens 4)
+      rehearsal=1 device=cpu in_process=(--threads 2) hop_memory=1GiB
+      concurrencies=(1 2) lengths=(--prompt-tokens 16 --output-tokens 4) prompts=(--prompt-tokens 64)
       shift ;;
     --only) only=${2:?--only needs a regular expression}; shift 2 ;;
     *) sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
@@ -29,6 +30,8 @@ finish() {
 }
 trap finish EXIT
 export LAYERCAKE_GOLDEN_MODELS=$here/golden/models XDG_CACHE_HOME=$scratch
+
+. "$here/serving.sh"
 
 rows=() outputs=() num_failed=0 num_owed=0
 say() {  # RESULT PART REASON
@@ -113,94 +116,7 @@ else
   missing="no CUDA device: $(grep -v -e '^ *$' -e '^device' -e '^cpu' "$scratch/devices" | tail -n 1)"
 fi
 
-# --- parts that need a GPU ---
-wait_for() {  # SECONDS COMMAND...
-  local end=$((SECONDS + $1))
-  shift
-  until "$@"; do
-    [ $SECONDS -lt $end ] || return 1
-    sleep 0.1
-  done
-}
-workers_joined() {
-  [ "$(launch layercake --address "$address" status -o json 2>/dev/null | grep -c '"lastHeartbeatAgo"')" -ge "$1" ]
-}
-# NUM_WORKERS PROFILE FLAGS...: a coordinator and workers on the first card. Sets `address`. (By `launch` the
-# function, pids would be those of shells, whose end does not end the programs.)
-start_cluster() {
-  local count=$1 profile=$2 i
-  shift 2
-  rm -f "$scratch/port"
-  "$here/launch" layercake-coordinator --listen 127.0.0.1:0 --port-file "$scratch/port" >"$scratch/coordinator" 2>&1 &
-  pids+=($!)
-  wait_for 30 test -s "$scratch/port" || return 1
-  address=127.0.0.1:$(cat "$scratch/port")
-  for ((i = 0; i < count; ++i)); do
-    NCCL_HOSTID=worker-$i "$here/launch" layercake-worker --coordinator "$address" --name "w$i" --device "$device" \
-      --profile "$profile" "$@" >"$scratch/worker-$i" 2>&1 &
-    pids+=($!)
-  done
-  wait_for 120 workers_joined "$count"
-}
-all_ended() { ! kill -0 "${pids[@]}" 2>/dev/null; }
-stop_cluster() {
-  kill "${pids[@]}" 2>/dev/null
-  wait_for 15 all_ended || kill -9 "${pids[@]}" 2>/dev/null
-  wait "${pids[@]}" 2>/dev/null
-  pids=()
-}
-served() {  # PART NUM_WORKERS FLAGS...
-  local part=$1 count=$2
-  shift 2
-  wanted "$part" || return
-  if start_cluster "$count" 1e12,1e13 "$@"; then
-    if check "$part" served_goldens "$LAYERCAKE_GOLDEN_MODELS" --coordinator "$address" --stages "$count"; then
-      show "$part" "$scratch/log"
-    fi
-  else
-    tail -n 20 "$scratch"/coordinator "$scratch"/worker-*
-    say FAIL "$part" "no cluster: $(tail -qn 1 "$scratch"/worker-* | head -n 1)"
-  fi
-  stop_cluster
-}
-served_bench() {  # GEOMETRY
-  local model=$scratch/$1 n code=0 command
-  wanted "serving $1" || return
-  if ! python3 "$here/random_weights.py" --config "$1" "$model" >"$scratch/log" 2>&1; then
-    say OWED "serving $1" "no weights made: $(tail -n 1 "$scratch/log")"
-    rm -rf "$model"
-    return
-  fi
-  : >"$scratch/bench"
-  if start_cluster 1 measure &&
-    timeout 900 "$here/launch" layercake --address "$address" load "$model" --context 4096 --batch 64 >"$scratch/plan" 2>&1; then
-    for n in "${concurrencies[@]}"; do
-      command=(bench --concurrency "$n" --requests $((n * 4)) "${lengths[@]}")
-      printf '\n$ layercake %s\n' "${command[*]}" >>"$scratch/bench"
-      timeout 900 "$here/launch" layercake --address "$address" "${command[@]}" >>"$scratch/bench" 2>&1 ||
-        { code=$? && break; }
-    done
-    show "Plan of $1 in bf16" "$scratch/plan"
-    show "Serving $1 in bf16, random weights" "$scratch/bench"
-    if [ $code -eq 0 ]; then
-      say PASS "serving $1" "see below"
-    else
-      say FAIL "serving $1" "bench at concurrency $n ended with $code: $(tail -n 1 "$scratch/bench")"
-    fi
-  else
-    say FAIL "serving $1" "$(cat "$scratch/plan" "$scratch/worker-0" 2>/dev/null | tail -n 1)"
-  fi
-  stop_cluster
-  if [ -x "$here/bin/decoder_bench" ]; then
-    if check "forward pass of $1" decoder_bench "$model" "${in_process[@]}"; then
-      show "Forward pass of $1, one process" "$scratch/log"
-    fi
-    if [ -z "$rehearsal" ] && check "forward pass of $1, no graphs" decoder_bench "$model" --device 0 --cuda-graphs off; then
-      show "Forward pass of $1, one process, kernels launched one by one" "$scratch/log"
-    fi
-  fi
-  rm -rf "$model"
-}
+# --- parts that need a GPU, or rehearse what does ---
 find_nccl() {
   ldconfig -p 2>/dev/null | grep -q 'libnccl\.so\.2' && return
   local dir
@@ -212,11 +128,44 @@ find_nccl() {
 }
 find_sanitizer() {
   local path
-  for path in "$(command -v compute-sanitizer)" /usr/local/cuda*/bin/compute-sanitizer \
-    /usr/local/cuda*/compute-sanitizer/compute-sanitizer; do
+  for path in "${LAYERCAKE_SANITIZER:-}" "$(command -v compute-sanitizer)" "${CUDA_HOME:-}/bin/compute-sanitizer" \
+    /usr/local/cuda*/bin/compute-sanitizer /usr/local/cuda*/compute-sanitizer/compute-sanitizer \
+    "${XDG_DATA_HOME:-$HOME/.local/share}"/layercake/cuda/nvidia/cu13/bin/compute-sanitizer; do
     [ -n "$path" ] && [ -x "$path" ] && printf '%s' "$path" && return
   done
   return 1
+}
+# SANITIZER TOOL: the ops under it, in eight shares, each of which has its time. A share that takes longer says nothing
+# of the kernels, and is owed.
+sanitize() {
+  local part="compute-sanitizer $2" shares=8 i code unfinished=0
+  wanted "$part" || return
+  for ((i = 0; i < shares; ++i)); do
+    GTEST_TOTAL_SHARDS=$shares GTEST_SHARD_INDEX=$i LAYERCAKE_UNDER="$1 --tool $2 --error-exitcode 9" \
+      timeout 900 "$here/launch" card_ops_test >"$scratch/log" 2>&1
+    code=$?
+    case $code in
+      0) ;;
+      124) unfinished=$((unfinished + 1)) ;;
+      *)
+        show "$part, the last of it" <(tail -n 40 "$scratch/log")
+        say FAIL "$part" "share $i of $shares ended with $code: $(grep -v '^ *$' "$scratch/log" | tail -n 1)"
+        return ;;
+    esac
+  done
+  if [ $unfinished -eq 0 ]; then
+    say PASS "$part" "it finds nothing in the ops' tests"
+  else
+    say OWED "$part" "$unfinished of $shares shares of the ops' tests were not done in 900 s; nothing found in the others"
+  fi
+}
+sanitizer() {
+  local path tool
+  if path=$(find_sanitizer); then
+    for tool in memcheck racecheck initcheck synccheck; do sanitize "$path" $tool; done
+  else
+    say OWED "compute-sanitizer" "it is neither in PATH nor in /usr/local/cuda (deploy/install-cuda.sh --sanitizer)"
+  fi
 }
 
 gpu_parts() {
@@ -230,22 +179,15 @@ gpu_parts() {
   fi
   check "ops" card_ops_test
   check "goldens" card_goldens_test
-  served "served goldens, one worker" 1 --memory 2GiB
-  served "served goldens, two workers, gRPC" 2 --memory 2GiB --share-card --transport grpc
+  served "served goldens, one worker" 1
+  served "served goldens, two workers, gRPC" 2 --transport grpc
   if find_nccl; then
-    served "served goldens, two workers, NCCL" 2 --memory 2GiB --share-card --transport nccl
+    served "served goldens, two workers, NCCL" 2 --transport nccl
   else
     say OWED "served goldens, two workers, NCCL" "there is no libnccl.so.2 here"
   fi
-  if sanitizer=$(find_sanitizer); then
-    for tool in memcheck racecheck initcheck synccheck; do
-      LAYERCAKE_UNDER="$sanitizer --tool $tool --error-exitcode 9" \
-        check "compute-sanitizer $tool" card_ops_test
-    done
-  else
-    say OWED "compute-sanitizer" "it is neither in PATH nor in /usr/local/cuda"
-  fi
-  check "kernels' speed" card_bench && show "Kernels" "$scratch/log"
+  sanitizer
+  check "kernels' speed" card_bench && cp "$scratch/log" "$scratch/kernels" && show "Kernels" "$scratch/kernels"
   if ! wanted "PyTorch's speed"; then
     :
   elif ! python3 -c 'import torch; assert torch.cuda.is_available()' 2>/dev/null; then
@@ -256,23 +198,40 @@ gpu_parts() {
   else
     say OWED "PyTorch's speed" "$(tail -n 1 "$scratch/log")"
   fi
-  served_bench llama-3.2-1b
+  speed_of llama-3.2-1b
+  hop llama-3.2-1b grpc
+  if find_nccl; then
+    hop llama-3.2-1b nccl
+  else
+    say OWED "llama-3.2-1b: a hop over nccl" "there is no libnccl.so.2 here"
+  fi
+  rm -rf "$scratch/llama-3.2-1b"
+  speed_of qwen2.5-1.5b
+  rm -rf "$scratch/qwen2.5-1.5b"
   free_kib=$(df --output=avail "$scratch" | tail -n 1)
   if [ "$free_kib" -lt $((20 << 20)) ]; then
-    say OWED "serving llama-3-8b" "$scratch has $((free_kib >> 20)) GiB free, and its weights take 16"
+    say OWED "llama-3-8b" "$scratch has $((free_kib >> 20)) GiB free, and its weights take 16"
   elif ! grep -Eq ' (2[4-9]|[3-9][0-9]|[0-9]{3,})(\.[0-9])? GiB' <<<"$line"; then
-    say OWED "serving llama-3-8b" "the card has less than 24 GiB"
+    say OWED "llama-3-8b" "the card has less than 24 GiB"
   else
-    served_bench llama-3-8b
+    speed_of llama-3-8b
   fi
 }
 
+# What of it makes sense on a CPU. Sanitizers are rehearsed where one is named.
+rehearse() {
+  served "served goldens, two workers, gRPC" 2 --transport grpc
+  [ -z "${LAYERCAKE_SANITIZER:-}" ] || sanitizer
+  speed_of tiny-bench
+  hop tiny-bench grpc
+}
+
 if [ -n "$rehearsal" ]; then
-  served_bench tiny-bench
+  rehearse
 elif [ -n "$gpu" ]; then
   gpu_parts
 else
-  for part in "devices" "ops" "goldens" "served goldens" "compute-sanitizer" "kernels' speed" "serving"; do
+  for part in "devices" "ops" "goldens" "served goldens" "compute-sanitizer" "kernels' speed" "speed of models"; do
     say OWED "$part" "there is no CUDA device to run it on"
   done
 fi
