@@ -79,7 +79,7 @@ bytes_taken() {
   if [ -n "$rehearsal" ]; then
     awk '/^VmRSS/ {print $2 * 1024}' "/proc/${pids[1]}/status"
   else
-    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -i 0 | awk '{print $1 * 1048576}'
+    nvidia-smi --query-gpu=memory.used --format=csv,noheader,nounits -i "${uuid:-0}" | awk '{print $1 * 1048576}'
   fi
 }
 # PART BYTES_BEFORE: the plan in force against what the load took.

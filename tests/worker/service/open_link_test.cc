@@ -278,5 +278,23 @@ TEST_F(OpenLinkTest, AStageThatWaitsForALinkThatHangsIsUnloadedAtOnce) {
                                    StatusIs(absl::StatusCode::kFailedPrecondition)));
 }
 
+TEST_F(OpenLinkTest, AStageInTheMiddleEndsBothItsLinksThoughTheNextStageHangs) {
+  TestWorker first({.nccl = FakeEnd("GPU-a")}), middle({.nccl = FakeEnd("GPU-b")}),
+      last({.nccl = FakeEnd("GPU-c")});
+  std::thread loading_last([&] { EXPECT_OK(last.Load(LoadRequest(1, 2, 3))); });
+  std::thread loading_middle([&] { EXPECT_OK(middle.Load(LoadRequest(1, 1, 2, last.address()))); });
+  EXPECT_OK(first.Load(LoadRequest(1, 0, 1, middle.address())));
+  loading_middle.join();
+  loading_last.join();
+  nccl_.set_script({.one_device = true});
+  ExecuteCall to_middle(middle), to_first(first);
+  const v1::Step step = GreedyStep(1, 1, 0, {5, 6});
+  ASSERT_TRUE(to_middle.Write(step));
+  ASSERT_TRUE(to_first.Write(step));
+  ASSERT_TRUE(to_middle.Read()) << "it has sent on, to a stage that does not receive";
+  EXPECT_OK(middle.Unload());
+  EXPECT_EQ(nccl_.num_stuck(), 0) << "closing one link waited for the other";
+}
+
 }  // namespace
 }  // namespace layercake
