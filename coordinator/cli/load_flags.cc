@@ -14,6 +14,7 @@ namespace {
 
 // More would be played for minutes, and tell no more.
 constexpr int kMostRequests = 1'000'000;
+constexpr int kMostInFlight = 10'000;  // a thread each in a benchmark
 constexpr double kMostArrivalsPerSecond = 1e6;
 
 double ParseRate(const std::string& text) {
@@ -63,7 +64,7 @@ void AddRange(CLI::App& app, const std::string& flag, TokenRange* range, const s
 
 void AddLoadFlags(CLI::App& app, LoadOptions* load) {
   AddNumber(app, "--requests", &load->requests, 1, kMostRequests, "requests in all");
-  CLI::Option* concurrency = AddNumber(app, "--concurrency", &load->concurrency, 1, kMostRequests,
+  CLI::Option* concurrency = AddNumber(app, "--concurrency", &load->concurrency, 1, kMostInFlight,
                                        "requests in flight: the next is sent when one has ended");
   app.add_option_function<std::string>(
          "--arrival-rate",
