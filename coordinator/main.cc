@@ -54,10 +54,10 @@ std::unique_ptr<CLI::App> MakeCommandLine(Flags& flags) {
                   "What clients call it; default: the directory's name");
   app->add_option("--min-workers", flags.min_workers,
                   "Workers to wait for before --model is loaded")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 10'000))
       ->capture_default_str();
   app->add_option("--max-queue", flags.max_queue, "Completions that may wait; more are refused")
-      ->check(CLI::PositiveNumber)
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   app->add_option("--heartbeat-timeout", flags.heartbeat_timeout_seconds,
                   "Seconds without a heartbeat after which a worker is held for lost")

@@ -72,7 +72,7 @@ Command AddBenchCommand(CLI::App& app, const CommonFlags& common) {
       "bench", "Measure tokens/s and waits under load, with prompts of random token ids");
   AddLoadFlags(*bench, &flags->options.load);
   bench->add_option("--warmup", flags->warmup, "requests before those that count")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
   bench->add_option("--model", flags->options.model, "name of the model (default: the one loaded)");
   return {.app = bench,

@@ -143,7 +143,7 @@ Command AddDrainCommand(CLI::App& app, const CommonFlags& common) {
       "drain", "Take no new requests and wait until the running ones have ended");
   drain->add_option("--timeout", flags->timeout_seconds, "seconds to wait at most")
       ->type_name("SECONDS")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CLI::Range(0.0, 31'536'000.0));
   drain->add_flag("--resume", flags->resume, "take requests again");
   return {.app = drain, .run = [flags, &common] { return Report(Drain(common, *flags)); }};
 }

@@ -219,7 +219,7 @@ Command AddServeCommand(CLI::App& app, const CommonFlags& /*common*/) {
       serve
           ->add_option("--cpu-workers", cluster.cpu_workers,
                        "CPU workers to start, and no others (default: a worker per GPU, or 1)")
-          ->check(CLI::PositiveNumber);
+          ->check(CLI::Range(1, 1024));
   serve
       ->add_option("--devices", cluster.devices,
                    "a worker for each of these, as in cuda:0,cuda:1,cpu; see layercake-worker "
@@ -242,7 +242,7 @@ Command AddServeCommand(CLI::App& app, const CommonFlags& /*common*/) {
       ->delimiter(',')
       ->type_name("N,...");
   serve->add_option("--max-queue", cluster.max_queue, "completions that may wait; more are refused")
-      ->check(CLI::PositiveNumber);
+      ->check(CLI::Range(1, 1'000'000));
   AddPlanFlags(*serve, flags->request.mutable_options());
   const CLI::Option* log_level = app.get_option("--log-level");
   return {.app = serve, .run = [flags, log_level] {

@@ -33,8 +33,8 @@ absl::Status Simulate(const CommonFlags& common, const SimulateFlags& flags) {
   LC_ASSIGN_OR_RETURN(const auto pipelines,
                       PipelinesOf(planned.plan, planned.model, planned.fleet, flags.max_queue));
   const SimulationResult result = layercake::Simulate(pipelines, flags.load);
-  std::cout << (common.json ? SimulationJson(flags.load, result)
-                            : FormatSimulation(flags.load, result))
+  std::cout << (common.json ? SimulationJson(flags.load, result, planned.plan)
+                            : FormatSimulation(flags.load, result, planned.plan))
             << std::flush;
   return absl::OkStatus();
 }

@@ -1,9 +1,12 @@
 #include "coordinator/cli/simulation_report.h"
 
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "common/base/text_table.h"
 #include "coordinator/cli/load_flags.h"
 
@@ -33,7 +36,8 @@ std::string StageRows(const SimulationResult& result) {
 
 }  // namespace
 
-std::string FormatSimulation(const LoadOptions& load, const SimulationResult& result) {
+std::string FormatSimulation(const LoadOptions& load, const SimulationResult& result,
+                             const v1::Plan& plan) {
   TextTable table({{"simulated"}, {""}});
   table.AddRow({"wall time", absl::StrCat(FormatFigure(result.wall_seconds), " s")});
   table.AddRow({"prompt", absl::StrCat(FormatFigure(result.prompt_tokens_per_second), " tokens/s (",
@@ -48,11 +52,13 @@ std::string FormatSimulation(const LoadOptions& load, const SimulationResult& re
   table.AddRow({"KV blocks in use", absl::StrCat("mean ", Percent(result.mean_kv_share), ", peak ",
                                                  Percent(result.peak_kv_share))});
   table.AddRow({"preempted, refused", absl::StrCat(result.preemptions, ", ", result.refused)});
-  return absl::StrCat(load.requests, " requests, ", FormatLoad(load), "\n\n", table.Format(), "\n",
-                      StageRows(result));
+  return absl::StrCat(Counted(load.requests, "request"), ", ", FormatLoad(load), "\n\n",
+                      table.Format(), "\n", StageRows(result), plan.notes().empty() ? "" : "\n",
+                      absl::StrJoin(plan.notes(), "\n"), plan.notes().empty() ? "" : "\n");
 }
 
-std::string SimulationJson(const LoadOptions& load, const SimulationResult& result) {
+std::string SimulationJson(const LoadOptions& load, const SimulationResult& result,
+                           const v1::Plan& plan) {
   const auto both = [](const Percentiles& p) {
     return nlohmann::ordered_json{{"p50", p.p50}, {"p99", p.p99}};
   };
@@ -82,7 +88,8 @@ std::string SimulationJson(const LoadOptions& load, const SimulationResult& resu
       {"preemptions", result.preemptions},
       {"meanKvShare", result.mean_kv_share},
       {"peakKvShare", result.peak_kv_share},
-      {"stages", stages}};
+      {"stages", stages},
+      {"notes", std::vector<std::string>(plan.notes().begin(), plan.notes().end())}};
   return json.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

@@ -5,11 +5,15 @@
 #include <string>
 
 #include "coordinator/simulate/simulation.h"
+#include "layercake/v1/types.pb.h"
 
 namespace layercake {
 
-std::string FormatSimulation(const LoadOptions& load, const SimulationResult& result);
+// Both end with the plan's notes: what the figures rely on.
+std::string FormatSimulation(const LoadOptions& load, const SimulationResult& result,
+                             const v1::Plan& plan);
 // The keys of `layercake bench -o json`, and more.
-std::string SimulationJson(const LoadOptions& load, const SimulationResult& result);
+std::string SimulationJson(const LoadOptions& load, const SimulationResult& result,
+                           const v1::Plan& plan);
 
 }  // namespace layercake

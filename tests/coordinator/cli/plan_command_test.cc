@@ -95,5 +95,25 @@ TEST_F(CliTest, LoadsThatCannotBePlayedAreRefusedInWords) {
   }
 }
 
+TEST_F(CliTest, NumbersOutOfRangeAreRefusedInShort) {
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"serve", "m", "--cpu-workers", "0"},
+                                             {"serve", "m", "--max-queue", "0"},
+                                             {"bench", "--warmup", "-1"},
+                                             {"drain", "--timeout", "-1"}}) {
+    const Outcome outcome = Run(arguments);
+    EXPECT_EQ(outcome.code, kExitUsage) << arguments.back();
+    EXPECT_LT(outcome.err.size(), 120u) << outcome.err;
+  }
+}
+
+TEST_F(CliTest, ASimulationTellsWhatItsPlanAssumes) {
+  const Outcome outcome = Run({"simulate", kLlama, "--device", "card=24GiB", "--requests", "2"});
+  EXPECT_THAT(outcome.out, HasSubstr("\nSpeed assumed, for none was given or measured: "));
+  EXPECT_THAT(
+      Run({"simulate", kLlama, "--device", "card=24GiB", "--requests", "2", "-o", "json"}).out,
+      HasSubstr("\"notes\": [\n  \"Speed assumed"));
+}
+
 }  // namespace
 }  // namespace layercake
