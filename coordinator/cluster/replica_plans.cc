@@ -40,7 +40,6 @@ std::vector<v1::Plan> SplitReplicas(const v1::Plan& plan) {
   }
   std::vector<v1::Plan> plans;
   for (auto& [number, replica] : replicas) {
-    replica.set_num_replicas(1);
     SetPredicted(replica);
     plans.push_back(std::move(replica));
   }
@@ -50,7 +49,11 @@ std::vector<v1::Plan> SplitReplicas(const v1::Plan& plan) {
 v1::Plan JoinReplicas(const std::vector<v1::Plan>& replicas) {
   if (replicas.empty()) return v1::Plan();
   v1::Plan plan = replicas.front();
-  plan.set_num_replicas(static_cast<int>(replicas.size()));
+  const auto number = static_cast<int>(replicas.size());
+  const bool whole = std::ranges::all_of(
+      replicas, [number](const v1::Plan& replica) { return replica.num_replicas() == number; });
+  if (!whole) plan.clear_optimality_gap();
+  plan.set_num_replicas(number);
   for (size_t i = 1; i < replicas.size(); ++i) {
     const v1::Plan& other = replicas[i];
     plan.mutable_stages()->MergeFrom(other.stages());

@@ -10,12 +10,12 @@
 
 namespace layercake {
 
-// The plan of each replica by itself, by number: its stages and prediction keep `replica`, the
-// promises (context, batch) are those of `plan`.
+// The plan of each replica by itself, by number: its stages and prediction keep `replica`; the
+// promises (context, batch), the gap and the number of replicas are those of `plan`.
 std::vector<v1::Plan> SplitReplicas(const v1::Plan& plan);
 
-// What all of `replicas` do together: their stages and predictions by number, and of what is
-// promised the least. The opposite of SplitReplicas.
+// What all of `replicas` do together: their stages and predictions by number, of what is promised
+// the least, and no gap unless they are all that was proven. The opposite of SplitReplicas.
 v1::Plan JoinReplicas(const std::vector<v1::Plan>& replicas);
 
 // `options` as far as they can be asked of `workers` alone: the order, the exclusions, the layers

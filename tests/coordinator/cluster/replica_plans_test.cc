@@ -16,6 +16,7 @@ using ::testing::ElementsAre;
 v1::Plan TwoReplicas() {
   v1::Plan plan;
   plan.set_num_replicas(2);
+  plan.set_optimality_gap(0.01);
   plan.set_max_context_tokens(512);
   plan.set_predicted_tokens_per_second(100);
   plan.set_predicted_prompt_tokens_per_second(1000);
@@ -42,7 +43,6 @@ TEST(ReplicaPlansTest, SplittingKeepsEachReplicasStages) {
   EXPECT_EQ(plans[0].stages_size(), 2);
   ASSERT_EQ(plans[1].stages_size(), 1);
   EXPECT_EQ(plans[1].stages(0).worker(), "w3");
-  EXPECT_EQ(plans[1].num_replicas(), 1);
   EXPECT_EQ(plans[0].stages(1).num_blocks(), 40);
   EXPECT_EQ(plans[1].stages(0).num_blocks(), 30);
   EXPECT_EQ(plans[0].predicted_tokens_per_second(), 70);
@@ -56,6 +56,15 @@ TEST(ReplicaPlansTest, JoiningUndoesSplitting) {
   EXPECT_EQ(JoinReplicas(plans).SerializeAsString(), TwoReplicas().SerializeAsString());
   std::swap(plans[0], plans[1]);
   EXPECT_EQ(JoinReplicas(plans).SerializeAsString(), TwoReplicas().SerializeAsString());
+}
+
+TEST(ReplicaPlansTest, NothingIsProvenOfReplicasThatWereNotPlannedTogether) {
+  std::vector<v1::Plan> plans = SplitReplicas(TwoReplicas());
+  v1::Plan another = plans[1];
+  another.set_num_replicas(1);
+  EXPECT_FALSE(JoinReplicas({plans[0]}).has_optimality_gap());
+  EXPECT_EQ(JoinReplicas({plans[0]}).num_replicas(), 1);
+  EXPECT_FALSE(JoinReplicas({plans[0], another}).has_optimality_gap());
 }
 
 TEST(ReplicaPlansTest, JoiningPromisesTheShortestContext) {
