@@ -39,7 +39,11 @@ stop_cluster() {
 }
 no_cluster() {  # PART
   tail -n 20 "$scratch"/coordinator "$scratch"/worker-*
-  say FAIL "$1" "$(cat "$scratch/plan" "$scratch/worker-0" 2>/dev/null | tail -n 1)"
+  if [ -s "$scratch/plan" ]; then
+    say FAIL "$1" "$(tail -n 1 "$scratch/plan")"
+  else
+    say FAIL "$1" "no cluster: $(tail -n 1 "$scratch/worker-0" 2>/dev/null)"
+  fi
 }
 served() {  # PART NUM_WORKERS FLAGS...
   local part=$1 count=$2
