@@ -95,6 +95,7 @@ class FakeNccl {
   };
 
   static int GetVersion(int* version) {
+    MutexLock lock(current_->mutex_);
     *version = current_->script_.version;
     return 0;
   }
