@@ -65,15 +65,17 @@ absl::StatusOr<std::vector<ChildSpec>> WorkerSpecs(const LocalClusterOptions& op
                                                    const std::string& coordinator) {
   LC_ASSIGN_OR_RETURN(const std::vector<std::string> devices, WorkerDevices(options));
   LC_ASSIGN_OR_RETURN(const std::vector<std::string> names, WorkerNames(devices));
-  const int num_cpus = static_cast<int>(std::count(devices.begin(), devices.end(), "cpu"));
-  int cpus_before = 0;
+  // Where there are CPU workers they compute with all cores, and what others do on the host takes
+  // one thread.
+  const auto num_cpus = static_cast<int>(std::count(devices.begin(), devices.end(), "cpu"));
+  const int sharers = num_cpus > 0 ? num_cpus : static_cast<int>(devices.size());
+  int sharers_before = 0;
   std::vector<ChildSpec> specs;
   for (size_t i = 0; i < devices.size(); ++i) {
-    // What a GPU's worker does on the host takes one thread.
     int threads = 1;
-    if (devices[i] == "cpu") {
-      const int rest = cpus_before++ < options.num_cores % num_cpus ? 1 : 0;
-      threads = std::max(1, options.num_cores / num_cpus + rest);
+    if (devices[i] == "cpu" || num_cpus == 0) {
+      const int rest = sharers_before++ < options.num_cores % sharers ? 1 : 0;
+      threads = std::max(1, options.num_cores / sharers + rest);
     }
     if (!options.threads.empty()) threads = OfWorker(options.threads, i);
     if (threads < 1) {

@@ -21,7 +21,7 @@ struct LocalClusterOptions {
   std::vector<std::string> devices;  // as --device takes, one worker each; empty: CPU workers
   int cpu_workers = 0;               // 0: as many as `memory` or `threads` name, else 1
   std::vector<std::string> memory;   // caps, one per worker or one for all; empty: none
-  std::vector<int> threads;          // likewise; empty: CPU workers divide the cores
+  std::vector<int> threads;          // likewise; empty: the cores divided, among CPU workers if any
   std::string transport;             // --transport of the workers; empty: their default
   int num_cores = 1;
   std::string log_level = "warning";  // of the programs started

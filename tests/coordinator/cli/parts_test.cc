@@ -61,6 +61,16 @@ TEST(LocalClusterTest, OneWorkerPerDeviceAndOnlyCpusDivideTheCores) {
                                           "--threads 8"));
 }
 
+TEST(LocalClusterTest, CardsDivideTheCoresWhereNoCpuComputes) {
+  LC_ASSERT_OK_AND_ASSIGN(
+      const auto workers,
+      WorkerSpecs({.devices = {"cuda:0", "cuda:1", "cuda:2"}, .num_cores = 8}, "h:1"));
+  ASSERT_EQ(workers.size(), 3u);
+  EXPECT_THAT(Line(workers[0]), HasSubstr("--device cuda:0 --threads 3 "));
+  EXPECT_THAT(Line(workers[1]), HasSubstr("--device cuda:1 --threads 3 "));
+  EXPECT_THAT(Line(workers[2]), HasSubstr("--device cuda:2 --threads 2 "));
+}
+
 TEST(LocalClusterTest, ACardTwiceIsRefused) {
   EXPECT_THAT(WorkerSpecs({.devices = {"cuda:0", "cuda:0"}}, "h:1"),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("names cuda:0 twice")));
