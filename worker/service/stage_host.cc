@@ -286,8 +286,9 @@ absl::StatusOr<std::shared_ptr<StageRun>> StageHost::Execute(uint64_t epoch,
         absl::StrCat("epoch ", epoch, " has had its Execute call; load a new epoch"));
   }
   ActivationSource* source = loaded_->source.get();
-  if (source != nullptr)
+  if (source != nullptr) {
     loaded_->nccl_source = links_.TakeSource(epoch, loaded_->stage->incoming());
+  }
   if (loaded_->nccl_source != nullptr) source = loaded_->nccl_source.get();
   loaded_->run = std::make_shared<StageRun>(
       *loaded_->stage, StageLinks{source, loaded_->out.sink.get()}, std::move(events));
