@@ -25,6 +25,9 @@ constexpr int kFewCandidates = 3;  // of a group of equal hosts
 // So many devices are few: divisions into various numbers of equal pipelines are tried too.
 constexpr size_t kFewDevices = 128;
 constexpr int kFewPipelines = 4;
+// Of the program after each pipeline of a division, of which few devices have many.
+constexpr int kFewRounds = 3;
+constexpr int kManyRounds = 30;
 // Groups of equal hosts have about so many devices, or pipelines, whichever is more.
 constexpr size_t kGroupDevices = 64;
 constexpr size_t kGroupPipelines = 8;
@@ -107,13 +110,16 @@ class FleetDivider {
       if (TokensPerSecond(pipelines) > TokensPerSecond(best)) best = std::move(pipelines);
     };
     int number = 0;
+    const int rounds = IsFew(devices) ? kFewRounds : kManyRounds;
     for (FleetBuilder& builder : builders_) {
-      Pipelines built = builder.Build(devices);
+      Pipelines built = builder.Build(devices, rounds);
       number = static_cast<int>(built.size());
-      if (builders_.size() > 1) Anneal(estimator_, quickly, built, Unused(devices, built));
+      if (!IsFew(devices) || builders_.size() > 1) {
+        Anneal(estimator_, quickly, built, Unused(devices, built));
+      }
       consider(std::move(built));
       for (int i = 0; i < first_candidates && IsFew(devices); ++i) {
-        built = builder.BuildBeginningWith(i, devices);
+        built = builder.BuildBeginningWith(i, devices, rounds);
         if (built.empty()) break;
         Anneal(estimator_, quickly, built, Unused(devices, built));
         consider(std::move(built));

@@ -7,7 +7,6 @@
 namespace layercake {
 namespace {
 
-constexpr int kRoundsAgain = 3;  // after each pipeline that is built
 // Of pipelines to build next, so many are compared.
 constexpr int kCandidates = 4;
 // Where no pipeline can be built with the sequences of its shape, this share of them, and so on.
@@ -31,21 +30,23 @@ FleetBuilder::FleetBuilder(const CostModel& cost, const DeviceClasses& classes,
       estimator_(estimator),
       program_(cost, classes, PipelineShapes::Take::kKept, /*bonus=*/0, devices) {}
 
-std::vector<EstimatedPipeline> FleetBuilder::Build(const std::vector<int>& devices) {
+std::vector<EstimatedPipeline> FleetBuilder::Build(const std::vector<int>& devices, int rounds) {
   firsts_ = SolveFor(devices, FleetProgram::kMaxRounds);
-  return BuildOneByOne(devices, firsts_);
+  return BuildOneByOne(devices, firsts_, rounds);
 }
 
 std::vector<EstimatedPipeline> FleetBuilder::BuildBeginningWith(size_t rank,
-                                                                const std::vector<int>& devices) {
+                                                                const std::vector<int>& devices,
+                                                                int rounds) {
   if (rank >= firsts_.size()) return {};
   prices_.assign(prices_.size(), 0);
-  return BuildOneByOne(devices, {firsts_[rank]});
+  return BuildOneByOne(devices, {firsts_[rank]}, rounds);
 }
 
 //   parts: candidates for the first.
 std::vector<EstimatedPipeline> FleetBuilder::BuildOneByOne(std::vector<int> free,
-                                                           std::vector<FleetProgram::Part> parts) {
+                                                           std::vector<FleetProgram::Part> parts,
+                                                           int rounds) {
   std::vector<EstimatedPipeline> pipelines;
   while (true) {
     size_t part = 0;
@@ -61,7 +62,7 @@ std::vector<EstimatedPipeline> FleetBuilder::BuildOneByOne(std::vector<int> free
     pipelines.push_back(std::move(best));
     // Where there are to be many alike, the program says the same again for a while.
     parts[part].amount -= 2;
-    if (parts[part].amount < 1) parts = SolveFor(free, kRoundsAgain);
+    if (parts[part].amount < 1) parts = SolveFor(free, rounds);
   }
 }
 

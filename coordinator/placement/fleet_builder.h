@@ -24,15 +24,17 @@ class FleetBuilder {
 
   // Each time a pipeline that the program for the devices left has most of, of so many candidates
   // the one whose devices are worth least to others for what it generates.
-  std::vector<EstimatedPipeline> Build(const std::vector<int>& devices);
+  //   rounds: of the program after each pipeline; what devices are worth comes out the truer.
+  std::vector<EstimatedPipeline> Build(const std::vector<int>& devices, int rounds);
   // Begins with what the last Build's program had `rank`-th most of, on as few devices as hold it.
   // Empty: it had not as many.
-  std::vector<EstimatedPipeline> BuildBeginningWith(size_t rank, const std::vector<int>& devices);
+  std::vector<EstimatedPipeline> BuildBeginningWith(size_t rank, const std::vector<int>& devices,
+                                                    int rounds);
 
  private:
   std::vector<FleetProgram::Part> SolveFor(const std::vector<int>& free, int rounds);
   std::vector<EstimatedPipeline> BuildOneByOne(std::vector<int> free,
-                                               std::vector<FleetProgram::Part> parts);
+                                               std::vector<FleetProgram::Part> parts, int rounds);
   EstimatedPipeline BestBuilt(const std::vector<int>& free,
                               const std::vector<FleetProgram::Part>& parts, double share,
                               size_t& part);

@@ -14,14 +14,17 @@ namespace {
 constexpr double kSameCycle = 0.004;
 // A deeper pipeline costs about half as much as is lost by a slower one.
 constexpr double kWeightOfStages = 0.5;
-// What is looked for beyond the cheapest: so many, at most so much dearer, in so many steps.
-constexpr size_t kMaxCheapest = 6;
-constexpr double kAboutCheapest = 1.02;
-constexpr int kMaxStepsBeyond = 100;
-// Shapes that are priced with whole devices, each time, for bounds and for advice; what is dearer
-// with parts already, is not.
-constexpr int kMaxWhole = 300;
-constexpr int kMaxWholeKept = 60;
+// How far is looked each time.
+struct Effort {
+  // Beyond the cheapest: so many, at most so much dearer, in so many steps.
+  size_t most_cheapest;
+  double about_cheapest;
+  int steps_beyond;
+  // Shapes that are priced with whole devices; what is dearer with parts already, is not.
+  int most_whole;
+};
+constexpr Effort kForBounds = {20, 1.05, 300, 300};
+constexpr Effort kForAdvice = {6, 1.02, 100, 60};
 
 int LongestWithin(const std::vector<double>& seconds, double cycle) {
   const auto first = seconds.begin() + 1;
@@ -305,8 +308,10 @@ PipelineShapes::Cheapest PipelineShapes::FindCheapest(const std::vector<double>&
   };
   for (const auto& root : roots_) add(*root);
   int steps = 0;
-  int left = take_ == Take::kKept ? kMaxWholeKept : kMaxWhole;
-  while (!boxes.empty() && steps < kMaxStepsBeyond && cheapest.pipelines.size() < kMaxCheapest) {
+  const Effort& effort = take_ == Take::kKept ? kForAdvice : kForBounds;
+  int left = effort.most_whole;
+  while (!boxes.empty() && steps < effort.steps_beyond &&
+         cheapest.pipelines.size() < effort.most_cheapest) {
     Box& box = *boxes.top();
     boxes.pop();
     if (box.IsOneShape() && devices_ == Devices::kWhole && box.call != calls_ &&
@@ -317,7 +322,7 @@ PipelineShapes::Cheapest PipelineShapes::FindCheapest(const std::vector<double>&
     }
     if (box.IsOneShape()) {
       if (cheapest.pipelines.empty()) cheapest.price = box.price;
-      most = kAboutCheapest * cheapest.price;
+      most = effort.about_cheapest * cheapest.price;
       ShapedPipeline& found = cheapest.pipelines.emplace_back();
       found.shape = {box.reach, box.most_sequences, box.most_stages, box.most_cycle};
       found.devices = box.call == calls_
