@@ -128,13 +128,14 @@ serving() {  # GEOMETRY WEIGHTS
   fi
   stop_cluster
 }
+has_benchmarks() {  # PART
+  [ -x "$here/bin/decoder_bench" ] && return
+  say OWED "$1" "the bundle was made without benchmarks (-DLAYERCAKE_BENCHMARKS=ON)"
+  return 1
+}
 forward_pass() {  # GEOMETRY WEIGHTS FLAGS...
   local part="$1: forward pass, $2${3:+, $3 $4}" form=$2
-  if [ ! -x "$here/bin/decoder_bench" ]; then
-    say OWED "$part" "the bundle was made without benchmarks (-DLAYERCAKE_BENCHMARKS=ON)"
-    return
-  fi
-  wanted "$part" && checkpoint "$1" "$part" || return
+  has_benchmarks "$part" && wanted "$part" && checkpoint "$1" "$part" || return
   shift 2
   # shellcheck disable=SC2046
   check "$part" decoder_bench "$model" "${in_process[@]}" --sequences 64 $(weight_flags "$form") "$@" &&
@@ -143,7 +144,7 @@ forward_pass() {  # GEOMETRY WEIGHTS FLAGS...
 # GEOMETRY: how fast weights come to the device, beside the slower of the two ways there.
 loading() {
   local part="$1: loading" rate disk bus limit words
-  wanted "$part" && checkpoint "$1" "$part" || return
+  has_benchmarks "$part" && wanted "$part" && checkpoint "$1" "$part" || return
   disk=$(LC_ALL=C dd if="$model/model.safetensors" of=/dev/null bs=16M 2>&1 |
     sed -n 's/^\([0-9]*\) bytes .*, \([0-9.e+-]*\) s, .*/\1 \2/p' | awk '{print $1 / $2 / 1e9}')
   bus=$(sed -n 's/^page-locked memory to the card .* \([0-9.]*\) GB\/s$/\1/p' "$scratch/kernels" 2>/dev/null)
