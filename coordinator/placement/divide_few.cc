@@ -22,8 +22,8 @@ namespace {
 constexpr int64_t kWorkOfAnySearch = 100;
 constexpr int64_t kPairsOfWork = 1000;
 constexpr int64_t kWorkAtOnce = 20'000;
-constexpr int64_t kMuchWork = 400'000;
-constexpr int64_t kMaxWork = 1'000'000;
+constexpr int64_t kMuchWork = 250'000;
+constexpr int64_t kMaxWork = 500'000;
 constexpr double kGoodEnough = 0.005;
 // Sets are searched together whose best divisions promise as much but for this share.
 constexpr double kAsPromising = 0.005;
