@@ -404,15 +404,6 @@ TEST_F(CliTest, MeasureShowsLinksAndFailsWhereOneFailed) {
   EXPECT_THAT(Run({"status"}).out, AllOf(HasSubstr("link from"), HasSubstr("1.10 GB/s")));
 }
 
-v1::Plan OneStage(const std::string& worker) {
-  v1::Plan plan;
-  plan.set_model("m");
-  v1::StagePlan* stage = plan.add_stages();
-  stage->set_worker(worker);
-  stage->set_num_layers(12);
-  return plan;
-}
-
 TEST_F(CliTest, PlanTellsWhatWouldChangeAndHowToHaveIt) {
   *admin_.status.mutable_plan() = OneStage("m40");
   admin_.status.mutable_request()->set_model_dir("/models/m");
@@ -420,9 +411,8 @@ TEST_F(CliTest, PlanTellsWhatWouldChangeAndHowToHaveIt) {
   admin_.plan = OneStage("p106");
   const Outcome outcome = Run({"plan"});
   EXPECT_EQ(outcome.code, kExitOk) << outcome.err;
-  EXPECT_THAT(outcome.out,
-              AllOf(HasSubstr("p106: joins with layers 0-11"), HasSubstr("m40: gives up"),
-                    HasSubstr(" load --replace\n")));
+  EXPECT_THAT(outcome.out, AllOf(HasSubstr("p106: joins with layers 0-11"),
+                                 HasSubstr("m40: gives up"), HasSubstr(" load --replace\n")));
   EXPECT_EQ(admin_.plan_request.model_dir(), "/models/m");
   EXPECT_EQ(admin_.plan_request.options().context_tokens(), 77);
   admin_.plan = OneStage("m40");

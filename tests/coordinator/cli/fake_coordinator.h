@@ -104,6 +104,16 @@ class FakeInference final : public v1::Inference::Service {
   Mutex mutex_;
 };
 
+// All twelve layers of model "m" on one worker.
+inline v1::Plan OneStage(const std::string& worker) {
+  v1::Plan plan;
+  plan.set_model("m");
+  v1::StagePlan* stage = plan.add_stages();
+  stage->set_worker(worker);
+  stage->set_num_layers(12);
+  return plan;
+}
+
 class FakeAdmin final : public v1::Admin::Service {
  public:
   v1::ClusterStatus status;

@@ -19,15 +19,6 @@ TEST_F(CliTest, PlanRefusesADirectoryForAClusterFile) {
   EXPECT_THAT(outcome.err, HasSubstr("is a directory; --cluster is \"live\" or a file"));
 }
 
-v1::Plan OneStage(const std::string& worker) {
-  v1::Plan plan;
-  plan.set_model("m");
-  v1::StagePlan* stage = plan.add_stages();
-  stage->set_worker(worker);
-  stage->set_num_layers(12);
-  return plan;
-}
-
 TEST_F(CliTest, PlanInJsonTellsWhatWouldChangeWithACommandToPaste) {
   *admin_.status.mutable_plan() = OneStage("m40");
   admin_.status.mutable_request()->set_model_dir("/models/m");
