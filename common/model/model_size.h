@@ -12,8 +12,8 @@ namespace layercake {
 struct SizedModel {
   std::string name;  // the directory's
   ModelConfig config;
-  std::string
-      note;  // a sentence on why the files of a directory are no proof of it; empty: they are
+  // A sentence on why the files of a directory are no proof of it; empty: they are.
+  std::string note;
 };
 
 // Reads `path`, a model directory or its config.json. Where the directory has all its safetensors

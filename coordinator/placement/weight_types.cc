@@ -7,7 +7,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/strip.h"
 #include "common/base/bytes.h"
 #include "common/base/status_macros.h"
 #include "common/model/costs.h"
@@ -35,12 +34,16 @@ std::string PerDevice(const v1::Plan& plan) {
   return absl::StrCat("fits: ", absl::StrJoin(parts, ", "));
 }
 
-// The figures of a refusal, without its ways out.
-std::string Refusal(const absl::Status& status, absl::string_view model_name) {
-  absl::string_view message = status.message();
-  absl::ConsumePrefix(&message, model_name);
-  absl::ConsumePrefix(&message, " does not fit: ");
-  return absl::StrCat("does not fit: ", message.substr(0, message.find(". ")));
+// "needs 87.1 GiB, short by 18.7 GiB in total".
+std::string Lacking(const v1::PlanRefusal& refusal) {
+  const std::string needed = FormatBytes(static_cast<int64_t>(refusal.needed_bytes()));
+  if (refusal.short_bytes() == 0) {
+    return absl::StrCat("needs ", needed, ", which no cut of the layers fits in");
+  }
+  const std::string where =
+      refusal.short_worker().empty() ? "in total" : absl::StrCat("on ", refusal.short_worker());
+  return absl::StrCat("needs ", needed, ", short by ",
+                      FormatBytes(static_cast<int64_t>(refusal.short_bytes())), " ", where);
 }
 
 struct Attempt {
@@ -60,8 +63,13 @@ std::vector<Attempt> TryAll(const ModelConfig& model, const Fleet& fleet, v1::Pl
   return attempts;
 }
 
-v1::WeightProposal Propose(const ModelConfig& model, const Attempt& attempt,
-                           absl::string_view model_name) {
+std::string Verdict(const absl::StatusOr<v1::Plan>& plan) {
+  if (plan.ok()) return PerDevice(*plan);
+  const std::optional<v1::PlanRefusal> refusal = RefusalOf(plan.status());
+  return refusal.has_value() ? Lacking(*refusal) : std::string(plan.status().message());
+}
+
+v1::WeightProposal Propose(const ModelConfig& model, const Attempt& attempt) {
   const ModelConfig held = WithWeightType(model, attempt.type);
   v1::WeightProposal proposal;
   proposal.set_weight_type(attempt.type);
@@ -69,8 +77,7 @@ v1::WeightProposal Propose(const ModelConfig& model, const Attempt& attempt,
   proposal.set_fits(attempt.plan.ok());
   proposal.set_weight_bytes(
       static_cast<uint64_t>(StageWeightBytes(held, {0, held.num_layers, true, true})));
-  proposal.set_verdict(attempt.plan.ok() ? PerDevice(*attempt.plan)
-                                         : Refusal(attempt.plan.status(), model_name));
+  proposal.set_verdict(Verdict(attempt.plan));
   return proposal;
 }
 
@@ -79,20 +86,7 @@ absl::Status RefuseAll(const ModelConfig& model, const std::vector<Attempt>& att
   std::optional<v1::PlanRefusal> refusal = RefusalOf(attempts.back().plan.status());
   if (!refusal.has_value()) return attempts.back().plan.status();
   for (const Attempt& attempt : attempts) {
-    const std::optional<v1::PlanRefusal> one = RefusalOf(attempt.plan.status());
-    if (!one.has_value()) return attempt.plan.status();
-    const ModelConfig held = WithWeightType(model, attempt.type);
-    v1::WeightProposal* proposal = refusal->add_weight_proposals();
-    proposal->set_weight_type(attempt.type);
-    proposal->set_weight_form(WeightForm(held));
-    proposal->set_weight_bytes(
-        static_cast<uint64_t>(StageWeightBytes(held, {0, held.num_layers, true, true})));
-    const std::string where =
-        one->short_worker().empty() ? "in total" : absl::StrCat("on ", one->short_worker());
-    const std::string lacked = FormatBytes(static_cast<int64_t>(one->short_bytes()));
-    proposal->set_verdict(absl::StrCat(
-        "needs ", FormatBytes(static_cast<int64_t>(one->needed_bytes())),
-        one->short_bytes() > 0 ? absl::StrCat(", short by ", lacked, " ", where) : ""));
+    *refusal->add_weight_proposals() = Propose(model, attempt);
   }
   return ToStatus(*refusal);
 }
@@ -135,7 +129,7 @@ absl::StatusOr<v1::Plan> PlanWithBestWeights(const ModelConfig& model, const Fle
   chosen.set_weight_type(best->type);
   LC_ASSIGN_OR_RETURN(v1::Plan plan, MakePlan(model, fleet, chosen, model_name));
   for (const Attempt& attempt : attempts) {
-    *plan.add_weight_proposals() = Propose(model, attempt, model_name);
+    *plan.add_weight_proposals() = Propose(model, attempt);
   }
   return plan;
 }
