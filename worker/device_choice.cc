@@ -19,8 +19,7 @@ namespace layercake {
 namespace {
 
 const CudaTier& KernelsOf(const Card& card) {
-  const int own = card.compute_capability;
-  return TierOf(card.code_capability == 0 ? own : std::min(own, card.code_capability));
+  return TierOf(card.compute_capability, card.code_capability);
 }
 
 v1::Device Describe(const Card& card) {

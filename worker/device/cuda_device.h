@@ -2,7 +2,6 @@
 
 // A CUDA device, as the ops see it. This header needs no CUDA: builds without it include it too.
 
-#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -66,7 +65,7 @@ class CudaDevice : public Device {
       : Device(DeviceKind::kCuda, std::move(name), BestCpuIsa(), num_threads),
         index_(index),
         compute_capability_(compute_capability),
-        tier_(TierOf(std::min(compute_capability, code_capability))),
+        tier_(TierOf(compute_capability, code_capability)),
         num_multiprocessors_(num_multiprocessors) {}
 
  private:

@@ -1,5 +1,7 @@
 #include "worker/device/cuda_tier.h"
 
+#include <algorithm>
+
 namespace layercake {
 namespace {
 
@@ -22,10 +24,12 @@ constexpr CudaTier kTiers[] = {
 
 }  // namespace
 
-const CudaTier& TierOf(int compute_capability) {
+const CudaTier& TierOf(int compute_capability, int code_capability) {
+  const int capability =
+      code_capability == 0 ? compute_capability : std::min(compute_capability, code_capability);
   const CudaTier* tier = &kTiers[0];
   for (const CudaTier& row : kTiers) {
-    if (compute_capability >= row.min_capability) tier = &row;
+    if (capability >= row.min_capability) tier = &row;
   }
   return *tier;
 }

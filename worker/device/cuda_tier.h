@@ -17,6 +17,8 @@ struct CudaTier {
 
 // The tier of a card: the last row that its capability reaches, or that of the code for it where
 // that is less. A card older than the first row gets the first, whose kernels are the plainest.
-const CudaTier& TierOf(int compute_capability);
+//   code_capability: what this program's code for the card was compiled for; 0: not known, as if
+//   for the card.
+const CudaTier& TierOf(int compute_capability, int code_capability = 0);
 
 }  // namespace layercake
