@@ -93,7 +93,7 @@ auto WithStorage(DType dtype, F f) {
   return f(F32Bits{});
 }
 
-inline unsigned CeilDivide(int64_t value, int64_t unit) {
+constexpr unsigned CeilDivide(int64_t value, int64_t unit) {
   return static_cast<unsigned>((value + unit - 1) / unit);
 }
 

@@ -5,17 +5,15 @@
 
 #include <cstdint>
 
+#include "worker/kernels/device_math.cuh"
 #include "worker/kernels/simt.cuh"
 
 namespace layercake {
 
 inline constexpr int kRowThreads = 256;
 
-constexpr unsigned BlocksOfRow(int64_t cols) {
-  return static_cast<unsigned>((cols + kRowThreads - 1) / kRowThreads);
-}
 inline dim3 RowBlocks(int64_t rows, int64_t cols) {
-  return dim3(static_cast<unsigned>(rows * BlocksOfRow(cols)));
+  return dim3(static_cast<unsigned>(rows * CeilDivide(cols, kRowThreads)));
 }
 
 // What the thread does of a matrix of `cols` columns: nothing where `col` is none of them.
@@ -24,7 +22,7 @@ struct RowPlace {
   int64_t col;
 };
 __device__ __forceinline__ RowPlace PlaceIn(int64_t cols) {
-  const unsigned blocks = BlocksOfRow(cols);
+  const unsigned blocks = CeilDivide(cols, kRowThreads);
   return {blockIdx.x / blocks, int64_t{blockIdx.x % blocks} * kRowThreads + threadIdx.x};
 }
 
