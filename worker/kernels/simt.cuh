@@ -69,6 +69,23 @@ __device__ __forceinline__ int DotBytes(uint32_t, uint32_t, int) {
 // What follows is of compute capability 8.0 and newer; kernels for older cards do not call it.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
+// Begins to copy `bytes`, 0 to 16, to 16 of shared memory, zeros after them, while the thread goes
+// on. Both are aligned to 16 bytes. Until the copy was waited for, what is there is anything.
+__device__ __forceinline__ void CopyAsync(void* shared, const void* global, int bytes) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
+                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
+               "l"(global), "r"(bytes)
+               : "memory");
+}
+// The copies that the thread began since the last one are a group.
+__device__ __forceinline__ void EndCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+// Waits for all groups of the thread's copies but the last kLeft. Those of other threads are there
+// when they too have waited, and a barrier was passed.
+template <int kLeft>
+__device__ __forceinline__ void WaitForCopies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
 // Two f32 as bf16, to nearest even, `low` in the lower half.
 __device__ __forceinline__ uint32_t PackBF16(float low, float high) {
   uint32_t pair;
@@ -110,6 +127,10 @@ __device__ __forceinline__ void MultiplyAddF16(const uint4& a, const uint32_t (&
 
 #else
 
+__device__ __forceinline__ void CopyAsync(void*, const void*, int) { asm volatile("trap;"); }
+__device__ __forceinline__ void EndCopies() {}
+template <int kLeft>
+__device__ __forceinline__ void WaitForCopies() {}
 __device__ __forceinline__ uint32_t PackBF16(float, float) {
   asm volatile("trap;");
   return 0;

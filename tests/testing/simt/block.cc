@@ -54,12 +54,23 @@ class Random {
   uint64_t state_;
 };
 
+constexpr int kCopyBytes = 16;
+
+struct Copy {
+  char* to;
+  const void* from;
+  int bytes;
+  int group;
+};
+
 struct Thread {
   std::unique_ptr<Fiber> fiber = std::make_unique<Fiber>();
   uint3 place;  // threadIdx
   int index = 0;
   bool predicate = false;
   Site waits;
+  std::vector<Copy> copies;  // under way
+  int copy_groups = 0;       // ended
 };
 
 // Lanes of one warp that have come to a collective.
@@ -81,6 +92,9 @@ class Block {
   int SyncThreads(bool predicate, const Site& site);
   void Collect(uint32_t mask, void* payload, CombineLanes combine, const Site& site);
   int lane() const { return running_->index % kWarp; }
+  void BeginCopy(void* shared, const void* global, int bytes);
+  void EndCopyGroup() { ++running_->copy_groups; }
+  void FinishCopies(int groups_left);
 
  private:
   void StartThreads(const GridShape& shape, uint3 index);
@@ -95,6 +109,7 @@ class Block {
   std::vector<std::vector<Gathering>> warps_;
   std::vector<int> ready_;
   std::unique_ptr<char[]> shared_;
+  size_t shared_bytes_ = 0;
   const absl::FunctionRef<void()>* body_ = nullptr;
   std::string kernel_;
   std::string failure_;
@@ -126,6 +141,8 @@ void Block::StartThreads(const GridShape& shape, uint3 index) {
     const unsigned int at = static_cast<unsigned int>(i);
     thread.index = i;
     thread.waits = {};
+    thread.copies.clear();
+    thread.copy_groups = 0;
     thread.place = {at % shape.block.x, at / shape.block.x % shape.block.y,
                     at / (shape.block.x * shape.block.y)};
   }
@@ -133,6 +150,7 @@ void Block::StartThreads(const GridShape& shape, uint3 index) {
   blockDim = shape.block;
   gridDim = shape.grid;
   shared_ = std::make_unique<char[]>(shape.shared_bytes);
+  shared_bytes_ = shape.shared_bytes;
   std::fill_n(shared_.get(), shape.shared_bytes, '\xff');
 }
 
@@ -238,6 +256,30 @@ void Block::Collect(uint32_t mask, void* payload, CombineLanes combine, const Si
   Wait(site);
 }
 
+void Block::BeginCopy(void* shared, const void* global, int bytes) {
+  char* const to = static_cast<char*>(shared);
+  const bool aligned =
+      (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(global)) % kCopyBytes == 0;
+  if (!aligned || bytes < 0 || bytes > kCopyBytes || to < shared_.get() ||
+      to + kCopyBytes > shared_.get() + shared_bytes_) {
+    Fail(*running_, absl::StrCat("copies ", bytes, " bytes to offset ", to - shared_.get(), " of ",
+                                 shared_bytes_, " of shared memory",
+                                 aligned ? "" : ", not aligned to 16 bytes"));
+    return;
+  }
+  std::fill_n(to, kCopyBytes, '\xff');
+  running_->copies.push_back({to, global, bytes, running_->copy_groups});
+}
+
+void Block::FinishCopies(int groups_left) {
+  std::erase_if(running_->copies, [&](const Copy& copy) {
+    if (copy.group >= running_->copy_groups - groups_left) return false;
+    std::fill_n(copy.to, kCopyBytes, '\0');
+    std::copy_n(static_cast<const char*>(copy.from), copy.bytes, copy.to);
+    return true;
+  });
+}
+
 void Block::ExplainStandstill() {
   for (int i = 0; i < num_threads_; ++i) {
     const Thread& thread = threads_[i];
@@ -285,5 +327,11 @@ void WarpCollective(const char* operation, uint32_t mask, void* payload, Combine
 }
 
 int CurrentLane() { return ThisBlock().lane(); }
+
+void BeginCopy(void* shared, const void* global, int bytes) {
+  ThisBlock().BeginCopy(shared, global, bytes);
+}
+void EndCopyGroup() { ThisBlock().EndCopyGroup(); }
+void FinishCopies(int groups_left) { ThisBlock().FinishCopies(groups_left); }
 
 }  // namespace layercake::simt

@@ -55,4 +55,10 @@ void WarpCollective(const char* operation, uint32_t mask, void* payload, Combine
 
 int CurrentLane();
 
+// CopyAsync, EndCopies and WaitForCopies of worker/kernels/simt.cuh. Until it is waited for, a copy
+// leaves NaNs where it is to go; then it takes what its source holds.
+void BeginCopy(void* shared, const void* global, int bytes);
+void EndCopyGroup();
+void FinishCopies(int groups_left);
+
 }  // namespace layercake::simt

@@ -117,6 +117,64 @@ TEST(BlockTest, AMissingBarrierShows) {
   EXPECT_GT(wrong, 0);
 }
 
+// Sixteen lanes copy 64 floats each, in two groups, and read what the others copied.
+struct CopiedFloats {
+  float at[16][64];
+};
+
+int WrongCopies(uint64_t seed, bool wait, bool pass_barrier) {
+  alignas(16) static float global[16][64];
+  for (int i = 0; i < 16 * 64; ++i) global[i / 64][i % 64] = static_cast<float>(i);
+  int wrong = 0;
+  const auto body = [&] {
+    auto& shared = SharedAs<CopiedFloats>();
+    const unsigned me = threadIdx.x;
+    const auto wrong_at = [&](unsigned row, int from, int to) {
+      int sum = 0;
+      for (int i = from; i < to; ++i) {
+        const float expected = i < 63 ? global[row][i] : 0;  // the last is filled up
+        sum += !(shared.at[row][i] == expected);
+      }
+      return sum;
+    };
+    for (int i = 0; i < 64; i += 4) {
+      CopyAsync(&shared.at[me][i], &global[me][i], i < 60 ? 16 : 12);
+      if (i == 28) EndCopies();
+    }
+    EndCopies();
+    if (wait) WaitForCopies<1>();
+    if (pass_barrier) __syncthreads();
+    wrong += wrong_at((me + 1) % 16, 0, 32);
+    wrong += 32 - wrong_at(me, 32, 64);  // not there yet
+    WaitForCopies<0>();
+    wrong += wrong_at(me, 32, 64);
+  };
+  EXPECT_THAT(RunGrid(Shape(1, 16, sizeof(CopiedFloats)), seed, body), IsEmpty());
+  return wrong;
+}
+
+TEST(BlockTest, CopiesAreThereWhenTheyWereWaitedForAndABarrierWasPassed) {
+  int unwaited = 0, unordered = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    EXPECT_EQ(WrongCopies(seed, /*wait=*/true, /*pass_barrier=*/true), 0);
+    unwaited += WrongCopies(seed, /*wait=*/false, /*pass_barrier=*/true);
+    unordered += WrongCopies(seed, /*wait=*/true, /*pass_barrier=*/false);
+  }
+  EXPECT_GT(unwaited, 0);
+  EXPECT_GT(unordered, 0);
+}
+
+TEST(BlockTest, ReportsCopiesThatMissSharedMemoryOrAreNotAligned) {
+  alignas(16) static const float global[8] = {};
+  const auto copying = [](int to, int from) {
+    return RunGrid(Shape(1, 1, 32), 1,
+                   [&] { CopyAsync(static_cast<float*>(SharedMemory()) + to, global + from, 16); });
+  };
+  EXPECT_THAT(copying(4, 4), IsEmpty());
+  EXPECT_THAT(copying(8, 0), HasSubstr("16 bytes to offset 32 of 32 of shared memory"));
+  EXPECT_THAT(copying(0, 1), HasSubstr("not aligned"));
+}
+
 TEST(BlockTest, SeedsGiveOrders) {
   const auto order = [](uint64_t seed) {
     std::vector<unsigned> ids;

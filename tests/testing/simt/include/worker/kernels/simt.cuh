@@ -35,6 +35,15 @@ inline int DotBytes(uint32_t a, uint32_t b, int sum) {
   return sum;
 }
 
+inline void CopyAsync(void* shared, const void* global, int bytes) {
+  simt::BeginCopy(shared, global, bytes);
+}
+inline void EndCopies() { simt::EndCopyGroup(); }
+template <int kLeft>
+void WaitForCopies() {
+  simt::FinishCopies(kLeft);
+}
+
 inline uint32_t PackBF16(float low, float high) {
   return ToBFloat16(low).bits | static_cast<uint32_t>(ToBFloat16(high).bits) << 16;
 }
