@@ -69,12 +69,12 @@ __device__ __forceinline__ int DotBytes(uint32_t, uint32_t, int) {
 // What follows is of compute capability 8.0 and newer; kernels for older cards do not call it.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
-// Begins to copy `bytes`, 0 to 16, to 16 of shared memory, zeros after them, while the thread goes
-// on. Both are aligned to 16 bytes. Until the copy was waited for, what is there is anything.
-__device__ __forceinline__ void CopyAsync(void* shared, const void* global, int bytes) {
+// Begins to copy 16 bytes to shared memory, or zeros where `global` holds none, while the thread
+// goes on. Both are aligned to 16 bytes. Until the copy was waited for, what is there is anything.
+__device__ __forceinline__ void CopyAsync(void* shared, const void* global, bool holds) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
                    static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
-               "l"(global), "r"(bytes)
+               "l"(global), "r"(holds ? 16 : 0)
                : "memory");
 }
 // The copies that the thread began since the last one are a group.
@@ -127,7 +127,7 @@ __device__ __forceinline__ void MultiplyAddF16(const uint4& a, const uint32_t (&
 
 #else
 
-__device__ __forceinline__ void CopyAsync(void*, const void*, int) { asm volatile("trap;"); }
+__device__ __forceinline__ void CopyAsync(void*, const void*, bool) { asm volatile("trap;"); }
 __device__ __forceinline__ void EndCopies() {}
 template <int kLeft>
 __device__ __forceinline__ void WaitForCopies() {}

@@ -54,6 +54,7 @@ struct DenseTiles {
   static constexpr int kPieces = kNumPieces;
   static constexpr bool kGrouped = false;
   static constexpr int kAhead = 4;  // steps whose loads are under way at once
+  static constexpr int kRowBytes = kPanelOutputs * static_cast<int>(sizeof(T));
   struct Loaded {
     Vector<T> rows[kLaneInputs];
   };
@@ -67,6 +68,10 @@ struct DenseTiles {
   }
   __device__ void LoadRow(int64_t k, int row, Loaded& loaded) const {
     loaded.rows[row].words = __ldg(reinterpret_cast<const uint4*>(weights + k * kPanelOutputs));
+  }
+  // The same of what is in shared memory.
+  __device__ static void TakeRow(const void* from, int row, Loaded& loaded) {
+    loaded.rows[row].words = *static_cast<const uint4*>(from);
   }
   __device__ void Fragments(const Loaded& loaded, int tile,
                             WeightFragment (&fragments)[kPieces]) const {
@@ -94,6 +99,9 @@ struct IntegerTiles {
   struct Loaded {
     unsigned int rows[kLaneInputs][kWords];
   };
+  struct alignas(4 * kWords) Words {
+    unsigned int at[kWords];
+  };
 
   __device__ IntegerTiles(const MatMulArgs& args, int64_t panel, int group)
       : format(args.grouped),
@@ -112,6 +120,11 @@ struct IntegerTiles {
   }
   __device__ void LoadRow(int64_t k, int row, Loaded& loaded) const {
     LoadWords(weights + k * kRowBytes, loaded.rows[row]);
+  }
+  __device__ static void TakeRow(const void* from, int row, Loaded& loaded) {
+    const Words words = *static_cast<const Words*>(from);
+#pragma unroll
+    for (int i = 0; i < kWords; ++i) loaded.rows[row][i] = words.at[i];
   }
 
   // Gets ready for the `at`-th group of inputs.

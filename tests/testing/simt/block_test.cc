@@ -132,13 +132,13 @@ int WrongCopies(uint64_t seed, bool wait, bool pass_barrier) {
     const auto wrong_at = [&](unsigned row, int from, int to) {
       int sum = 0;
       for (int i = from; i < to; ++i) {
-        const float expected = i < 63 ? global[row][i] : 0;  // the last is filled up
+        const float expected = i < 60 ? global[row][i] : 0;
         sum += !(shared.at[row][i] == expected);
       }
       return sum;
     };
     for (int i = 0; i < 64; i += 4) {
-      CopyAsync(&shared.at[me][i], &global[me][i], i < 60 ? 16 : 12);
+      CopyAsync(&shared.at[me][i], &global[me][i], i < 60);
       if (i == 28) EndCopies();
     }
     EndCopies();
@@ -167,8 +167,9 @@ TEST(BlockTest, CopiesAreThereWhenTheyWereWaitedForAndABarrierWasPassed) {
 TEST(BlockTest, ReportsCopiesThatMissSharedMemoryOrAreNotAligned) {
   alignas(16) static const float global[8] = {};
   const auto copying = [](int to, int from) {
-    return RunGrid(Shape(1, 1, 32), 1,
-                   [&] { CopyAsync(static_cast<float*>(SharedMemory()) + to, global + from, 16); });
+    return RunGrid(Shape(1, 1, 32), 1, [&] {
+      CopyAsync(static_cast<float*>(SharedMemory()) + to, global + from, true);
+    });
   };
   EXPECT_THAT(copying(4, 4), IsEmpty());
   EXPECT_THAT(copying(8, 0), HasSubstr("16 bytes to offset 32 of 32 of shared memory"));

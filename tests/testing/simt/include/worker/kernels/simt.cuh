@@ -35,8 +35,8 @@ inline int DotBytes(uint32_t a, uint32_t b, int sum) {
   return sum;
 }
 
-inline void CopyAsync(void* shared, const void* global, int bytes) {
-  simt::BeginCopy(shared, global, bytes);
+inline void CopyAsync(void* shared, const void* global, bool holds) {
+  simt::BeginCopy(shared, global, holds);
 }
 inline void EndCopies() { simt::EndCopyGroup(); }
 template <int kLeft>

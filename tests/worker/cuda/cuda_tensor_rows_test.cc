@@ -1,0 +1,114 @@
+// The product of many rows on tensor cores, emulated or on a card: bit for bit that of few, whose
+// kernel is another, in tiles of either size; and near the product in double.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "tests/testing/kernel_testing.h"
+#include "tests/worker/cuda/drawn_products.h"
+
+namespace layercake {
+namespace {
+
+constexpr int kSeeds = 20;
+constexpr DType kTypes[] = {DType::kBF16, DType::kF16};
+// Of how many multiprocessors a product thinks decides the size of tiles.
+constexpr int kMultiprocessors[] = {0, 1 << 20};
+constexpr int64_t kFewRows = 64;  // at most
+
+class CudaTensorRowsTest : public DrawnProducts {
+ protected:
+  CudaTensorRowsTest() : DrawnProducts(80, &CudaKernels::matmul_tensor) {}
+
+  // Two of three draws are of vectors of inputs.
+  int64_t DrawInputsFor(int draw) {
+    const int64_t inputs = DrawInputs(random_);
+    return draw % 3 == 0 ? inputs : (inputs + 3) / 4 * 4;
+  }
+  std::vector<float> MultiplyAFewAtATime(MatMulArgs args, int64_t rows) {
+    std::vector<float> all;
+    for (int64_t row = 0; row < rows; row += kFewRows) {
+      args.rows = std::min(kFewRows, rows - row);
+      const std::vector<float> few = Multiply(args, args.rows, 1);
+      all.insert(all.end(), few.begin(), few.end());
+      args.x += kFewRows * args.x_stride;
+    }
+    return all;
+  }
+};
+
+TEST_F(CudaTensorRowsTest, EqualFewRowsBitForBitAndAreNearTheProductInDouble) {
+  constexpr int64_t kRows[] = {65, 66, 95, 96, 97, 127, 128, 129, 150, 200, 257};
+  for (int seed = 0; seed < 2 * kSeeds; ++seed) {
+    const int64_t rows = kRows[seed % std::ssize(kRows)];
+    const int64_t outputs = 1 + random_.Below(300), inputs = DrawInputsFor(seed);
+    const int64_t stride = seed % 3 == 1 ? inputs : inputs + random_.Below(3) * 4;
+    const Weights weights =
+        Draw(random_, outputs, inputs, seed, kTypes, /*ordered=*/true, *device_);
+    SCOPED_TRACE(absl::StrCat(weights.text, ", ", rows, " rows, ", outputs, " x ", inputs,
+                              ", draw ", seed, ", seed ", random_.seed()));
+    const auto x = DrawX(rows, inputs, stride, seed);
+    const auto bias = random_.Normal((outputs + 63) / 64 * 64);
+    const Buffer on_x = Upload(*device_, x), on_bias = Upload(*device_, bias);
+    MatMulArgs args = ArgsOf(weights, on_x, stride, rows, outputs);
+    if (seed % 4 < 2) args.bias = on_bias.As<float>();
+    const auto few = MultiplyAFewAtATime(args, rows);
+    for (const int multiprocessors : kMultiprocessors) {
+      ASSERT_TRUE(SameBits(Multiply(args, rows, multiprocessors), few)) << multiprocessors;
+    }
+    if (!IsBounded(seed)) continue;
+    for (int64_t i = 0; i < 200; ++i) {
+      const int64_t row = random_.Below(rows), o = random_.Below(outputs);
+      double sum = args.bias == nullptr ? 0 : bias[o], magnitude = 0x1p-100;
+      for (int64_t k = 0; k < inputs; ++k) {
+        const double term = double{x[row * stride + k]} * weights.values[o * inputs + k];
+        sum += term;
+        magnitude += std::abs(term);
+      }
+      ASSERT_NEAR(few[row * outputs + o], sum, 0x1p-16 * (magnitude + std::abs(sum)));
+    }
+  }
+}
+
+TEST_F(CudaTensorRowsTest, OfExpertsWithAnyNumberOfRowsEqualFewRowsBitForBit) {
+  constexpr int64_t kHints[] = {65, 90, 300};
+  for (int seed = 0; seed < kSeeds; ++seed) {
+    const int64_t experts = 1 + random_.Below(4), outputs = 1 + random_.Below(140);
+    const int64_t inputs = DrawInputsFor(seed);
+    const Weights weights = Draw(random_, experts * PaddedOutputs(outputs), inputs, seed, kTypes,
+                                 /*ordered=*/false, *device_);
+    std::vector<ExpertRows> groups;
+    int64_t rows = 0;
+    for (int64_t expert = 0; expert < experts; ++expert) {
+      const int64_t count = random_.Below(expert % 2 == 0 ? 300 : 8);
+      if (count == 0) continue;
+      groups.push_back({static_cast<int32_t>(expert), static_cast<int32_t>(rows),
+                        static_cast<int32_t>(rows + count)});
+      rows += count;
+    }
+    if (rows == 0) continue;
+    groups.resize(experts);
+    SCOPED_TRACE(absl::StrCat(weights.text, ", ", experts, " experts, ", rows, " rows, ", outputs,
+                              " x ", inputs, ", draw ", seed, ", seed ", random_.seed()));
+    std::vector<float> group_words(3 * experts);
+    std::memcpy(group_words.data(), groups.data(), experts * sizeof(ExpertRows));
+    const Buffer on_groups = Upload(*device_, group_words);
+    const Buffer on_x = Upload(*device_, DrawX(rows, inputs, inputs, seed));
+    MatMulArgs args = ArgsOf(weights, on_x, inputs, /*rows=*/1, outputs);
+    args.groups = reinterpret_cast<const ExpertRows*>(on_groups.As<float>());
+    args.num_groups = experts;
+    const std::vector<float> few = Multiply(args, rows, 1);  // tiles of few rows, one by one
+    args.rows = kHints[seed % std::ssize(kHints)];
+    for (const int multiprocessors : kMultiprocessors) {
+      ASSERT_TRUE(SameBits(Multiply(args, rows, multiprocessors), few)) << multiprocessors;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace layercake

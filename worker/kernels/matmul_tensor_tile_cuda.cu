@@ -1,0 +1,281 @@
+#include "worker/kernels/cuda_kernels.h"
+#include "worker/kernels/device_math.cuh"
+#include "worker/kernels/matmul_grid.cuh"
+#include "worker/kernels/matmul_tensor.cuh"
+#include "worker/kernels/simt.cuh"
+#include "worker/kernels/tensor_weights.cuh"
+
+namespace layercake {
+namespace {
+
+// What warps read goes through shared memory: it is copied there a slab of inputs at a time, two
+// slabs before it is multiplied. Before others see them, each thread takes the inputs that it
+// copied to pieces, where they are.
+constexpr int kSlabSteps = 2;
+constexpr int kSlabInputs = kSlabSteps * kStep;
+constexpr int kSlabsAhead = 2;
+// Reads of shared memory are of so many bytes, but for integers.
+constexpr int kChunkBytes = 16;
+constexpr int kRowChunks = kSlabInputs / kLaneInputs;  // of a row of inputs
+
+// How a block is cut: its warps are kPanels panels by kRuns runs of kTiles tiles of rows.
+template <class WeightTiles, int kTilesOfRun, int kRunsOfRows>
+struct Cut {
+  using Tiles = WeightTiles;
+  static constexpr int kPanels = 2;
+  static constexpr int kTiles = kTilesOfRun;
+  static constexpr int kRuns = kRunsOfRows;
+  static constexpr int kRunRows = kTiles * kRowTile;
+  static constexpr int kRows = kRuns * kRunRows;
+  static constexpr int kThreads = kPanels * kRuns * kWarpLanes;
+};
+
+// Lanes that read at once are neighbours in lane % 4 and lane / 4: to find what they read in
+// different banks, every fourth row of a panel, and every other row of inputs, has its chunks
+// elsewhere in a line of eight.
+template <int kRowBytes>
+struct PanelSlab {
+  static constexpr int kChunks = kRowBytes / kChunkBytes;  // of a row
+  __device__ static int At(int k, int chunk) {
+    return (k * kChunks + chunk) ^ (k / kLaneInputs % 4 * 2);
+  }
+  __device__ const void* Byte(int k, int byte) const {
+    return reinterpret_cast<const char*>(&chunks[At(k, byte / kChunkBytes)]) + byte % kChunkBytes;
+  }
+
+  uint4 chunks[kSlabInputs * kChunks];
+};
+
+template <int kRows>
+struct RowsSlab {
+  union Chunk {
+    float4 inputs;
+    InputFragment pieces;
+  };
+  static_assert(kRowChunks == 8 && sizeof(Chunk) == kChunkBytes);
+  __device__ Chunk& At(int row, int chunk) {
+    return chunks[row * kRowChunks + (chunk ^ (row % 2 * 4))];
+  }
+
+  Chunk chunks[kRows * kRowChunks];
+};
+
+template <class C>
+struct Slab {
+  PanelSlab<C::Tiles::kRowBytes> panels[C::kPanels];
+  RowsSlab<C::kRows> rows;
+};
+
+template <class C>
+struct Shared {
+  Slab<C> slabs[kSlabsAhead + 1];
+};
+
+// Goes from slab to slab, each of one run's steps.
+struct Walk {
+  __device__ explicit Walk(int64_t inputs) : steps(inputs), step(0), run_end(steps.of_run) {}
+
+  __device__ bool Ended() const { return step >= steps.all; }
+  __device__ int Steps() const { return run_end - step; }  // or fewer, if a slab has fewer
+  __device__ bool EndsRun() const { return step + kSlabSteps >= run_end; }
+  __device__ void Next() {
+    step += kSlabSteps;
+    if (step < run_end) return;
+    step = run_end;
+    run_end = run_end + steps.of_run < steps.all ? run_end + steps.of_run : steps.all;
+  }
+
+  StepCounts steps;
+  int step;
+  int run_end;
+};
+
+// A thread's part of bringing slabs of a block's panels and rows. Beyond the last panel or row that
+// one is read again, for results that are not written; beyond the last input there are zeros.
+// Offsets are of 32 bits: those are few registers.
+template <class C>
+struct Copies {
+  using Panel = PanelSlab<C::Tiles::kRowBytes>;
+  static constexpr int kPanelChunks = kSlabInputs * Panel::kChunks;
+  static constexpr int kBlockChunks = C::kPanels * kPanelChunks;
+  static constexpr int kPanelCopies = (kBlockChunks + C::kThreads - 1) / C::kThreads;
+  static constexpr int kRowCopies = C::kRows * kRowChunks / C::kThreads;
+
+  __device__ Copies(const MatMulArgs& args, int64_t first_row)
+      : x(args, first_row),
+        vectors(x.vectors && args.inputs % kLaneInputs == 0),
+        inputs(static_cast<int>(args.inputs)),
+        weights(static_cast<const char*>(args.weights) +
+                (args.first_panel + FirstPanel()) * args.inputs * C::Tiles::kRowBytes) {
+    static_assert(C::kPanels == 2);
+    const bool has_next = FirstPanel() + 1 < NumPanels(args.outputs);
+    next_panel = has_next ? static_cast<uint32_t>(inputs) * C::Tiles::kRowBytes : 0;
+    last_row = x.rows < C::kRows ? static_cast<int>(x.rows) - 1 : C::kRows - 1;
+  }
+  __device__ static int64_t FirstPanel() { return int64_t{blockIdx.y} * C::kPanels; }
+
+  __device__ void Begin(const Walk& walk, Slab<C>& slab) const {
+    const int first = walk.step * kStep;
+    const char* const from = weights + int64_t{first} * C::Tiles::kRowBytes;
+#pragma unroll 2
+    for (int i = 0; i < kPanelCopies; ++i) {
+      if (kBlockChunks % C::kThreads != 0 && At(i) >= kBlockChunks) break;
+      const int row = At(i) % kPanelChunks / Panel::kChunks;
+      const int panel = At(i) / kPanelChunks;
+      CopyAsync(&slab.panels[panel].chunks[Panel::At(row, At(i) % Panel::kChunks)],
+                from + panel * next_panel + At(i) % kPanelChunks * kChunkBytes,
+                first + row < inputs);
+    }
+    const int k = first + Chunk() * kLaneInputs;
+    if (!vectors) return ReadRows(k, slab);
+    const char* const from_rows = reinterpret_cast<const char*>(x.x + k);
+#pragma unroll
+    for (int i = 0; i < kRowCopies; ++i) {
+      const int row = Row(i) < last_row ? Row(i) : last_row;
+      CopyAsync(&slab.rows.At(Row(i), Chunk()),
+                from_rows + static_cast<uint32_t>(row) * static_cast<uint32_t>(x.stride * 4),
+                k < inputs);
+    }
+  }
+  __device__ void ReadRows(int k, Slab<C>& slab) const {
+#pragma unroll 1
+    for (int i = 0; i < kRowCopies; ++i) {
+      slab.rows.At(Row(i), Chunk()).inputs = x.Read(Row(i), k);
+    }
+  }
+  // Once the thread's copies of the slab are there.
+  __device__ static void TakeApart(Slab<C>& slab) {
+#pragma unroll
+    for (int i = 0; i < kRowCopies; ++i) {
+      auto& chunk = slab.rows.At(Row(i), Chunk());
+      chunk.pieces = TakePieces(chunk.inputs);
+    }
+  }
+
+  // The thread's chunks: of panels, and of rows.
+  __device__ static int At(int i) { return static_cast<int>(threadIdx.x) + i * C::kThreads; }
+  __device__ static int Row(int i) { return At(i) / kRowChunks; }
+  __device__ static int Chunk() { return static_cast<int>(threadIdx.x) % kRowChunks; }
+
+  InputRows x;
+  bool vectors;
+  int inputs;
+  const char* weights;
+  uint32_t next_panel;  // bytes to it
+  int last_row;
+};
+
+// Adds a warp's part of a slab.
+template <class C>
+__device__ __forceinline__ void AddSlab(Slab<C>& slab, const Walk& walk, int warp, int lane,
+                                        typename C::Tiles& weights,
+                                        RunSum<typename C::Tiles, C::kTiles>& run) {
+  constexpr int kLaneBytes = C::Tiles::kRowBytes / kLaneGroups;
+  const auto& panel = slab.panels[warp % C::kPanels];
+  const int first_row = warp / C::kPanels * C::kRunRows + lane / 4;
+#pragma unroll
+  for (int u = 0; u < kSlabSteps; ++u) {
+    if (u >= walk.Steps()) break;
+    typename C::Tiles::Loaded loaded;
+#pragma unroll
+    for (int i = 0; i < kLaneInputs; ++i) {
+      const int k = u * kStep + lane % 4 * kLaneInputs + i;
+      C::Tiles::TakeRow(panel.Byte(k, lane / 4 * kLaneBytes), i, loaded);
+    }
+    InputFragment inputs[C::kTiles];
+#pragma unroll
+    for (int r = 0; r < C::kTiles; ++r) {
+      inputs[r] = slab.rows.At(first_row + r * kRowTile, u * 4 + lane % 4).pieces;
+    }
+    run.Add(weights, walk.step + u, loaded, inputs);
+  }
+}
+
+template <class C>
+__device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t first_row) {
+  using Tiles = typename C::Tiles;
+  auto& slabs = SharedAs<Shared<C>>().slabs;
+  const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
+  const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
+  const int first_of_warp = warp / C::kPanels * C::kRunRows;
+  const int64_t panel = Copies<C>::FirstPanel() + warp % C::kPanels;
+  const bool has_outputs =
+      panel * kPanelOutputs < args.outputs && first_row + first_of_warp < args.rows;
+  Tiles weights(args, panel, lane / 4);
+  const Copies<C> copies(args, first_row);
+  Walk now(args.inputs), ahead(args.inputs);
+  for (int slab = 0; slab < kSlabsAhead; ++slab) {
+    if (!ahead.Ended()) copies.Begin(ahead, slabs[slab]);
+    EndCopies();
+    ahead.Next();
+  }
+  WaitForCopies<kSlabsAhead - 1>();
+  copies.TakeApart(slabs[0]);
+  Sums<C::kTiles> totals = {};
+  RunSum<Tiles, C::kTiles> run;
+  int at = 0;  // where the slab is
+  for (; !now.Ended(); now.Next()) {
+    __syncthreads();
+    // Where the slab before this one was.
+    if (!ahead.Ended()) copies.Begin(ahead, slabs[at == 0 ? kSlabsAhead : at - 1]);
+    EndCopies();
+    ahead.Next();
+    if (has_outputs) AddSlab<C>(slabs[at], now, warp, lane, weights, run);
+    at = at == kSlabsAhead ? 0 : at + 1;
+    WaitForCopies<kSlabsAhead - 1>();
+    copies.TakeApart(slabs[at]);
+    if (!now.EndsRun()) continue;
+    run.LeaveGroup(weights);
+    ForEachSum<C::kTiles>(
+        [&](int r, int tile, int e) { totals.at[r][tile][e] += run.sums.at[r][tile][e]; });
+    run = {};
+  }
+  if (!has_outputs) return;
+  ForEachSum<C::kTiles>([&](int r, int tile, int e) {
+    const int64_t row = first_row + first_of_warp + r * kRowTile + lane % 4 * 2 + e % 2;
+    const int64_t output = (Copies<C>::FirstPanel() + warp % C::kPanels) * kPanelOutputs +
+                           Tiles::OutputOf(lane / 4, tile, e / 2);
+    if (row >= args.rows || output >= args.outputs) return;
+    args.out[row * args.out_stride + output] =
+        args.bias == nullptr ? totals.at[r][tile][e] : totals.at[r][tile][e] + args.bias[output];
+  });
+}
+
+template <class C>
+__global__ void __launch_bounds__(C::kThreads) TensorTileKernel(MatMulArgs all) {
+  ForEachTileOfRows<C::kRows>(
+      all, [](const MatMulArgs& args, int64_t row) { MultiplyTile<C>(args, row); });
+}
+
+template <class C>
+dim3 GridOf(const MatMulArgs& args) {
+  return MatMulGrid(args, C::kRows, C::kPanels * kPanelOutputs);
+}
+
+template <class C>
+int Run(const MatMulArgs& args, CUstream_st* stream) {
+  return Launch("matmul_tensor_tile", TensorTileKernel<C>, GridOf<C>(args), C::kThreads,
+                sizeof(Shared<C>), stream, args);
+}
+
+// The larger tile reads less for each product; but every multiprocessor is to have one.
+//   kTiles: tiles of rows whose sums a lane has registers for.
+template <class Tiles, int kTiles>
+int RunAny(const MatMulArgs& args, CUstream_st* stream) {
+  using Large = Cut<Tiles, kTiles, 4>;
+  const dim3 grid = GridOf<Large>(args);
+  const int64_t blocks = int64_t{grid.x} * grid.y * grid.z;
+  if (blocks >= args.num_multiprocessors) return Run<Large>(args, stream);
+  return Run<Cut<Tiles, kTiles, 2>>(args, stream);
+}
+
+}  // namespace
+
+int MatMulTensorTileCuda(const MatMulArgs& args, CUstream_st* stream) {
+  if (args.grouped.bits == 4) return RunAny<IntegerTiles<4>, 2>(args, stream);
+  if (args.grouped.bits == 8) return RunAny<IntegerTiles<8>, 2>(args, stream);
+  if (args.dtype == DType::kF16) return RunAny<DenseTiles<F16Bits, 2>, 4>(args, stream);
+  return RunAny<DenseTiles<BF16Bits, 1>, 4>(args, stream);
+}
+
+}  // namespace layercake
