@@ -73,20 +73,20 @@ struct StepCounts {
   int of_run;
 };
 
-// A lane's sums of a panel by kTiles tiles of rows. Element e of a tile is of output
+// A lane's sums of its part of a panel by kTiles tiles of rows. Element e of a tile is of output
 // OutputOf(group, tile, e / 2) and row 2 * (lane % 4) + e % 2.
-template <int kTiles>
+template <class Tiles, int kTiles>
 struct Sums {
-  float at[kTiles][kOutputTiles][4];
+  float at[kTiles][Tiles::kOutputTiles][4];
 };
 
 // f(r, tile, e) for every element of a Sums.
-template <int kTiles, typename F>
+template <class Tiles, int kTiles, typename F>
 __device__ __forceinline__ void ForEachSum(F f) {
 #pragma unroll
   for (int r = 0; r < kTiles; ++r) {
 #pragma unroll
-    for (int tile = 0; tile < kOutputTiles; ++tile) {
+    for (int tile = 0; tile < Tiles::kOutputTiles; ++tile) {
 #pragma unroll
       for (int e = 0; e < 4; ++e) f(r, tile, e);
     }
@@ -107,7 +107,7 @@ struct RunSum {
       }
     }
 #pragma unroll
-    for (int tile = 0; tile < kOutputTiles; ++tile) {
+    for (int tile = 0; tile < Tiles::kOutputTiles; ++tile) {
       WeightFragment fragments[Tiles::kPieces];
       weights.Fragments(loaded, tile, fragments);
 #pragma unroll
@@ -128,7 +128,7 @@ struct RunSum {
   __device__ void LeaveGroup(const Tiles& weights) {
     if constexpr (Tiles::kGrouped) {
       if (group < 0) return;
-      ForEachSum<kTiles>([&](int r, int tile, int e) {
+      ForEachSum<Tiles, kTiles>([&](int r, int tile, int e) {
         float& part = of_group.at[r][tile][e];
         sums.at[r][tile][e] = fmaf(part, weights.scale[2 * tile + e / 2], sums.at[r][tile][e]);
         part = 0;
@@ -136,8 +136,8 @@ struct RunSum {
     }
   }
 
-  Sums<kTiles> sums = {};
-  Sums<Tiles::kGrouped ? kTiles : 1> of_group = {};
+  Sums<Tiles, kTiles> sums = {};
+  Sums<Tiles, Tiles::kGrouped ? kTiles : 1> of_group = {};
   int64_t group = -1;
 };
 

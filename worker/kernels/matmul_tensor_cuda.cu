@@ -46,52 +46,54 @@ __device__ void SumSegment(int segment, const InputRows& x, Tiles& weights, int 
   run.LeaveGroup(weights);
 }
 
-// Few rows: each warp sums a run of inputs for the same outputs and rows.
-constexpr int kFewThreads = kSegments * kWarpLanes;
+// Each warp sums a run of inputs for the same outputs and rows.
+constexpr int kThreads = kSegments * kWarpLanes;
 
-template <int kTiles>
+template <class Tiles, int kTiles>
 struct SegmentSums {
   static constexpr int kRows = kTiles * kRowTile;
+  static constexpr int kElements = kRows * Tiles::kOutputs / kThreads;    // of a thread
   static constexpr int kAtOnce = kTiles > 2 ? kSegments / 2 : kSegments;  // in 32 KiB
-  float at[kAtOnce][kRows][kPanelOutputs];
+  float at[kAtOnce][kRows][Tiles::kOutputs];
 };
 
 template <class Tiles, int kTiles>
 __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t first_row) {
-  constexpr int kRows = SegmentSums<kTiles>::kRows;
-  constexpr int kAtOnce = SegmentSums<kTiles>::kAtOnce;
-  auto& shared = SharedAs<SegmentSums<kTiles>>();
+  using Shared = SegmentSums<Tiles, kTiles>;
+  constexpr int kLaneOutputs = 2 * Tiles::kOutputTiles;
+  auto& shared = SharedAs<Shared>();
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarpLanes;
   const int segment = thread / kWarpLanes;
-  const int64_t panel = blockIdx.y;
-  Tiles weights(args, panel, lane / 4);
+  Tiles weights(args, blockIdx.y / Tiles::kParts, blockIdx.y % Tiles::kParts, lane / 4);
   RunSum<Tiles, kTiles> run;
   SumSegment(segment, InputRows(args, first_row), weights, lane, run);
 
-  float totals[kRows * kPanelOutputs / kFewThreads] = {};
-  for (int first = 0; first < kSegments; first += kAtOnce) {
+  float totals[Shared::kElements] = {};
+  for (int first = 0; first < kSegments; first += Shared::kAtOnce) {
     if (first > 0) __syncthreads();
-    if (segment >= first && segment < first + kAtOnce) {
-      ForEachSum<kTiles>([&](int r, int tile, int e) {
+    if (segment >= first && segment < first + Shared::kAtOnce) {
+      ForEachSum<Tiles, kTiles>([&](int r, int tile, int e) {
         shared.at[segment - first][r * kRowTile + lane % 4 * 2 + e % 2]
-                 [Tiles::OutputOf(lane / 4, tile, e / 2)] = run.sums.at[r][tile][e];
+                 [lane / 4 * kLaneOutputs + 2 * tile + e / 2] = run.sums.at[r][tile][e];
       });
     }
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < kRows * kPanelOutputs / kFewThreads; ++i) {
-      const int element = thread + i * kFewThreads;
-      for (int s = 0; s < kAtOnce; ++s) {
-        totals[i] += shared.at[s][element / kPanelOutputs][element % kPanelOutputs];
+    for (int i = 0; i < Shared::kElements; ++i) {
+      const int element = thread + i * kThreads;
+      for (int s = 0; s < Shared::kAtOnce; ++s) {
+        totals[i] += shared.at[s][element / Tiles::kOutputs][element % Tiles::kOutputs];
       }
     }
   }
 #pragma unroll
-  for (int i = 0; i < kRows * kPanelOutputs / kFewThreads; ++i) {
-    const int element = thread + i * kFewThreads;
-    const int64_t row = first_row + element / kPanelOutputs;
-    const int64_t output = panel * kPanelOutputs + element % kPanelOutputs;
+  for (int i = 0; i < Shared::kElements; ++i) {
+    const int element = thread + i * kThreads;
+    const int at = element % Tiles::kOutputs;
+    const int64_t row = first_row + element / Tiles::kOutputs;
+    const int64_t output = int64_t{blockIdx.y / Tiles::kParts} * kPanelOutputs +
+                           weights.OutputOf(at / kLaneOutputs, at % kLaneOutputs / 2, at % 2);
     if (row >= args.rows || output >= args.outputs) continue;
     args.out[row * args.out_stride + output] =
         args.bias == nullptr ? totals[i] : totals[i] + args.bias[output];
@@ -99,33 +101,52 @@ __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t 
 }
 
 template <class Tiles, int kTiles>
-__global__ void __launch_bounds__(kFewThreads) FewRowsKernel(MatMulArgs all) {
-  ForEachTileOfRows<SegmentSums<kTiles>::kRows>(
+__global__ void __launch_bounds__(kThreads) FewRowsKernel(MatMulArgs all) {
+  ForEachTileOfRows<kTiles * kRowTile>(
       all, [](const MatMulArgs& args, int64_t row) { MultiplyFewRows<Tiles, kTiles>(args, row); });
 }
 
 template <class Tiles, int kTiles>
-int RunFewRows(const MatMulArgs& args, CUstream_st* stream) {
-  return Launch("matmul_few_rows", FewRowsKernel<Tiles, kTiles>,
-                MatMulGrid(args, kTiles * kRowTile, kPanelOutputs), kFewThreads,
-                sizeof(SegmentSums<kTiles>), stream, args);
+int Run(const MatMulArgs& args, CUstream_st* stream) {
+  dim3 grid = MatMulGrid(args, kTiles * kRowTile, kPanelOutputs);
+  grid.y *= Tiles::kParts;
+  return Launch("matmul_few_rows", FewRowsKernel<Tiles, kTiles>, grid, kThreads,
+                sizeof(SegmentSums<Tiles, kTiles>), stream, args);
 }
 
-template <class Tiles>
-int AnyFewRows(const MatMulArgs& args, CUstream_st* stream) {
-  if (args.rows <= kRowTile) return RunFewRows<Tiles, 1>(args, stream);
-  if (args.rows <= 2 * kRowTile) return RunFewRows<Tiles, 2>(args, stream);
-  return RunFewRows<Tiles, 4>(args, stream);
+// The fewest rows wait for weights alone: then every multiprocessor is to read some, even if it
+// reads half a panel.
+template <class Whole, class Half>
+int RunAny(const MatMulArgs& args, CUstream_st* stream) {
+  if (args.rows > 2 * kRowTile) return Run<Whole, 4>(args, stream);
+  if (args.rows > kRowTile) return Run<Whole, 2>(args, stream);
+  const int64_t panels = NumPanels(args.outputs) * args.num_groups;
+  if (panels < args.num_multiprocessors) return Run<Half, 1>(args, stream);
+  return Run<Whole, 1>(args, stream);
 }
+
+template <template <int kTiles> class Tiles>
+int RunAny(const MatMulArgs& args, CUstream_st* stream) {
+  return RunAny<Tiles<4>, Tiles<2>>(args, stream);
+}
+
+template <int kTiles>
+using F16Tiles = DenseTiles<F16Bits, 2, kTiles>;
+template <int kTiles>
+using BF16Tiles = DenseTiles<BF16Bits, 1, kTiles>;
+template <int kTiles>
+using Integers4 = IntegerTiles<4, kTiles>;
+template <int kTiles>
+using Integers8 = IntegerTiles<8, kTiles>;
 
 }  // namespace
 
 int MatMulTensorCuda(const MatMulArgs& args, CUstream_st* stream) {
   if (args.rows > kFewRows) return MatMulTensorTileCuda(args, stream);
-  if (args.grouped.bits == 4) return AnyFewRows<IntegerTiles<4>>(args, stream);
-  if (args.grouped.bits == 8) return AnyFewRows<IntegerTiles<8>>(args, stream);
-  if (args.dtype == DType::kF16) return AnyFewRows<DenseTiles<F16Bits, 2>>(args, stream);
-  return AnyFewRows<DenseTiles<BF16Bits, 1>>(args, stream);
+  if (args.grouped.bits == 4) return RunAny<Integers4>(args, stream);
+  if (args.grouped.bits == 8) return RunAny<Integers8>(args, stream);
+  if (args.dtype == DType::kF16) return RunAny<F16Tiles>(args, stream);
+  return RunAny<BF16Tiles>(args, stream);
 }
 
 }  // namespace layercake

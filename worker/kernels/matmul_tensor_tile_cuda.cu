@@ -170,7 +170,6 @@ template <class C>
 __device__ __forceinline__ void AddSlab(Slab<C>& slab, const Walk& walk, int warp, int lane,
                                         typename C::Tiles& weights,
                                         RunSum<typename C::Tiles, C::kTiles>& run) {
-  constexpr int kLaneBytes = C::Tiles::kRowBytes / kLaneGroups;
   const auto& panel = slab.panels[warp % C::kPanels];
   const int first_row = warp / C::kPanels * C::kRunRows + lane / 4;
 #pragma unroll
@@ -180,7 +179,7 @@ __device__ __forceinline__ void AddSlab(Slab<C>& slab, const Walk& walk, int war
 #pragma unroll
     for (int i = 0; i < kLaneInputs; ++i) {
       const int k = u * kStep + lane % 4 * kLaneInputs + i;
-      C::Tiles::TakeRow(panel.Byte(k, lane / 4 * kLaneBytes), i, loaded);
+      C::Tiles::TakeRow(panel.Byte(k, lane / 4 * C::Tiles::kLaneBytes), i, loaded);
     }
     InputFragment inputs[C::kTiles];
 #pragma unroll
@@ -201,7 +200,7 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t fir
   const int64_t panel = Copies<C>::FirstPanel() + warp % C::kPanels;
   const bool has_outputs =
       panel * kPanelOutputs < args.outputs && first_row + first_of_warp < args.rows;
-  Tiles weights(args, panel, lane / 4);
+  Tiles weights(args, panel, /*part=*/0, lane / 4);
   const Copies<C> copies(args, first_row);
   Walk now(args.inputs), ahead(args.inputs);
   for (int slab = 0; slab < kSlabsAhead; ++slab) {
@@ -211,7 +210,7 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t fir
   }
   WaitForCopies<kSlabsAhead - 1>();
   copies.TakeApart(slabs[0]);
-  Sums<C::kTiles> totals = {};
+  Sums<Tiles, C::kTiles> totals = {};
   RunSum<Tiles, C::kTiles> run;
   int at = 0;  // where the slab is
   for (; !now.Ended(); now.Next()) {
@@ -226,15 +225,15 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t fir
     copies.TakeApart(slabs[at]);
     if (!now.EndsRun()) continue;
     run.LeaveGroup(weights);
-    ForEachSum<C::kTiles>(
+    ForEachSum<Tiles, C::kTiles>(
         [&](int r, int tile, int e) { totals.at[r][tile][e] += run.sums.at[r][tile][e]; });
     run = {};
   }
   if (!has_outputs) return;
-  ForEachSum<C::kTiles>([&](int r, int tile, int e) {
+  ForEachSum<Tiles, C::kTiles>([&](int r, int tile, int e) {
     const int64_t row = first_row + first_of_warp + r * kRowTile + lane % 4 * 2 + e % 2;
     const int64_t output = (Copies<C>::FirstPanel() + warp % C::kPanels) * kPanelOutputs +
-                           Tiles::OutputOf(lane / 4, tile, e / 2);
+                           weights.OutputOf(lane / 4, tile, e / 2);
     if (row >= args.rows || output >= args.outputs) return;
     args.out[row * args.out_stride + output] =
         args.bias == nullptr ? totals.at[r][tile][e] : totals.at[r][tile][e] + args.bias[output];
@@ -272,10 +271,10 @@ int RunAny(const MatMulArgs& args, CUstream_st* stream) {
 }  // namespace
 
 int MatMulTensorTileCuda(const MatMulArgs& args, CUstream_st* stream) {
-  if (args.grouped.bits == 4) return RunAny<IntegerTiles<4>, 2>(args, stream);
-  if (args.grouped.bits == 8) return RunAny<IntegerTiles<8>, 2>(args, stream);
-  if (args.dtype == DType::kF16) return RunAny<DenseTiles<F16Bits, 2>, 4>(args, stream);
-  return RunAny<DenseTiles<BF16Bits, 1>, 4>(args, stream);
+  if (args.grouped.bits == 4) return RunAny<IntegerTiles<4, 4>, 2>(args, stream);
+  if (args.grouped.bits == 8) return RunAny<IntegerTiles<8, 4>, 2>(args, stream);
+  if (args.dtype == DType::kF16) return RunAny<DenseTiles<F16Bits, 2, 4>, 4>(args, stream);
+  return RunAny<DenseTiles<BF16Bits, 1, 4>, 4>(args, stream);
 }
 
 }  // namespace layercake

@@ -3,6 +3,8 @@
 // The weights of a product on tensor cores, as its lanes hold them. Private to
 // matmul_tensor_cuda.cu.
 
+#include <type_traits>
+
 #include "common/model/packing.h"
 #include "worker/kernels/device_math.cuh"
 #include "worker/kernels/kernel_args.h"
@@ -16,7 +18,7 @@ namespace layercake {
 inline constexpr int kSegments = 8;
 inline constexpr int kStep = 16;
 // What the tensor cores take at once: 16 outputs by 8 rows.
-inline constexpr int kOutputTiles = kPanelOutputs / 16;
+inline constexpr int kTileOutputs = 16;
 inline constexpr int kRowTile = 8;
 // A lane holds the weights of some outputs and the inputs of one row of a tile, both of which
 // lane / 4 says, for the neighbouring inputs of a step that lane % 4 says.
@@ -47,31 +49,56 @@ __device__ __forceinline__ void Split(F16Bits low, F16Bits high, uint32_t (&piec
   pieces[1] = TakeBF16(left[0], left[1]);
 }
 
-// What a lane reads of a panel: rows of its four inputs of a step, its eight outputs each.
-// `group` is which of the kLaneGroups it is of.
-template <typename T, int kNumPieces>
-struct DenseTiles {
+// How a panel is divided over warps' lanes: into parts of kTiles tiles of outputs, of which a lane
+// has two outputs each; rows of kBytes.
+template <int kBytes, int kTiles>
+struct PanelParts {
+  static constexpr int kOutputTiles = kTiles;
+  static constexpr int kOutputs = kTiles * kTileOutputs;
+  static constexpr int kParts = kPanelOutputs / kOutputs;
+  static constexpr int kRowBytes = kBytes;
+  static constexpr int kPartBytes = kRowBytes / kParts;
+  static constexpr int kLaneBytes = kPartBytes / kLaneGroups;
+  static constexpr int kAhead = 4 * kParts;  // steps whose loads are under way at once
+
+  // Of row 0, in the `part`-th part of a panel.
+  __device__ static const uint8_t* LaneOf(const MatMulArgs& args, int64_t panel, int part,
+                                          int group) {
+    return static_cast<const uint8_t*>(args.weights) +
+           (args.first_panel + panel) * args.inputs * kRowBytes + part * kPartBytes +
+           group * kLaneBytes;
+  }
+};
+
+// What a lane reads of a part: rows of its four inputs of a step, its outputs each. `group` is
+// which of the kLaneGroups it is of.
+template <typename T, int kNumPieces, int kTiles>
+struct DenseTiles : PanelParts<kPanelOutputs* static_cast<int>(sizeof(T)), kTiles> {
+  using Parts = PanelParts<kPanelOutputs* static_cast<int>(sizeof(T)), kTiles>;
   static constexpr int kPieces = kNumPieces;
   static constexpr bool kGrouped = false;
-  static constexpr int kAhead = 4;  // steps whose loads are under way at once
-  static constexpr int kRowBytes = kPanelOutputs * static_cast<int>(sizeof(T));
+  static constexpr int kLaneOutputs = 2 * kTiles;
+  union Row {
+    std::conditional_t<kTiles == 4, uint4, uint2> words;
+    T values[kLaneOutputs];
+  };
   struct Loaded {
-    Vector<T> rows[kLaneInputs];
+    Row rows[kLaneInputs];
   };
 
-  __device__ DenseTiles(const MatMulArgs& args, int64_t panel, int group)
-      : weights(static_cast<const T*>(args.weights) +
-                (args.first_panel + panel) * kPanelOutputs * args.inputs +
-                group * Vector<T>::kCount) {}
-  __device__ static int OutputOf(int group, int tile, int half) {
-    return group * Vector<T>::kCount + 2 * tile + half;
+  __device__ DenseTiles(const MatMulArgs& args, int64_t panel, int part, int group)
+      : weights(Parts::LaneOf(args, panel, part, group)), part(part) {}
+  // Of the panel.
+  __device__ int OutputOf(int group, int tile, int half) const {
+    return part * Parts::kOutputs + group * kLaneOutputs + 2 * tile + half;
   }
   __device__ void LoadRow(int64_t k, int row, Loaded& loaded) const {
-    loaded.rows[row].words = __ldg(reinterpret_cast<const uint4*>(weights + k * kPanelOutputs));
+    loaded.rows[row].words =
+        __ldg(reinterpret_cast<const decltype(Row::words)*>(weights + k * Parts::kRowBytes));
   }
   // The same of what is in shared memory.
   __device__ static void TakeRow(const void* from, int row, Loaded& loaded) {
-    loaded.rows[row].words = *static_cast<const uint4*>(from);
+    loaded.rows[row].words = *static_cast<const decltype(Row::words)*>(from);
   }
   __device__ void Fragments(const Loaded& loaded, int tile,
                             WeightFragment (&fragments)[kPieces]) const {
@@ -85,17 +112,17 @@ struct DenseTiles {
     }
   }
 
-  const T* weights;
+  const uint8_t* weights;
+  int part;
 };
 
 // Integers less their group's zeros, which bf16 holds exactly; scales come when a group is summed.
-template <int kBits>
-struct IntegerTiles {
+template <int kBits, int kTiles>
+struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
+  using Parts = PanelParts<kPanelOutputs * kBits / 8, kTiles>;
   static constexpr int kPieces = 1;
   static constexpr bool kGrouped = true;
-  static constexpr int kAhead = 4;
-  static constexpr int kRowBytes = kPanelOutputs * kBits / 8;
-  static constexpr int kWords = kRowBytes / kLaneGroups / 4;
+  static constexpr int kWords = (Parts::kLaneBytes + 3) / 4;  // of a lane, maybe half a one
   struct Loaded {
     unsigned int rows[kLaneInputs][kWords];
   };
@@ -103,23 +130,29 @@ struct IntegerTiles {
     unsigned int at[kWords];
   };
 
-  __device__ IntegerTiles(const MatMulArgs& args, int64_t panel, int group)
+  __device__ IntegerTiles(const MatMulArgs& args, int64_t panel, int part, int group)
       : format(args.grouped),
         panel(args.first_panel + panel),
+        part(part),
         group(group),
-        weights(static_cast<const uint8_t*>(args.weights) +
-                (args.first_panel + panel) * args.inputs * kRowBytes + group * kWords * 4) {}
-  // Of 4 bits, a byte holds outputs half a panel apart.
-  __device__ static int OutputOf(int group, int tile, int half) {
-    return kBits == 8 ? group * 8 + 2 * tile + half : group * 4 + tile + half * kPanelOutputs / 2;
+        weights(Parts::LaneOf(args, panel, part, group)) {}
+  // Of the panel. Of 4 bits, a byte holds outputs half a panel apart.
+  __device__ int OutputOf(int of_group, int tile, int half) const {
+    const int byte = (part * kLaneGroups + of_group) * Parts::kLaneBytes;
+    return kBits == 8 ? byte + 2 * tile + half : byte + tile + half * kPanelOutputs / 2;
   }
   __device__ static void LoadWords(const uint8_t* from, unsigned int (&words)[kWords]) {
+    if constexpr (Parts::kLaneBytes == 2) {
+      words[0] = __ldg(reinterpret_cast<const uint16_t*>(from));
+    } else {
 #pragma unroll
-    for (int i = 0; i < kWords; ++i)
-      words[i] = __ldg(reinterpret_cast<const unsigned int*>(from) + i);
+      for (int i = 0; i < kWords; ++i) {
+        words[i] = __ldg(reinterpret_cast<const unsigned int*>(from) + i);
+      }
+    }
   }
   __device__ void LoadRow(int64_t k, int row, Loaded& loaded) const {
-    LoadWords(weights + k * kRowBytes, loaded.rows[row]);
+    LoadWords(weights + k * Parts::kRowBytes, loaded.rows[row]);
   }
   __device__ static void TakeRow(const void* from, int row, Loaded& loaded) {
     const Words words = *static_cast<const Words*>(from);
@@ -131,12 +164,15 @@ struct IntegerTiles {
   __device__ void Enter(int64_t at) {
     const int64_t row = panel * format.groups + at;
     unsigned int zeros[kWords] = {};
-    if (format.zeros != nullptr)
-      LoadWords(format.zeros + row * kRowBytes + group * kWords * 4, zeros);
+    if (format.zeros != nullptr) {
+      LoadWords(format.zeros + row * Parts::kRowBytes + part * Parts::kPartBytes +
+                    group * Parts::kLaneBytes,
+                zeros);
+    }
     const uint16_t* const scales =
         static_cast<const uint16_t*>(format.scales) + row * kPanelOutputs;
 #pragma unroll
-    for (int i = 0; i < 2 * kOutputTiles; ++i) {
+    for (int i = 0; i < 2 * kTiles; ++i) {
       const int output = OutputOf(group, i / 2, i % 2);
       const uint16_t bits = __ldg(scales + output);
       scale[i] = format.scale_dtype == DType::kF16 ? Widen(F16Bits{bits}) : Widen(BF16Bits{bits});
@@ -176,10 +212,11 @@ struct IntegerTiles {
 
   GroupedWeights format;
   int64_t panel;
+  int part;
   int group;
   const uint8_t* weights;
-  float scale[2 * kOutputTiles];             // of outputs OutputOf(group, i / 2, i % 2)
-  unsigned int zero_bits[2 * kOutputTiles];  // their zeros, in the form of the integers
+  float scale[2 * kTiles];             // of outputs OutputOf(group, i / 2, i % 2)
+  unsigned int zero_bits[2 * kTiles];  // their zeros, in the form of the integers
 };
 
 }  // namespace layercake

@@ -61,6 +61,13 @@ TEST_F(CudaTensorRowsTest, EqualFewRowsBitForBitAndAreNearTheProductInDouble) {
     for (const int multiprocessors : kMultiprocessors) {
       ASSERT_TRUE(SameBits(Multiply(args, rows, multiprocessors), few)) << multiprocessors;
     }
+    // The fewest rows, of whole panels or halves.
+    args.rows = 1 + random_.Below(8);
+    for (const int multiprocessors : kMultiprocessors) {
+      const auto fewest = Multiply(args, args.rows, multiprocessors);
+      ASSERT_TRUE(SameBits(fewest, {few.begin(), few.begin() + args.rows * outputs}))
+          << multiprocessors;
+    }
     if (!IsBounded(seed)) continue;
     for (int64_t i = 0; i < 200; ++i) {
       const int64_t row = random_.Below(rows), o = random_.Below(outputs);
