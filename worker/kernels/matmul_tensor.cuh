@@ -39,15 +39,11 @@ struct InputRows {
         rows(args.rows - first_row),
         inputs(args.inputs),
         order(args.grouped.order),
-        vectors(order == nullptr && stride % 4 == 0 &&
+        vectors(order == nullptr && stride % kLaneInputs == 0 && inputs % kLaneInputs == 0 &&
                 reinterpret_cast<uintptr_t>(x) % sizeof(float4) == 0) {}
 
   // Inputs k to k + 3 of a row; 0 beyond the matrix.
   __device__ float4 Read(int64_t row, int64_t k) const {
-    const float* const from = x + row * stride;
-    if (row < rows && vectors && k + kLaneInputs <= inputs) {
-      return *reinterpret_cast<const float4*>(from + k);
-    }
     return float4{ReadOne(row, k), ReadOne(row, k + 1), ReadOne(row, k + 2), ReadOne(row, k + 3)};
   }
   __device__ float ReadOne(int64_t row, int64_t k) const {
@@ -60,7 +56,7 @@ struct InputRows {
   int64_t rows;
   int64_t inputs;
   const int32_t* order;
-  bool vectors;  // of four neighbours can be read at once
+  bool vectors;  // all can be copied four at a time
 };
 
 // How many there are, and how many of them one run has.
@@ -96,10 +92,10 @@ __device__ __forceinline__ void ForEachSum(F f) {
 // Sums a run of inputs, step by step.
 template <class Tiles, int kTiles>
 struct RunSum {
-  __device__ void Add(Tiles& weights, int64_t step, const typename Tiles::Loaded& loaded,
+  __device__ void Add(Tiles& weights, int step, const typename Tiles::Loaded& loaded,
                       const InputFragment (&inputs)[kTiles]) {
     if constexpr (Tiles::kGrouped) {
-      const int64_t entered = step * kStep >> weights.format.group_shift;
+      const int entered = weights.GroupOf(step);
       if (entered != group) {
         LeaveGroup(weights);
         weights.Enter(entered);
@@ -138,7 +134,7 @@ struct RunSum {
 
   Sums<Tiles, kTiles> sums = {};
   Sums<Tiles, Tiles::kGrouped ? kTiles : 1> of_group = {};
-  int64_t group = -1;
+  int group = -1;
 };
 
 }  // namespace layercake

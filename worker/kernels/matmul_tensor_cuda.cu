@@ -11,43 +11,111 @@ namespace {
 // Up to so many rows are few.
 constexpr int64_t kFewRows = 64;
 
-// Adds the inputs of one run.
+// Each warp sums a run of inputs for the same outputs and rows.
+constexpr int kThreads = kSegments * kWarpLanes;
+
+// What a warp multiplies in a step. It copies that itself, some steps ahead, and waits for no
+// other: so much is under way all the time, and takes no registers.
 template <class Tiles, int kTiles>
-__device__ void SumSegment(int segment, const InputRows& x, Tiles& weights, int lane,
+struct Stage {
+  PanelSlab<Tiles::kPartBytes, kStep> weights;
+  float4 inputs[kTiles][kWarpLanes];  // each lane's own
+};
+
+// As many as 8.6 and 8.9 have room for.
+template <class Tiles, int kTiles>
+constexpr int NumStages() {
+  constexpr int kMost = (96 << 10) / kSegments / static_cast<int>(sizeof(Stage<Tiles, kTiles>));
+  return kMost < 8 ? kMost : 8;
+}
+
+// A lane's part of bringing what a step multiplies.
+template <class Tiles, int kTiles>
+struct Copies {
+  using Panel = PanelSlab<Tiles::kPartBytes, kStep>;
+  static constexpr int kCount = kStep * Panel::kChunks;
+  static_assert(kCount % kWarpLanes == 0);
+
+  __device__ Copies(const MatMulArgs& args, const InputRows& x, int64_t panel, int part, int lane)
+      : x(x),
+        lane(lane),
+        weights(Tiles::PartOf(args, panel, part) + lane / Panel::kChunks * Tiles::kRowBytes +
+                lane % Panel::kChunks * kChunkBytes),
+        inputs(x.x + lane / 4 * x.stride + lane % 4 * kLaneInputs) {}
+
+  __device__ void Begin(int step, Stage<Tiles, kTiles>& stage) const {
+    const int left = static_cast<int>(x.inputs) - step * kStep;
+    const char* const from = weights + int64_t{step} * (kStep * Tiles::kRowBytes);
+#pragma unroll
+    for (int i = 0; i < kCount / kWarpLanes; ++i) {
+      const int row = i * (kWarpLanes / Panel::kChunks) + lane / Panel::kChunks;
+      CopyAsync<kChunkBytes>(&stage.weights.chunks[Panel::At(row, lane % Panel::kChunks)],
+                             from + i * (kWarpLanes / Panel::kChunks) * Tiles::kRowBytes,
+                             row < left);
+    }
+    if (!x.vectors) return ReadInputs(step, stage);
+    const bool holds = lane % 4 * kLaneInputs < left;
+#pragma unroll
+    for (int r = 0; r < kTiles; ++r) {
+      CopyAsync<kChunkBytes>(&stage.inputs[r][lane],
+                             inputs + r * kRowTile * x.stride + step * kStep,
+                             holds && r * kRowTile + lane / 4 < x.rows);
+    }
+  }
+  __device__ void ReadInputs(int step, Stage<Tiles, kTiles>& stage) const {
+#pragma unroll 1
+    for (int r = 0; r < kTiles; ++r) {
+      stage.inputs[r][lane] =
+          x.Read(r * kRowTile + lane / 4, int64_t{step} * kStep + lane % 4 * kLaneInputs);
+    }
+  }
+
+  InputRows x;
+  int lane;
+  const char* weights;
+  const float* inputs;
+};
+
+// Adds the inputs of one run.
+template <class Tiles, int kTiles, int kStages>
+__device__ void SumSegment(int segment, const Copies<Tiles, kTiles>& copies, Tiles& weights,
+                           int lane, Stage<Tiles, kTiles> (&stages)[kStages],
                            RunSum<Tiles, kTiles>& run) {
-  constexpr int kAhead = Tiles::kAhead / kTiles > 0 ? Tiles::kAhead / kTiles : 1;
-  const StepCounts steps(x.inputs);
-  const int last = (segment + 1) * steps.of_run;
-  const int end = last < steps.all ? last : steps.all;
-  const int64_t first_input = lane % 4 * kLaneInputs;
-  for (int step = segment * steps.of_run; step < end; step += kAhead) {
-    typename Tiles::Loaded loaded[kAhead] = {};
-#pragma unroll
-    for (int u = 0; u < kAhead; ++u) {
-      if (step + u >= end) break;
-#pragma unroll
-      for (int i = 0; i < kLaneInputs; ++i) {
-        const int64_t k = int64_t{step + u} * kStep + first_input + i;
-        if (k < x.inputs) weights.LoadRow(k, i, loaded[u]);
-      }
+  const StepCounts steps(copies.x.inputs);
+  const int begin = segment * steps.of_run;
+  const int end = begin + steps.of_run < steps.all ? begin + steps.of_run : steps.all;
+#pragma unroll 1
+  for (int i = 0; i < kStages - 1; ++i) {
+    if (begin + i < end) copies.Begin(begin + i, stages[i]);
+    EndCopies();
+  }
+  if constexpr (Tiles::kGrouped) {
+    if (begin < end) weights.Fetch(weights.GroupOf(begin));
+  }
+  int at = 0;
+  for (int step = begin; step < end; ++step) {
+    WaitForCopies<kStages - 2>();
+    __syncwarp();
+    // Where the step before this one was.
+    if (step + kStages - 1 < end) {
+      copies.Begin(step + kStages - 1, stages[at == 0 ? kStages - 1 : at - 1]);
     }
+    EndCopies();
+    const Stage<Tiles, kTiles>& stage = stages[at];
+    typename Tiles::Loaded loaded;
 #pragma unroll
-    for (int u = 0; u < kAhead; ++u) {
-      if (step + u >= end) break;
-      const int64_t k = int64_t{step + u} * kStep + first_input;
-      InputFragment inputs[kTiles];
-#pragma unroll
-      for (int r = 0; r < kTiles; ++r) {
-        inputs[r] = TakePieces(x.Read(r * kRowTile + lane / 4, k));
-      }
-      run.Add(weights, step + u, loaded[u], inputs);
+    for (int i = 0; i < kLaneInputs; ++i) {
+      const int k = lane % 4 * kLaneInputs + i;
+      Tiles::TakeRow(stage.weights.Byte(k, lane / 4 * Tiles::kLaneBytes), i, loaded);
     }
+    InputFragment inputs[kTiles];
+#pragma unroll
+    for (int r = 0; r < kTiles; ++r) inputs[r] = TakePieces(stage.inputs[r][lane]);
+    run.Add(weights, step, loaded, inputs);
+    at = at == kStages - 1 ? 0 : at + 1;
   }
   run.LeaveGroup(weights);
 }
-
-// Each warp sums a run of inputs for the same outputs and rows.
-constexpr int kThreads = kSegments * kWarpLanes;
 
 template <class Tiles, int kTiles>
 struct SegmentSums {
@@ -58,37 +126,47 @@ struct SegmentSums {
 };
 
 template <class Tiles, int kTiles>
+union Shared {
+  Stage<Tiles, kTiles> stages[kSegments][NumStages<Tiles, kTiles>()];
+  SegmentSums<Tiles, kTiles> sums;
+};
+
+template <class Tiles, int kTiles>
 __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t first_row) {
-  using Shared = SegmentSums<Tiles, kTiles>;
+  using Sums = SegmentSums<Tiles, kTiles>;
   constexpr int kLaneOutputs = 2 * Tiles::kOutputTiles;
-  auto& shared = SharedAs<Shared>();
+  auto& shared = SharedAs<Shared<Tiles, kTiles>>();
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarpLanes;
   const int segment = thread / kWarpLanes;
-  Tiles weights(args, blockIdx.y / Tiles::kParts, blockIdx.y % Tiles::kParts, lane / 4);
+  const int part = static_cast<int>(blockIdx.y) % Tiles::kParts;
+  Tiles weights(args, blockIdx.y / Tiles::kParts, part, lane / 4);
+  const Copies<Tiles, kTiles> copies(args, InputRows(args, first_row), blockIdx.y / Tiles::kParts,
+                                     part, lane);
   RunSum<Tiles, kTiles> run;
-  SumSegment(segment, InputRows(args, first_row), weights, lane, run);
+  SumSegment(segment, copies, weights, lane, shared.stages[segment], run);
+  __syncthreads();  // stages are no more needed
 
-  float totals[Shared::kElements] = {};
-  for (int first = 0; first < kSegments; first += Shared::kAtOnce) {
+  float totals[Sums::kElements] = {};
+  for (int first = 0; first < kSegments; first += Sums::kAtOnce) {
     if (first > 0) __syncthreads();
-    if (segment >= first && segment < first + Shared::kAtOnce) {
+    if (segment >= first && segment < first + Sums::kAtOnce) {
       ForEachSum<Tiles, kTiles>([&](int r, int tile, int e) {
-        shared.at[segment - first][r * kRowTile + lane % 4 * 2 + e % 2]
-                 [lane / 4 * kLaneOutputs + 2 * tile + e / 2] = run.sums.at[r][tile][e];
+        shared.sums.at[segment - first][r * kRowTile + lane % 4 * 2 + e % 2]
+                      [lane / 4 * kLaneOutputs + 2 * tile + e / 2] = run.sums.at[r][tile][e];
       });
     }
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < Shared::kElements; ++i) {
+    for (int i = 0; i < Sums::kElements; ++i) {
       const int element = thread + i * kThreads;
-      for (int s = 0; s < Shared::kAtOnce; ++s) {
-        totals[i] += shared.at[s][element / Tiles::kOutputs][element % Tiles::kOutputs];
+      for (int s = 0; s < Sums::kAtOnce; ++s) {
+        totals[i] += shared.sums.at[s][element / Tiles::kOutputs][element % Tiles::kOutputs];
       }
     }
   }
 #pragma unroll
-  for (int i = 0; i < Shared::kElements; ++i) {
+  for (int i = 0; i < Sums::kElements; ++i) {
     const int element = thread + i * kThreads;
     const int at = element % Tiles::kOutputs;
     const int64_t row = first_row + element / Tiles::kOutputs;
@@ -111,7 +189,7 @@ int Run(const MatMulArgs& args, CUstream_st* stream) {
   dim3 grid = MatMulGrid(args, kTiles * kRowTile, kPanelOutputs);
   grid.y *= Tiles::kParts;
   return Launch("matmul_few_rows", FewRowsKernel<Tiles, kTiles>, grid, kThreads,
-                sizeof(SegmentSums<Tiles, kTiles>), stream, args);
+                sizeof(Shared<Tiles, kTiles>), stream, args);
 }
 
 // The fewest rows wait for weights alone: then every multiprocessor is to read some, even if it
@@ -125,28 +203,18 @@ int RunAny(const MatMulArgs& args, CUstream_st* stream) {
   return Run<Whole, 1>(args, stream);
 }
 
-template <template <int kTiles> class Tiles>
-int RunAny(const MatMulArgs& args, CUstream_st* stream) {
-  return RunAny<Tiles<4>, Tiles<2>>(args, stream);
-}
-
-template <int kTiles>
-using F16Tiles = DenseTiles<F16Bits, 2, kTiles>;
-template <int kTiles>
-using BF16Tiles = DenseTiles<BF16Bits, 1, kTiles>;
-template <int kTiles>
-using Integers4 = IntegerTiles<4, kTiles>;
-template <int kTiles>
-using Integers8 = IntegerTiles<8, kTiles>;
-
 }  // namespace
 
 int MatMulTensorCuda(const MatMulArgs& args, CUstream_st* stream) {
   if (args.rows > kFewRows) return MatMulTensorTileCuda(args, stream);
-  if (args.grouped.bits == 4) return RunAny<Integers4>(args, stream);
-  if (args.grouped.bits == 8) return RunAny<Integers8>(args, stream);
-  if (args.dtype == DType::kF16) return RunAny<F16Tiles>(args, stream);
-  return RunAny<BF16Tiles>(args, stream);
+  // Half a row of 4 bits is less for a lane than it can copy.
+  using Integers4 = IntegerTiles<4, 4>;
+  if (args.grouped.bits == 4) return RunAny<Integers4, Integers4>(args, stream);
+  if (args.grouped.bits == 8) return RunAny<IntegerTiles<8, 4>, IntegerTiles<8, 2>>(args, stream);
+  if (args.dtype == DType::kF16) {
+    return RunAny<DenseTiles<F16Bits, 2, 4>, DenseTiles<F16Bits, 2, 2>>(args, stream);
+  }
+  return RunAny<DenseTiles<BF16Bits, 1, 4>, DenseTiles<BF16Bits, 1, 2>>(args, stream);
 }
 
 }  // namespace layercake

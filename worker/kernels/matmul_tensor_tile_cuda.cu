@@ -14,8 +14,6 @@ namespace {
 constexpr int kSlabSteps = 2;
 constexpr int kSlabInputs = kSlabSteps * kStep;
 constexpr int kSlabsAhead = 2;
-// Reads of shared memory are of so many bytes, but for integers.
-constexpr int kChunkBytes = 16;
 constexpr int kRowChunks = kSlabInputs / kLaneInputs;  // of a row of inputs
 
 // How a block is cut: its warps are kPanels panels by kRuns runs of kTiles tiles of rows.
@@ -30,22 +28,7 @@ struct Cut {
   static constexpr int kThreads = kPanels * kRuns * kWarpLanes;
 };
 
-// Lanes that read at once are neighbours in lane % 4 and lane / 4: to find what they read in
-// different banks, every fourth row of a panel, and every other row of inputs, has its chunks
-// elsewhere in a line of eight.
-template <int kRowBytes>
-struct PanelSlab {
-  static constexpr int kChunks = kRowBytes / kChunkBytes;  // of a row
-  __device__ static int At(int k, int chunk) {
-    return (k * kChunks + chunk) ^ (k / kLaneInputs % 4 * 2);
-  }
-  __device__ const void* Byte(int k, int byte) const {
-    return reinterpret_cast<const char*>(&chunks[At(k, byte / kChunkBytes)]) + byte % kChunkBytes;
-  }
-
-  uint4 chunks[kSlabInputs * kChunks];
-};
-
+// A slab of rows. Every other one has its chunks elsewhere, for the reason of PanelSlab.
 template <int kRows>
 struct RowsSlab {
   union Chunk {
@@ -62,7 +45,7 @@ struct RowsSlab {
 
 template <class C>
 struct Slab {
-  PanelSlab<C::Tiles::kRowBytes> panels[C::kPanels];
+  PanelSlab<C::Tiles::kRowBytes, kSlabInputs> panels[C::kPanels];
   RowsSlab<C::kRows> rows;
 };
 
@@ -95,7 +78,7 @@ struct Walk {
 // Offsets are of 32 bits: those are few registers.
 template <class C>
 struct Copies {
-  using Panel = PanelSlab<C::Tiles::kRowBytes>;
+  using Panel = PanelSlab<C::Tiles::kRowBytes, kSlabInputs>;
   static constexpr int kPanelChunks = kSlabInputs * Panel::kChunks;
   static constexpr int kBlockChunks = C::kPanels * kPanelChunks;
   static constexpr int kPanelCopies = (kBlockChunks + C::kThreads - 1) / C::kThreads;
@@ -103,7 +86,6 @@ struct Copies {
 
   __device__ Copies(const MatMulArgs& args, int64_t first_row)
       : x(args, first_row),
-        vectors(x.vectors && args.inputs % kLaneInputs == 0),
         inputs(static_cast<int>(args.inputs)),
         weights(static_cast<const char*>(args.weights) +
                 (args.first_panel + FirstPanel()) * args.inputs * C::Tiles::kRowBytes) {
@@ -122,19 +104,19 @@ struct Copies {
       if (kBlockChunks % C::kThreads != 0 && At(i) >= kBlockChunks) break;
       const int row = At(i) % kPanelChunks / Panel::kChunks;
       const int panel = At(i) / kPanelChunks;
-      CopyAsync(&slab.panels[panel].chunks[Panel::At(row, At(i) % Panel::kChunks)],
-                from + panel * next_panel + At(i) % kPanelChunks * kChunkBytes,
-                first + row < inputs);
+      CopyAsync<kChunkBytes>(&slab.panels[panel].chunks[Panel::At(row, At(i) % Panel::kChunks)],
+                             from + panel * next_panel + At(i) % kPanelChunks * kChunkBytes,
+                             first + row < inputs);
     }
     const int k = first + Chunk() * kLaneInputs;
-    if (!vectors) return ReadRows(k, slab);
+    if (!x.vectors) return ReadRows(k, slab);
     const char* const from_rows = reinterpret_cast<const char*>(x.x + k);
 #pragma unroll
     for (int i = 0; i < kRowCopies; ++i) {
       const int row = Row(i) < last_row ? Row(i) : last_row;
-      CopyAsync(&slab.rows.At(Row(i), Chunk()),
-                from_rows + static_cast<uint32_t>(row) * static_cast<uint32_t>(x.stride * 4),
-                k < inputs);
+      CopyAsync<kChunkBytes>(
+          &slab.rows.At(Row(i), Chunk()),
+          from_rows + static_cast<uint32_t>(row) * static_cast<uint32_t>(x.stride * 4), k < inputs);
     }
   }
   __device__ void ReadRows(int k, Slab<C>& slab) const {
@@ -158,7 +140,6 @@ struct Copies {
   __device__ static int Chunk() { return static_cast<int>(threadIdx.x) % kRowChunks; }
 
   InputRows x;
-  bool vectors;
   int inputs;
   const char* weights;
   uint32_t next_panel;  // bytes to it

@@ -49,6 +49,13 @@ __device__ __forceinline__ uint16_t FloatToHalfBits(float x) {
   return bits;
 }
 
+// x & mask | bits, which the compiler would take two instructions for.
+__device__ __forceinline__ uint32_t MaskAndSet(uint32_t x, uint32_t mask, uint32_t bits) {
+  uint32_t result;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(result) : "r"(x), "r"(mask), "r"(bits));
+  return result;
+}
+
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 610
 
 // sum + a · b of four signed bytes each. Of compute capability 6.1 and newer.
@@ -69,13 +76,21 @@ __device__ __forceinline__ int DotBytes(uint32_t, uint32_t, int) {
 // What follows is of compute capability 8.0 and newer; kernels for older cards do not call it.
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
 
-// Begins to copy 16 bytes to shared memory, or zeros where `global` holds none, while the thread
-// goes on. Both are aligned to 16 bytes. Until the copy was waited for, what is there is anything.
+// Begins to copy kBytes, 4, 8 or 16, to shared memory, or zeros where `global` holds none, while
+// the thread goes on. Both are aligned to kBytes. Until the copy was waited for, what is there is
+// anything.
+template <int kBytes>
 __device__ __forceinline__ void CopyAsync(void* shared, const void* global, bool holds) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(
-                   static_cast<uint32_t>(__cvta_generic_to_shared(shared))),
-               "l"(global), "r"(holds ? 16 : 0)
-               : "memory");
+  const auto to = static_cast<uint32_t>(__cvta_generic_to_shared(shared));
+  const int bytes = holds ? kBytes : 0;
+  if constexpr (kBytes == 16) {  // past the first-level cache
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(global), "r"(bytes)
+                 : "memory");
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(global),
+                 "n"(kBytes), "r"(bytes)
+                 : "memory");
+  }
 }
 // The copies that the thread began since the last one are a group.
 __device__ __forceinline__ void EndCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -127,7 +142,10 @@ __device__ __forceinline__ void MultiplyAddF16(const uint4& a, const uint32_t (&
 
 #else
 
-__device__ __forceinline__ void CopyAsync(void*, const void*, bool) { asm volatile("trap;"); }
+template <int kBytes>
+__device__ __forceinline__ void CopyAsync(void*, const void*, bool) {
+  asm volatile("trap;");
+}
 __device__ __forceinline__ void EndCopies() {}
 template <int kLeft>
 __device__ __forceinline__ void WaitForCopies() {}

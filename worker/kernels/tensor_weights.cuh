@@ -16,7 +16,8 @@ namespace layercake {
 // sum a run, kStep inputs at a time. It is so whatever the rows: of few of them each of a block's
 // warps sums one run, of many a warp sums all runs one after another.
 inline constexpr int kSegments = 8;
-inline constexpr int kStep = 16;
+inline constexpr int kStepShift = 4;
+inline constexpr int kStep = 1 << kStepShift;
 // What the tensor cores take at once: 16 outputs by 8 rows.
 inline constexpr int kTileOutputs = 16;
 inline constexpr int kRowTile = 8;
@@ -59,15 +60,30 @@ struct PanelParts {
   static constexpr int kRowBytes = kBytes;
   static constexpr int kPartBytes = kRowBytes / kParts;
   static constexpr int kLaneBytes = kPartBytes / kLaneGroups;
-  static constexpr int kAhead = 4 * kParts;  // steps whose loads are under way at once
-
-  // Of row 0, in the `part`-th part of a panel.
-  __device__ static const uint8_t* LaneOf(const MatMulArgs& args, int64_t panel, int part,
-                                          int group) {
-    return static_cast<const uint8_t*>(args.weights) +
-           (args.first_panel + panel) * args.inputs * kRowBytes + part * kPartBytes +
-           group * kLaneBytes;
+  // The `part`-th part of row 0 of a panel.
+  __device__ static const char* PartOf(const MatMulArgs& args, int64_t panel, int part) {
+    return static_cast<const char*>(args.weights) +
+           (args.first_panel + panel) * args.inputs * kRowBytes + part * kPartBytes;
   }
+};
+
+// Copies to shared memory, and most reads there, are of so many bytes.
+inline constexpr int kChunkBytes = 16;
+
+// Rows of a part of a panel in shared memory. Lanes that read at once are neighbours in lane % 4
+// and lane / 4: to find what they read in different banks, every fourth row has its chunks
+// elsewhere in a line of eight.
+template <int kPartBytes, int kRows>
+struct PanelSlab {
+  static constexpr int kChunks = kPartBytes / kChunkBytes;  // of a row
+  __device__ static int At(int k, int chunk) {
+    return (k * kChunks + chunk) ^ (k / kLaneInputs % 4 * 2);
+  }
+  __device__ const void* Byte(int k, int byte) const {
+    return reinterpret_cast<const char*>(&chunks[At(k, byte / kChunkBytes)]) + byte % kChunkBytes;
+  }
+
+  uint4 chunks[kRows * kChunks];
 };
 
 // What a lane reads of a part: rows of its four inputs of a step, its outputs each. `group` is
@@ -86,17 +102,13 @@ struct DenseTiles : PanelParts<kPanelOutputs* static_cast<int>(sizeof(T)), kTile
     Row rows[kLaneInputs];
   };
 
-  __device__ DenseTiles(const MatMulArgs& args, int64_t panel, int part, int group)
-      : weights(Parts::LaneOf(args, panel, part, group)), part(part) {}
+  __device__ DenseTiles(const MatMulArgs& /*args*/, int64_t /*panel*/, int part, int /*group*/)
+      : part(part) {}
   // Of the panel.
   __device__ int OutputOf(int group, int tile, int half) const {
     return part * Parts::kOutputs + group * kLaneOutputs + 2 * tile + half;
   }
-  __device__ void LoadRow(int64_t k, int row, Loaded& loaded) const {
-    loaded.rows[row].words =
-        __ldg(reinterpret_cast<const decltype(Row::words)*>(weights + k * Parts::kRowBytes));
-  }
-  // The same of what is in shared memory.
+  // The lane's part of a row.
   __device__ static void TakeRow(const void* from, int row, Loaded& loaded) {
     loaded.rows[row].words = *static_cast<const decltype(Row::words)*>(from);
   }
@@ -112,7 +124,6 @@ struct DenseTiles : PanelParts<kPanelOutputs* static_cast<int>(sizeof(T)), kTile
     }
   }
 
-  const uint8_t* weights;
   int part;
 };
 
@@ -122,7 +133,8 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
   using Parts = PanelParts<kPanelOutputs * kBits / 8, kTiles>;
   static constexpr int kPieces = 1;
   static constexpr bool kGrouped = true;
-  static constexpr int kWords = (Parts::kLaneBytes + 3) / 4;  // of a lane, maybe half a one
+  static constexpr int kWords = Parts::kLaneBytes / 4;  // of a lane
+  static_assert(kWords > 0);
   struct Loaded {
     unsigned int rows[kLaneInputs][kWords];
   };
@@ -135,24 +147,11 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
         panel(args.first_panel + panel),
         part(part),
         group(group),
-        weights(Parts::LaneOf(args, panel, part, group)) {}
+        steps_shift(format.group_shift < 31 ? format.group_shift - kStepShift : 31) {}
   // Of the panel. Of 4 bits, a byte holds outputs half a panel apart.
   __device__ int OutputOf(int of_group, int tile, int half) const {
     const int byte = (part * kLaneGroups + of_group) * Parts::kLaneBytes;
     return kBits == 8 ? byte + 2 * tile + half : byte + tile + half * kPanelOutputs / 2;
-  }
-  __device__ static void LoadWords(const uint8_t* from, unsigned int (&words)[kWords]) {
-    if constexpr (Parts::kLaneBytes == 2) {
-      words[0] = __ldg(reinterpret_cast<const uint16_t*>(from));
-    } else {
-#pragma unroll
-      for (int i = 0; i < kWords; ++i) {
-        words[i] = __ldg(reinterpret_cast<const unsigned int*>(from) + i);
-      }
-    }
-  }
-  __device__ void LoadRow(int64_t k, int row, Loaded& loaded) const {
-    LoadWords(weights + k * Parts::kRowBytes, loaded.rows[row]);
   }
   __device__ static void TakeRow(const void* from, int row, Loaded& loaded) {
     const Words words = *static_cast<const Words*>(from);
@@ -160,27 +159,45 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
     for (int i = 0; i < kWords; ++i) loaded.rows[row][i] = words.at[i];
   }
 
-  // Gets ready for the `at`-th group of inputs.
-  __device__ void Enter(int64_t at) {
+  __device__ int GroupOf(int step) const { return step >> steps_shift; }
+  // Begins to load what Enter needs of the `at`-th group of inputs.
+  __device__ void Fetch(int at) {
+    fetched = at;
     const int64_t row = panel * format.groups + at;
-    unsigned int zeros[kWords] = {};
     if (format.zeros != nullptr) {
-      LoadWords(format.zeros + row * Parts::kRowBytes + part * Parts::kPartBytes +
-                    group * Parts::kLaneBytes,
-                zeros);
+      const auto* const from = reinterpret_cast<const unsigned int*>(
+          format.zeros + row * Parts::kRowBytes + part * Parts::kPartBytes +
+          group * Parts::kLaneBytes);
+#pragma unroll
+      for (int i = 0; i < kWords; ++i) zeros[i] = __ldg(from + i);
     }
-    const uint16_t* const scales =
+    const uint16_t* const of_row =
         static_cast<const uint16_t*>(format.scales) + row * kPanelOutputs;
 #pragma unroll
+    for (int i = 0; i < kTiles; ++i) {
+      const int at_pair = OutputOf(group, ScaleOf(i, 0) / 2, ScaleOf(i, 0) % 2);
+      scales[i] = __ldg(reinterpret_cast<const unsigned int*>(of_row + at_pair));
+    }
+  }
+  // Which scales are neighbours: of the i-th pair the first or second.
+  __device__ static constexpr int ScaleOf(int i, int second) {
+    if (kBits == 8) return 2 * i + second;
+    return (i % (kTiles / 2) * 2 + second) * 2 + i / (kTiles / 2);
+  }
+  // Gets ready for the group, and fetches the next one.
+  __device__ void Enter(int at) {
+    if (fetched != at) Fetch(at);
+#pragma unroll
     for (int i = 0; i < 2 * kTiles; ++i) {
-      const int output = OutputOf(group, i / 2, i % 2);
-      const uint16_t bits = __ldg(scales + output);
-      scale[i] = format.scale_dtype == DType::kF16 ? Widen(F16Bits{bits}) : Widen(BF16Bits{bits});
+      const auto bits = static_cast<uint16_t>(scales[i / 2] >> (i % 2 * 16));
+      scale[ScaleOf(i / 2, i % 2)] =
+          format.scale_dtype == DType::kF16 ? Widen(F16Bits{bits}) : Widen(BF16Bits{bits});
       const unsigned int zero = format.zeros == nullptr ? 1u << (kBits - 1)
                                 : kBits == 8            ? zeros[i / 4] >> (i % 4 * 8) & 0xff
                                                         : zeros[0] >> (i / 2 * 8 + i % 2 * 4) & 0xf;
       zero_bits[i] = kBits == 8 ? 0x4b000000u | zero : (0x4300u | zero) * 0x10001u;
     }
+    if (at + 1 < format.groups) Fetch(at + 1);
   }
   __device__ void Fragments(const Loaded& loaded, int tile, WeightFragment (&fragments)[1]) const {
 #pragma unroll
@@ -193,7 +210,7 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
 #pragma unroll
         for (int half = 0; half < 2; ++half) {
           fragments[0].pairs[i + half] = SubtractBF16(
-              (bytes >> (4 * half) & 0x000f000fu) | 0x43004300u, zero_bits[2 * tile + half]);
+              MaskAndSet(bytes >> (4 * half), 0x000f000f, 0x43004300), zero_bits[2 * tile + half]);
         }
       } else {
         // 2^23 + integer, less 2^23 + zero.
@@ -214,7 +231,10 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
   int64_t panel;
   int part;
   int group;
-  const uint8_t* weights;
+  int steps_shift;  // a group has 2^steps_shift steps, or as many as there are
+  int fetched = -1;
+  unsigned int zeros[kWords] = {};
+  unsigned int scales[kTiles];
   float scale[2 * kTiles];             // of outputs OutputOf(group, i / 2, i % 2)
   unsigned int zero_bits[2 * kTiles];  // their zeros, in the form of the integers
 };

@@ -54,11 +54,10 @@ class Random {
   uint64_t state_;
 };
 
-constexpr int kCopyBytes = 16;
-
 struct Copy {
   char* to;
   const char* from;  // null: zeros
+  int bytes;
   int group;
 };
 
@@ -91,7 +90,7 @@ class Block {
   int SyncThreads(bool predicate, const Site& site);
   void Collect(uint32_t mask, void* payload, CombineLanes combine, const Site& site);
   int lane() const { return running_->index % kWarp; }
-  void BeginCopy(void* shared, const void* global, bool holds);
+  void BeginCopy(void* shared, const void* global, int bytes, bool holds);
   void EndCopyGroup() { ++running_->copy_groups; }
   void FinishCopies(int groups_left);
 
@@ -255,28 +254,28 @@ void Block::Collect(uint32_t mask, void* payload, CombineLanes combine, const Si
   Wait(site);
 }
 
-void Block::BeginCopy(void* shared, const void* global, bool holds) {
+void Block::BeginCopy(void* shared, const void* global, int bytes, bool holds) {
   char* const to = static_cast<char*>(shared);
   const auto* from = static_cast<const char*>(global);
   const bool aligned =
-      (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % kCopyBytes == 0;
-  if (!aligned || to < shared_.get() || to + kCopyBytes > shared_.get() + shared_bytes_) {
-    Fail(*running_,
-         absl::StrCat("copies 16 bytes to offset ", to - shared_.get(), " of ", shared_bytes_,
-                      " of shared memory", aligned ? "" : ", not aligned to 16 bytes"));
+      (reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % bytes == 0;
+  if (!aligned || to < shared_.get() || to + bytes > shared_.get() + shared_bytes_) {
+    Fail(*running_, absl::StrCat("copies ", bytes, " bytes to offset ", to - shared_.get(), " of ",
+                                 shared_bytes_, " of shared memory",
+                                 aligned ? "" : ", not aligned to as many"));
     return;
   }
-  std::fill_n(to, kCopyBytes, '\xff');
-  running_->copies.push_back({to, holds ? from : nullptr, running_->copy_groups});
+  std::fill_n(to, bytes, '\xff');
+  running_->copies.push_back({to, holds ? from : nullptr, bytes, running_->copy_groups});
 }
 
 void Block::FinishCopies(int groups_left) {
   std::erase_if(running_->copies, [&](const Copy& copy) {
     if (copy.group >= running_->copy_groups - groups_left) return false;
     if (copy.from == nullptr) {
-      std::fill_n(copy.to, kCopyBytes, '\0');
+      std::fill_n(copy.to, copy.bytes, '\0');
     } else {
-      std::copy_n(copy.from, kCopyBytes, copy.to);
+      std::copy_n(copy.from, copy.bytes, copy.to);
     }
     return true;
   });
@@ -330,8 +329,8 @@ void WarpCollective(const char* operation, uint32_t mask, void* payload, Combine
 
 int CurrentLane() { return ThisBlock().lane(); }
 
-void BeginCopy(void* shared, const void* global, bool holds) {
-  ThisBlock().BeginCopy(shared, global, holds);
+void BeginCopy(void* shared, const void* global, int bytes, bool holds) {
+  ThisBlock().BeginCopy(shared, global, bytes, holds);
 }
 void EndCopyGroup() { ThisBlock().EndCopyGroup(); }
 void FinishCopies(int groups_left) { ThisBlock().FinishCopies(groups_left); }

@@ -57,7 +57,7 @@ int CurrentLane();
 
 // CopyAsync, EndCopies and WaitForCopies of worker/kernels/simt.cuh. Until it is waited for, a copy
 // leaves NaNs where it is to go; then it takes what its source holds.
-void BeginCopy(void* shared, const void* global, bool holds);
+void BeginCopy(void* shared, const void* global, int bytes, bool holds);
 void EndCopyGroup();
 void FinishCopies(int groups_left);
 

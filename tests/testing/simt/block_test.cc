@@ -138,7 +138,7 @@ int WrongCopies(uint64_t seed, bool wait, bool pass_barrier) {
       return sum;
     };
     for (int i = 0; i < 64; i += 4) {
-      CopyAsync(&shared.at[me][i], &global[me][i], i < 60);
+      CopyAsync<16>(&shared.at[me][i], &global[me][i], i < 60);
       if (i == 28) EndCopies();
     }
     EndCopies();
@@ -168,12 +168,12 @@ TEST(BlockTest, ReportsCopiesThatMissSharedMemoryOrAreNotAligned) {
   alignas(16) static const float global[8] = {};
   const auto copying = [](int to, int from) {
     return RunGrid(Shape(1, 1, 32), 1, [&] {
-      CopyAsync(static_cast<float*>(SharedMemory()) + to, global + from, true);
+      CopyAsync<16>(static_cast<float*>(SharedMemory()) + to, global + from, true);
     });
   };
   EXPECT_THAT(copying(4, 4), IsEmpty());
   EXPECT_THAT(copying(8, 0), HasSubstr("16 bytes to offset 32 of 32 of shared memory"));
-  EXPECT_THAT(copying(0, 1), HasSubstr("not aligned"));
+  EXPECT_THAT(copying(0, 1), HasSubstr("not aligned to as many"));
 }
 
 TEST(BlockTest, SeedsGiveOrders) {

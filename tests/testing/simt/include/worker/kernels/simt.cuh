@@ -28,6 +28,8 @@ T& SharedAs() {
 inline float HalfBitsToFloat(uint16_t bits) { return ToFloat(Half{bits}); }
 inline uint16_t FloatToHalfBits(float x) { return ToHalf(x).bits; }
 
+inline uint32_t MaskAndSet(uint32_t x, uint32_t mask, uint32_t bits) { return (x & mask) | bits; }
+
 inline int DotBytes(uint32_t a, uint32_t b, int sum) {
   for (int shift = 0; shift < 32; shift += 8) {
     sum += static_cast<int8_t>(a >> shift) * static_cast<int8_t>(b >> shift);
@@ -35,8 +37,10 @@ inline int DotBytes(uint32_t a, uint32_t b, int sum) {
   return sum;
 }
 
-inline void CopyAsync(void* shared, const void* global, bool holds) {
-  simt::BeginCopy(shared, global, holds);
+template <int kBytes>
+void CopyAsync(void* shared, const void* global, bool holds) {
+  static_assert(kBytes == 4 || kBytes == 8 || kBytes == 16);
+  simt::BeginCopy(shared, global, kBytes, holds);
 }
 inline void EndCopies() { simt::EndCopyGroup(); }
 template <int kLeft>
