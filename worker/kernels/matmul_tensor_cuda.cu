@@ -14,12 +14,14 @@ constexpr int64_t kFewRows = 64;
 // Each warp sums a run of inputs for the same outputs and rows.
 constexpr int kThreads = kSegments * kWarpLanes;
 
-// What a warp multiplies in a step. It copies that itself, some steps ahead, and waits for no
-// other: so much is under way all the time, and takes no registers.
+// What a warp multiplies in a step, or in two if that is little. It copies that itself, some steps
+// ahead, and waits for no other: so much is under way all the time, and takes no registers.
 template <class Tiles, int kTiles>
 struct Stage {
-  PanelSlab<Tiles::kPartBytes, kStep> weights;
-  float4 inputs[kTiles][kWarpLanes];  // each lane's own
+  static constexpr int kSteps = Tiles::kPartBytes * kStep <= 512 ? 2 : 1;
+
+  PanelSlab<Tiles::kPartBytes, kSteps * kStep> weights;
+  float4 inputs[kSteps][kTiles][kWarpLanes];  // each lane's own
 };
 
 // As many as 8.6 and 8.9 have room for.
@@ -29,12 +31,12 @@ constexpr int NumStages() {
   return kMost < 8 ? kMost : 8;
 }
 
-// A lane's part of bringing what a step multiplies.
+// A lane's part of bringing what a stage holds, from a step on.
 template <class Tiles, int kTiles>
 struct Copies {
-  using Panel = PanelSlab<Tiles::kPartBytes, kStep>;
-  static constexpr int kCount = kStep * Panel::kChunks;
-  static_assert(kCount % kWarpLanes == 0);
+  using StageOf = Stage<Tiles, kTiles>;
+  using Panel = decltype(StageOf::weights);
+  static constexpr int kRowsAtOnce = kWarpLanes / Panel::kChunks;
 
   __device__ Copies(const MatMulArgs& args, const InputRows& x, int64_t panel, int part, int lane)
       : x(x),
@@ -43,30 +45,33 @@ struct Copies {
                 lane % Panel::kChunks * kChunkBytes),
         inputs(x.x + lane / 4 * x.stride + lane % 4 * kLaneInputs) {}
 
-  __device__ void Begin(int step, Stage<Tiles, kTiles>& stage) const {
+  __device__ void Begin(int step, StageOf& stage) const {
     const int left = static_cast<int>(x.inputs) - step * kStep;
     const char* const from = weights + int64_t{step} * (kStep * Tiles::kRowBytes);
 #pragma unroll
-    for (int i = 0; i < kCount / kWarpLanes; ++i) {
-      const int row = i * (kWarpLanes / Panel::kChunks) + lane / Panel::kChunks;
+    for (int first = 0; first < StageOf::kSteps * kStep; first += kRowsAtOnce) {
+      const int row = first + lane / Panel::kChunks;
       CopyAsync<kChunkBytes>(&stage.weights.chunks[Panel::At(row, lane % Panel::kChunks)],
-                             from + i * (kWarpLanes / Panel::kChunks) * Tiles::kRowBytes,
-                             row < left);
+                             from + first * Tiles::kRowBytes, row < left);
     }
     if (!x.vectors) return ReadInputs(step, stage);
-    const bool holds = lane % 4 * kLaneInputs < left;
 #pragma unroll
     for (int r = 0; r < kTiles; ++r) {
-      CopyAsync<kChunkBytes>(&stage.inputs[r][lane],
-                             inputs + r * kRowTile * x.stride + step * kStep,
-                             holds && r * kRowTile + lane / 4 < x.rows);
+      const bool is_row = r * kRowTile + lane / 4 < x.rows;
+      const float* const of_row = inputs + r * kRowTile * x.stride + step * kStep;
+#pragma unroll
+      for (int u = 0; u < StageOf::kSteps; ++u) {
+        CopyAsync<kChunkBytes>(&stage.inputs[u][r][lane], of_row + u * kStep,
+                               is_row && u * kStep + lane % 4 * kLaneInputs < left);
+      }
     }
   }
-  __device__ void ReadInputs(int step, Stage<Tiles, kTiles>& stage) const {
+  __device__ void ReadInputs(int step, StageOf& stage) const {
 #pragma unroll 1
-    for (int r = 0; r < kTiles; ++r) {
-      stage.inputs[r][lane] =
-          x.Read(r * kRowTile + lane / 4, int64_t{step} * kStep + lane % 4 * kLaneInputs);
+    for (int i = 0; i < StageOf::kSteps * kTiles; ++i) {
+      const int u = i / kTiles, r = i % kTiles;
+      stage.inputs[u][r][lane] =
+          x.Read(r * kRowTile + lane / 4, int64_t{step + u} * kStep + lane % 4 * kLaneInputs);
     }
   }
 
@@ -81,37 +86,41 @@ template <class Tiles, int kTiles, int kStages>
 __device__ void SumSegment(int segment, const Copies<Tiles, kTiles>& copies, Tiles& weights,
                            int lane, Stage<Tiles, kTiles> (&stages)[kStages],
                            RunSum<Tiles, kTiles>& run) {
+  constexpr int kSteps = Stage<Tiles, kTiles>::kSteps;
+  constexpr int kAhead = (kStages - 1) * kSteps;
   const StepCounts steps(copies.x.inputs);
   const int begin = segment * steps.of_run;
   const int end = begin + steps.of_run < steps.all ? begin + steps.of_run : steps.all;
 #pragma unroll 1
   for (int i = 0; i < kStages - 1; ++i) {
-    if (begin + i < end) copies.Begin(begin + i, stages[i]);
+    if (begin + i * kSteps < end) copies.Begin(begin + i * kSteps, stages[i]);
     EndCopies();
   }
   if constexpr (Tiles::kGrouped) {
     if (begin < end) weights.Fetch(weights.GroupOf(begin));
   }
   int at = 0;
-  for (int step = begin; step < end; ++step) {
+  for (int step = begin; step < end; step += kSteps) {
     WaitForCopies<kStages - 2>();
     __syncwarp();
-    // Where the step before this one was.
-    if (step + kStages - 1 < end) {
-      copies.Begin(step + kStages - 1, stages[at == 0 ? kStages - 1 : at - 1]);
-    }
+    // Where the stage before this one was.
+    if (step + kAhead < end) copies.Begin(step + kAhead, stages[at == 0 ? kStages - 1 : at - 1]);
     EndCopies();
     const Stage<Tiles, kTiles>& stage = stages[at];
-    typename Tiles::Loaded loaded;
 #pragma unroll
-    for (int i = 0; i < kLaneInputs; ++i) {
-      const int k = lane % 4 * kLaneInputs + i;
-      Tiles::TakeRow(stage.weights.Byte(k, lane / 4 * Tiles::kLaneBytes), i, loaded);
+    for (int u = 0; u < kSteps; ++u) {
+      if (step + u >= end) break;
+      typename Tiles::Loaded loaded;
+#pragma unroll
+      for (int i = 0; i < kLaneInputs; ++i) {
+        const int k = u * kStep + lane % 4 * kLaneInputs + i;
+        Tiles::TakeRow(stage.weights.Byte(k, lane / 4 * Tiles::kLaneBytes), i, loaded);
+      }
+      InputFragment inputs[kTiles];
+#pragma unroll
+      for (int r = 0; r < kTiles; ++r) inputs[r] = TakePieces(stage.inputs[u][r][lane]);
+      run.Add(weights, step + u, loaded, inputs);
     }
-    InputFragment inputs[kTiles];
-#pragma unroll
-    for (int r = 0; r < kTiles; ++r) inputs[r] = TakePieces(stage.inputs[r][lane]);
-    run.Add(weights, step, loaded, inputs);
     at = at == kStages - 1 ? 0 : at + 1;
   }
   run.LeaveGroup(weights);
