@@ -59,7 +59,7 @@ struct InputRows {
   bool vectors;  // all can be copied four at a time
 };
 
-// How many there are, and how many of them one run has.
+// How many steps there are, and how many of them one run has.
 struct StepCounts {
   __device__ explicit StepCounts(int64_t inputs)
       : all(static_cast<int>((inputs + kStep - 1) / kStep)),
@@ -120,7 +120,7 @@ struct RunSum {
       }
     }
   }
-  // Once after the last step.
+  // To be called once after the last step.
   __device__ void LeaveGroup(const Tiles& weights) {
     if constexpr (Tiles::kGrouped) {
       if (group < 0) return;

@@ -1,7 +1,6 @@
 #pragma once
 
-// The weights of a product on tensor cores, as its lanes hold them. Private to
-// matmul_tensor_cuda.cu.
+// The weights of a product on tensor cores, as its lanes hold them. Private to matmul_tensor.cuh.
 
 #include <type_traits>
 
@@ -60,6 +59,7 @@ struct PanelParts {
   static constexpr int kRowBytes = kBytes;
   static constexpr int kPartBytes = kRowBytes / kParts;
   static constexpr int kLaneBytes = kPartBytes / kLaneGroups;
+
   // The `part`-th part of row 0 of a panel.
   __device__ static const char* PartOf(const MatMulArgs& args, int64_t panel, int part) {
     return static_cast<const char*>(args.weights) +
