@@ -3,6 +3,8 @@
 // Keys and values, as lanes of attention on tensor cores hold them. Private to
 // attention_tensor_cuda.cu.
 
+#include <type_traits>
+
 #include "worker/kernels/attention_rows.cuh"
 
 namespace layercake {
@@ -16,17 +18,25 @@ inline constexpr int kPairPositions = 2 * kInnerStep;
 // tiles one.
 template <int kCount>
 struct KvColumns {
+  using Row =
+      std::conditional_t<kCount == 2, unsigned int, std::conditional_t<kCount == 4, uint2, uint4>>;
+
+  // From the blocks, and from shared memory.
   __device__ void ReadRow(int row, const uint16_t* from) {
-    if constexpr (kCount == 2) {
-      rows[row][0] = __ldg(reinterpret_cast<const unsigned int*>(from));
-    } else {
-#pragma unroll
-      for (int i = 0; i < kCount / 4; ++i) {
-        const uint2 words = __ldg(reinterpret_cast<const uint2*>(from) + i);
-        rows[row][2 * i] = words.x;
-        rows[row][2 * i + 1] = words.y;
-      }
-    }
+    SetRow(row, __ldg(reinterpret_cast<const Row*>(from)));
+  }
+  __device__ void TakeRow(int row, const uint16_t* from) {
+    SetRow(row, *reinterpret_cast<const Row*>(from));
+  }
+  __device__ void SetRow(int row, unsigned int word) { rows[row][0] = word; }
+  __device__ void SetRow(int row, uint2 words) {
+    rows[row][0] = words.x;
+    rows[row][1] = words.y;
+  }
+  __device__ void SetRow(int row, uint4 words) {
+    SetRow(row, uint2{words.x, words.y});
+    rows[row][2] = words.z;
+    rows[row][3] = words.w;
   }
   // Of the j-th tile.
   __device__ void Fragment(int j, uint32_t (&pairs)[2]) const {
@@ -39,28 +49,34 @@ struct KvColumns {
 };
 
 // Where a chunk's positions are in the blocks: the first number of each one's keys and values; -1
-// from the slice's end on, where there may be no block, or anything in it.
+// from the slice's end on, where there may be no block, or anything in it. Of kEach neighbours in a
+// block those of the first do for all.
+template <int kEach>
 struct KvPlaces {
-  int64_t keys[kChunk];
-  int64_t values[kChunk];
+  static constexpr int kCount = kChunk / kEach;
+  int64_t keys[kCount];
+  int64_t values[kCount];
 };
 
-// Each thread's position of them: the block that holds it, -1 for none, and then its place.
-// REQUIRES: the block has kChunk threads or more.
+// Each thread's of them: the block that holds it, -1 for none, and then its place.
+// REQUIRES: the block has kCount threads or more.
+template <int kEach>
 __device__ __forceinline__ int BlockOf(const AttentionKernelArgs& args, const TileRows& rows,
                                        int chunk) {
-  const int position = chunk * kChunk + static_cast<int>(threadIdx.x);
-  if (threadIdx.x >= kChunk || position >= rows.End()) return -1;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int position = chunk * kChunk + thread * kEach;
+  if (thread >= KvPlaces<kEach>::kCount || position >= rows.End()) return -1;
   const int size = static_cast<int>(args.op.kv.shape.block_size_tokens);
   return __ldg(args.op.step.blocks + rows.tile.first_block + position / size);
 }
+template <int kEach>
 __device__ __forceinline__ void SetPlace(const AttentionKernelArgs& args, const TileRows& rows,
-                                         int chunk, int block, KvPlaces& places) {
+                                         int chunk, int block, KvPlaces<kEach>& places) {
   const int thread = static_cast<int>(threadIdx.x);
-  if (thread >= kChunk) return;
+  if (thread >= KvPlaces<kEach>::kCount) return;
   const KvShape& shape = args.op.kv.shape;
   const int size = static_cast<int>(shape.block_size_tokens);
-  const int offset = (chunk * kChunk + thread) % size;
+  const int offset = (chunk * kChunk + thread * kEach) % size;
   const int64_t first =
       (int64_t{block} * shape.num_kv_heads + rows.kv_head) * shape.head_dim * size;
   places.keys[thread] = block < 0 ? -1 : first + offset;
@@ -73,7 +89,8 @@ inline constexpr int kKeysOfLane = 4;
 
 template <bool kWholeVectors>
 struct KeyReader {
-  __device__ KeyReader(const AttentionKernelArgs& args, const KvPlaces& places, int first, int lane)
+  __device__ KeyReader(const AttentionKernelArgs& args, const KvPlaces<1>& places, int first,
+                       int lane)
       : size(static_cast<int>(args.op.kv.shape.block_size_tokens)),
         left(static_cast<int>(args.op.kv.shape.head_dim) - lane % 4 * 4) {
 #pragma unroll
@@ -157,7 +174,7 @@ struct ValueReader {
   __device__ bool Any() const { return first_dim < end_dim; }
   __device__ int DimOf(int column, int j) const { return first_dim + column * kCount + j; }
   // 0 beyond the head's dimensions, and from the slice's end on.
-  __device__ void Read(const KvPlaces& places, int pair, PairValues<kCount>& to) const {
+  __device__ void Read(const KvPlaces<1>& places, int pair, PairValues<kCount>& to) const {
     const int d = DimOf(lane / 4, 0);
 #pragma unroll
     for (int i = 0; i < 8; ++i) {

@@ -44,7 +44,7 @@ __device__ __forceinline__ unsigned int& PairOf(uint4 (&lanes)[kWarpLanes], int 
 inline constexpr int kMmaRows = 16;
 
 // A chunk's positions and a head's dimensions are divided over so many warps. Each reads what is
-// its own straight from the blocks, for all rows of its group; only weights go from warp to warp.
+// its own for all rows of its group; of sums only weights go from warp to warp.
 inline constexpr int kWarps = 4;
 inline constexpr int kWarpPositions = kChunk / kWarps;
 inline constexpr int kKeysAhead = 2;                    // steps whose loads are under way at once
@@ -53,7 +53,8 @@ static_assert(kWarpPositions == kPairPositions);
 
 // How a kernel is cut.
 //   kDims: dimensions of a head, at most. kTiles: tiles of kMmaRows rows that a warp takes.
-//   kGroups: of so many warps and rows each, which share what they read in the first-level cache.
+//   kGroups: of so many warps and rows each. Several read keys and values by way of shared memory
+//   (attention_tensor_stage.cuh), one straight from the blocks.
 template <int kMaxDims, int kTilesOfOne, int kRowGroups, bool kAnyBlockSize>
 struct Cut {
   static constexpr int kDims = kMaxDims;
@@ -63,23 +64,38 @@ struct Cut {
   static constexpr bool kWholeVectors = !kAnyBlockSize;
   static constexpr int kRows = kGroups * kTiles * kMmaRows;
   static constexpr int kThreads = kGroups * kWarps * kWarpLanes;
+  static constexpr bool kStaged = kGroups > 1;
+  static_assert(!kStaged || kWholeVectors);
   static constexpr int kColumns = kDims / kWarps / 8;  // a lane's dimensions, and tiles of them
   // Few rows wait for keys: no loop hinders loads there.
-  static constexpr int kScoreLoops = kTiles == 1 ? kSteps / kKeysAhead : 1;
+  static constexpr int kScoreLoops = kStaged ? 1 : kSteps / kKeysAhead;
   // Blocks of a multiprocessor that registers are to suffice for.
-  static constexpr int kBlocks = kRows > kMmaRows || kAnyBlockSize ? 1 : kDims > 128 ? 2 : 3;
+  static constexpr int kBlocks = kStaged || kAnyBlockSize ? 1 : kDims > 128 ? 2 : 3;
 };
 
+// Keys or values on their way, and those in use.
+inline constexpr int kSlabNumbers = 8 << 10;
+template <bool kStaged>
+struct KvSlabs {
+  alignas(16) uint16_t slabs[2][kSlabNumbers];
+};
+template <>
+struct KvSlabs<false> {};
+inline constexpr int kVector = 8;  // numbers that are copied to them at once
+
 template <class C>
-struct Shared {
+struct Shared : KvSlabs<C::kStaged> {
   // Both in two pieces, as lanes hold them.
   uint4 queries[C::kGroups * C::kTiles][C::kSteps][kPieces][kWarpLanes];
   uint4 weights[C::kGroups * C::kTiles][2 * kPairs][kPieces][kWarpLanes];
   float factors[C::kRows];  // of a row's scores
   float max[kWarps][C::kRows];
   float sum[kWarps][C::kRows];
-  KvPlaces places[2];  // of this chunk's positions and the next one's
+  // Of this chunk's positions and the next one's.
+  KvPlaces<C::kStaged ? kVector : 1> places[2];
 };
+// Cards of 8.6 and 8.9 give a block no more.
+inline constexpr size_t kMaxSharedBytes = 99 << 10;
 
 // What a thread knows of itself.
 template <class C>

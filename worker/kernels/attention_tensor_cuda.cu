@@ -1,22 +1,20 @@
-#include "worker/kernels/attention_tensor_block.cuh"
+#include "worker/kernels/attention_tensor_stage.cuh"
 
 namespace layercake {
 namespace {
 
-// Scores of the warp's positions of a chunk. Element e of a tile's column j is of row half e / 2,
-// and of position 8 * (lane % 4) + 4 * (e % 2) + j of the warp's.
-template <class C>
-__device__ __forceinline__ void Score(const AttentionKernelArgs& args, const Self<C>& self,
-                                      const KvPlaces& places, const Shared<C>& shared,
-                                      float (&scores)[C::kTiles][4][4]) {
+// Adds to scores of the warp's positions of a chunk what steps [first, end) make, of which `keys`
+// reads the first one next. Element e of a tile's column j is of row half e / 2, and of position
+// 8 * (lane % 4) + 4 * (e % 2) + j of the warp's.
+template <class C, class Keys>
+__device__ __forceinline__ void Score(const Self<C>& self, Keys keys, int first, int end,
+                                      const Shared<C>& shared, float (&scores)[C::kTiles][4][4]) {
   static_assert(C::kSteps % kKeysAhead == 0);  // steps beyond the head are of zeros
-  const int dims = C::kTiles == 1 ? C::kDims : static_cast<int>(args.op.kv.shape.head_dim);
-  KeyReader<C::kWholeVectors> keys(args, places, self.warp * kWarpPositions, self.lane);
-  KvColumns<4> ahead[kKeysAhead];
+  KvColumns<kKeysOfLane> ahead[kKeysAhead];
 #pragma unroll
   for (int u = 0; u < kKeysAhead; ++u) keys.ReadNext(ahead[u]);
 #pragma unroll C::kScoreLoops
-  for (int first = 0; first * kInnerStep < dims; first += kKeysAhead) {
+  for (int step = first; step < end; step += kKeysAhead) {
 #pragma unroll
     for (int u = 0; u < kKeysAhead; ++u) {
       uint32_t columns[4][2];
@@ -28,12 +26,33 @@ __device__ __forceinline__ void Score(const AttentionKernelArgs& args, const Sel
         if (tile >= self.tiles) continue;
 #pragma unroll
         for (int piece = 0; piece < kPieces; ++piece) {
-          const uint4 rows = shared.queries[self.first_tile + tile][first + u][piece][self.lane];
+          const uint4 rows = shared.queries[self.first_tile + tile][step + u][piece][self.lane];
 #pragma unroll
           for (int j = 0; j < 4; ++j) MultiplyAddF16(rows, columns[j], scores[tile][j]);
         }
       }
     }
+  }
+}
+
+// The same for a whole chunk, whose first keys are on their way; its first values then are.
+template <class C>
+__device__ __forceinline__ void ScoreStaged(const Self<C>& self, int chunk, bool any,
+                                            const Shared<C>& shared, Stage<C>& stage,
+                                            float (&scores)[C::kTiles][4][4]) {
+  const int steps = static_cast<int>(stage.args.op.kv.shape.head_dim + kInnerStep - 1) / kInnerStep;
+#pragma unroll 1
+  for (int first = 0; first < steps; first += kSlabSteps) {
+    const int next = first + kSlabSteps;
+    const uint16_t* const slab = stage.Take();
+    if (next < steps) {
+      stage.CopyKeys(chunk, next / kSlabSteps);
+    } else {
+      stage.CopyValues(chunk, 0);
+    }
+    if (!any) continue;
+    Score<C>(self, StagedKeys(slab, self.warp, self.lane), first, next < steps ? next : steps,
+             shared, scores);
   }
 }
 
@@ -159,28 +178,63 @@ __device__ __forceinline__ void AddPairByTokens(const Self<C>& self, const TileR
   }
 }
 
+// The same, one way or the other. The pair begins at position `begin`.
+template <class C>
+__device__ __forceinline__ void AddRightPair(const Self<C>& self, const TileRows& rows, int pair,
+                                             int begin, const PairValues<C::kColumns>& values,
+                                             const Shared<C>& shared, LaneValues<C>& sums) {
+  const int common = rows.tile.position + 1;  // from here on some rows do not attend
+  // A weight of 0 does not make up for an infinity.
+  if (begin + kPairPositions > common && common < rows.End() &&
+      __any_sync(kAllLanes, values.AnyOddFrom(common - begin, self.lane))) {
+    AddPairByTokens<C>(self, rows, pair, begin, values, shared, sums);
+  } else {
+    AddPair<C>(self, pair, values, shared, sums);
+  }
+}
+
 // Adds those of the chunk that begins at `first`; of its pairs of steps the first two are in
 // `values` already.
 template <class C>
 __device__ __forceinline__ void AddChunk(const Self<C>& self, const TileRows& rows,
                                          const ValueReader<C::kColumns>& reader,
-                                         const KvPlaces& places, int first, int pairs,
+                                         const KvPlaces<1>& places, int first, int pairs,
                                          PairValues<C::kColumns> (&values)[2],
                                          const Shared<C>& shared, LaneValues<C>& sums) {
-  const int common = rows.tile.position + 1;  // from here on some rows do not attend
 #pragma unroll
   for (int pair = 0; pair < kPairs; ++pair) {
-    const PairValues<C::kColumns>& now = values[pair % 2];
     const int begin = first + pair * kPairPositions;
-    // A weight of 0 does not make up for an infinity.
-    if (pair < pairs && begin + kPairPositions > common && common < rows.End() &&
-        __any_sync(kAllLanes, now.AnyOddFrom(common - begin, self.lane))) {
-      AddPairByTokens<C>(self, rows, pair, begin, now, shared, sums);
-    } else if (pair < pairs) {
-      AddPair<C>(self, pair, now, shared, sums);
-    }
+    if (pair < pairs) AddRightPair<C>(self, rows, pair, begin, values[pair % 2], shared, sums);
     // Whether there is more or not: loads under a condition would be waited for where it ends.
     if (pair + 2 < kPairs) reader.Read(places, pair + 2, values[pair % 2]);
+  }
+}
+
+// The same, where the chunk's first values are on their way; the next chunk's first keys then are,
+// if there are `more` chunks.
+template <class C>
+__device__ __forceinline__ void AddStaged(const Self<C>& self, const TileRows& rows,
+                                          const ValueReader<C::kColumns>& reader, int chunk,
+                                          int pairs, bool more, const Shared<C>& shared,
+                                          Stage<C>& stage, LaneValues<C>& sums) {
+  constexpr int kSlabPairs = kSlabPositions<C> / kPairPositions;
+#pragma unroll 1
+  for (int first = 0; first < pairs; first += kSlabPairs) {
+    const int next = first + kSlabPairs;
+    const uint16_t* const slab = stage.Take();
+    if (next < pairs) {
+      stage.CopyValues(chunk, next / kSlabPairs);
+    } else if (more) {
+      stage.CopyKeys(chunk + 1, 0);
+    }
+    if (!reader.Any()) continue;
+#pragma unroll 1
+    for (int pair = first; pair < next && pair < pairs; ++pair) {
+      PairValues<C::kColumns> values;
+      TakePair<C>(slab, pair - first, reader.DimOf(self.lane / 4, 0), self.lane, values);
+      AddRightPair<C>(self, rows, pair, chunk * kChunk + pair * kPairPositions, values, shared,
+                      sums);
+    }
   }
 }
 
@@ -248,35 +302,55 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) TensorKernel(Attentio
   if (rows.count <= 0 || first_chunk * kChunk >= end) return;
   const Self<C> self(rows);
   const ValueReader<C::kColumns> reader(args, self.warp, self.lane, self.tiles > 0);
+  constexpr int kEach = C::kStaged ? kVector : 1;
+  SetPlace<kEach>(args, rows, first_chunk, BlockOf<kEach>(args, rows, first_chunk),
+                  shared.places[first_chunk % 2]);
+  Stage<C> stage(args, rows, shared);
+  if constexpr (C::kStaged) {
+    __syncthreads();
+    stage.CopyKeys(first_chunk, 0);
+  }
   ReadQueries<C>(args, rows, shared);
-  SetPlace(args, rows, first_chunk, BlockOf(args, rows, first_chunk),
-           shared.places[first_chunk % 2]);
   __syncthreads();
 
   LaneRows<C> all = {};
   for (int chunk = first_chunk; chunk <= last_chunk; ++chunk) {
-    const KvPlaces& places = shared.places[chunk % 2];
-    const int next_block = kSplit ? -1 : BlockOf(args, rows, chunk + 1);  // of later use
+    const auto& places = shared.places[chunk % 2];
+    const int next_block = kSplit ? -1 : BlockOf<kEach>(args, rows, chunk + 1);  // of later use
     const int first = chunk * kChunk;
     const int first_of_warp = first + self.warp * kWarpPositions;
-    // Pairs of steps before the slice's end; none where the warp has nothing to sum.
+    // Pairs of steps before the slice's end.
     const int left = (end - first + kPairPositions - 1) / kPairPositions;
-    const int pairs = !reader.Any() ? 0 : left < kPairs ? left : kPairs;
+    const int pairs = left < kPairs ? left : kPairs;
+    const bool any = self.tiles > 0 && first_of_warp < end;
     float scores[C::kTiles][4][4] = {};
-    if (self.tiles > 0 && first_of_warp < end) Score<C>(args, self, places, shared, scores);
     PairValues<C::kColumns> values[2];
+    if constexpr (C::kStaged) {
+      ScoreStaged<C>(self, chunk, any, shared, stage, scores);
+    } else {
+      if (any) {
+        const KeyReader<C::kWholeVectors> keys(args, places, self.warp * kWarpPositions, self.lane);
+        Score<C>(self, keys, 0, C::kSteps, shared, scores);
+      }
 #pragma unroll
-    for (int pair = 0; pair < 2; ++pair) reader.Read(places, pair, values[pair]);
+      for (int pair = 0; pair < 2; ++pair) reader.Read(places, pair, values[pair]);
+    }
     const int first_of_lane = first_of_warp + self.lane % 4 * 8;
     ShareMax<C>(self, first_of_lane, shared, scores);
     __syncthreads();
     float maxima[C::kTiles][2];
     ShareWeights<C>(self, first_of_lane, shared, scores, maxima);
-    if (!kSplit) SetPlace(args, rows, chunk + 1, next_block, shared.places[(chunk + 1) % 2]);
-    __syncthreads();
+    if (!kSplit) SetPlace<kEach>(args, rows, chunk + 1, next_block, shared.places[(chunk + 1) % 2]);
 
     LaneValues<C> sums = {};
-    AddChunk<C>(self, rows, reader, places, first, pairs, values, shared, sums);
+    if constexpr (C::kStaged) {
+      const bool more = !kSplit && chunk < last_chunk;
+      AddStaged<C>(self, rows, reader, chunk, pairs, more, shared, stage, sums);
+    } else {
+      __syncthreads();
+      AddChunk<C>(self, rows, reader, places, first, reader.Any() ? pairs : 0, values, shared,
+                  sums);
+    }
     JoinChunk<C, kSplit>(self, chunk, maxima, sums, shared, all);
   }
   WriteRows<C, kSplit>(args, self, rows, reader, first_chunk, all);
@@ -284,6 +358,7 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) TensorKernel(Attentio
 
 template <class C>
 int Run(const PagedAttentionArgs& op, CUstream_st* stream) {
+  static_assert(sizeof(Shared<C>) <= kMaxSharedBytes);
   return LaunchAttention({.whole = TensorKernel<C, false>,
                           .parts = TensorKernel<C, true>,
                           .threads = C::kThreads,
@@ -298,7 +373,10 @@ int RunAny(const PagedAttentionArgs& op, CUstream_st* stream) {
   if (op.kv.shape.block_size_tokens % kKeysOfLane != 0) {
     return Run<Cut<kDims, 1, 1, true>>(op, stream);
   }
-  if (op.step.tile_tokens * group <= kMmaRows) return Run<Cut<kDims, 1, 1, false>>(op, stream);
+  const bool few_rows = op.step.tile_tokens * group <= kMmaRows;
+  if (few_rows || op.kv.shape.block_size_tokens % kVector != 0) {
+    return Run<Cut<kDims, 1, 1, false>>(op, stream);
+  }
   // The widest heads leave a lane no registers for a second tile.
   if constexpr (kDims > 128) {
     return Run<Cut<kDims, 1, 2, false>>(op, stream);

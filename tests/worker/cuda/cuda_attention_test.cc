@@ -240,6 +240,28 @@ TEST_P(CudaAttentionTest, ATokenDecodedIsTheTokenOfAPrompt) {
   }
 }
 
+// Of prompts, blocks of 8 tokens and multiples go through shared memory; of few rows none do.
+TEST_P(CudaAttentionTest, APromptIsWhatItsShortPiecesAreInBlocksOfEverySize) {
+  constexpr Heads kShapes[] = {{8, 2, 64},  {2, 2, 128}, {7, 1, 24}, {3, 1, 80},
+                               {14, 2, 96}, {2, 1, 200}, {4, 1, 256}};
+  constexpr int64_t kSizes[] = {8, 16, 24, 40, 64, 256, 4, 12};
+  for (const Heads& heads : kShapes) {
+    // At a chunk's end or beside it, or anywhere.
+    const int64_t length = random_.Below(2) == 0
+                               ? kAttentionChunk * (1 + random_.Below(2)) - 1 + random_.Below(3)
+                               : 100 + random_.Below(300);
+    const Sequence s(random_, heads, length, DType::kF16);
+    const int64_t few = 16 * heads.num_kv_heads / heads.num_heads;
+    const auto pieces = Run(s, DType::kF16, {few});
+    for (int i = 0; i < 2; ++i) {
+      const Way way = {s.length, i == 0, kSizes[random_.Below(std::size(kSizes))]};
+      ASSERT_TRUE(SameBits(Run(s, DType::kF16, way), pieces))
+          << random_.seed() << ", head_dim " << heads.head_dim << ", length " << length
+          << ", block size " << way.block_size;
+    }
+  }
+}
+
 // Prompts' pieces, short ones and single tokens, in one step.
 TEST_P(CudaAttentionTest, BitsDoNotDependOnWhoElseIsInTheStep) {
   constexpr int64_t kBlock = 16;
@@ -294,7 +316,7 @@ TEST_P(CudaAttentionTest, QueriesMayBeOfAnySize) {
 
 // Nor to others at all: an infinite query, or one that is not a number, is its own row's affair.
 TEST_P(CudaAttentionTest, LaterInfinitiesDoNotReachEarlierTokens) {
-  for (const Heads& heads : {Heads{2, 1, 16}, Heads{8, 1, 128}}) {
+  for (const Heads& heads : {Heads{2, 1, 16}, Heads{8, 1, 128}, Heads{2, 1, 256}}) {
     const int64_t last = 37 * heads.q_cols();
     Sequence s(random_, heads, 40, DType::kF16);
     const auto before = Run(s, DType::kF16, {40});
