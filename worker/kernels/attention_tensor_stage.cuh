@@ -92,8 +92,8 @@ struct Stage {
 #pragma unroll
     for (int i = 0; i < kEach; ++i) {
       CopyAsync<kVector * 2>(
-          shared.slabs[free] + InSlab<kRow, kRowsOfLane>(at(i) / kRow, at(i) % kRow), vectors[i],
-          is[i]);
+          shared.slabs[free] + InSlab<kRow, kRowsOfLane>(at(i) / kRow, at(i) % kRow),
+          is[i] ? vectors[i] : args.op.kv.keys, is[i]);
     }
     EndCopies();
   }
