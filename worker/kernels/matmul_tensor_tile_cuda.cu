@@ -1,3 +1,5 @@
+#include <type_traits>
+
 #include "worker/kernels/cuda_kernels.h"
 #include "worker/kernels/device_math.cuh"
 #include "worker/kernels/matmul_grid.cuh"
@@ -20,6 +22,8 @@ constexpr int kRowChunks = kSlabInputs / kLaneInputs;  // of a row of inputs
 template <class WeightTiles, int kTilesOfRun, int kRunsOfRows>
 struct Cut {
   using Tiles = WeightTiles;
+  // Integers' groups take as many registers as their runs: of many rows none are left for totals.
+  static constexpr bool kSharedTotals = Tiles::kGrouped && kTilesOfRun > 2;
   static constexpr int kPanels = 2;
   static constexpr int kTiles = kTilesOfRun;
   static constexpr int kRuns = kRunsOfRows;
@@ -49,9 +53,39 @@ struct Slab {
   RowsSlab<C::kRows> rows;
 };
 
+// What a lane's runs add up to.
+template <class C>
+struct RegisterTotals {
+  struct Room {};
+
+  __device__ explicit RegisterTotals(Room& /*room*/) {}
+  __device__ float& At(int r, int tile, int e) { return sums.at[r][tile][e]; }
+
+  Sums<typename C::Tiles, C::kTiles> sums = {};
+};
+template <class C>
+struct SharedTotals {
+  static constexpr int kCount = C::kTiles * C::Tiles::kOutputTiles * 4;
+  struct Room {
+    float of_thread[kCount][C::kThreads];
+  };
+
+  __device__ explicit SharedTotals(Room& room) : own(&room.of_thread[0][threadIdx.x]) {
+    for (int i = 0; i < kCount; ++i) own[i * C::kThreads] = 0;
+  }
+  __device__ float& At(int r, int tile, int e) {
+    return own[((r * C::Tiles::kOutputTiles + tile) * 4 + e) * C::kThreads];
+  }
+
+  float* own;
+};
+template <class C>
+using Totals = std::conditional_t<C::kSharedTotals, SharedTotals<C>, RegisterTotals<C>>;
+
 template <class C>
 struct Shared {
   Slab<C> slabs[kSlabsAhead + 1];
+  typename Totals<C>::Room totals;
 };
 
 // Goes from slab to slab, each of one run's steps.
@@ -174,7 +208,8 @@ __device__ __forceinline__ void AddSlab(Slab<C>& slab, const Walk& walk, int war
 template <class C>
 __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t first_row) {
   using Tiles = typename C::Tiles;
-  auto& slabs = SharedAs<Shared<C>>().slabs;
+  auto& shared = SharedAs<Shared<C>>();
+  auto& slabs = shared.slabs;
   const int lane = static_cast<int>(threadIdx.x) % kWarpLanes;
   const int warp = static_cast<int>(threadIdx.x) / kWarpLanes;
   const int first_of_warp = warp / C::kPanels * C::kRunRows;
@@ -191,7 +226,7 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t fir
   }
   WaitForCopies<kSlabsAhead - 1>();
   copies.TakeApart(slabs[0]);
-  Sums<Tiles, C::kTiles> totals = {};
+  Totals<C> totals(shared.totals);
   RunSum<Tiles, C::kTiles> run;
   int at = 0;  // where the slab is
   for (; !now.Ended(); now.Next()) {
@@ -207,7 +242,7 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t fir
     if (!now.EndsRun()) continue;
     run.LeaveGroup(weights);
     ForEachSum<Tiles, C::kTiles>(
-        [&](int r, int tile, int e) { totals.at[r][tile][e] += run.sums.at[r][tile][e]; });
+        [&](int r, int tile, int e) { totals.At(r, tile, e) += run.sums.at[r][tile][e]; });
     run = {};
   }
   if (!has_outputs) return;
@@ -216,8 +251,9 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t fir
     const int64_t output = (Copies<C>::FirstPanel() + warp % C::kPanels) * kPanelOutputs +
                            weights.OutputOf(lane / 4, tile, e / 2);
     if (row >= args.rows || output >= args.outputs) return;
+    const float total = totals.At(r, tile, e);
     args.out[row * args.out_stride + output] =
-        args.bias == nullptr ? totals.at[r][tile][e] : totals.at[r][tile][e] + args.bias[output];
+        args.bias == nullptr ? total : total + args.bias[output];
   });
 }
 
@@ -239,23 +275,28 @@ int Run(const MatMulArgs& args, CUstream_st* stream) {
 }
 
 // The larger tile reads less for each product; but every multiprocessor is to have one.
-//   kTiles: tiles of rows whose sums a lane has registers for.
-template <class Tiles, int kTiles>
+template <class Large, class Small>
 int RunAny(const MatMulArgs& args, CUstream_st* stream) {
-  using Large = Cut<Tiles, kTiles, 4>;
   const dim3 grid = GridOf<Large>(args);
   const int64_t blocks = int64_t{grid.x} * grid.y * grid.z;
-  if (blocks >= args.num_multiprocessors) return Run<Large>(args, stream);
-  return Run<Cut<Tiles, kTiles, 2>>(args, stream);
+  return blocks < args.num_multiprocessors ? Run<Small>(args, stream) : Run<Large>(args, stream);
+}
+template <class Tiles>
+int RunDense(const MatMulArgs& args, CUstream_st* stream) {
+  return RunAny<Cut<Tiles, 4, 4>, Cut<Tiles, 4, 2>>(args, stream);
+}
+template <class Tiles>
+int RunIntegers(const MatMulArgs& args, CUstream_st* stream) {
+  return RunAny<Cut<Tiles, 4, 2>, Cut<Tiles, 2, 2>>(args, stream);
 }
 
 }  // namespace
 
 int MatMulTensorTileCuda(const MatMulArgs& args, CUstream_st* stream) {
-  if (args.grouped.bits == 4) return RunAny<IntegerTiles<4, 4>, 2>(args, stream);
-  if (args.grouped.bits == 8) return RunAny<IntegerTiles<8, 4>, 2>(args, stream);
-  if (args.dtype == DType::kF16) return RunAny<DenseTiles<F16Bits, 2, 4>, 4>(args, stream);
-  return RunAny<DenseTiles<BF16Bits, 1, 4>, 4>(args, stream);
+  if (args.grouped.bits == 4) return RunIntegers<IntegerTiles<4, 4>>(args, stream);
+  if (args.grouped.bits == 8) return RunIntegers<IntegerTiles<8, 4>>(args, stream);
+  if (args.dtype == DType::kF16) return RunDense<DenseTiles<F16Bits, 2, 4>>(args, stream);
+  return RunDense<DenseTiles<BF16Bits, 1, 4>>(args, stream);
 }
 
 }  // namespace layercake
