@@ -3,6 +3,7 @@
 #include "worker/kernels/matmul_grid.cuh"
 #include "worker/kernels/matmul_tensor.cuh"
 #include "worker/kernels/simt.cuh"
+#include "worker/kernels/tensor_slabs.cuh"
 #include "worker/kernels/tensor_weights.cuh"
 
 namespace layercake {

@@ -5,6 +5,7 @@
 #include "worker/kernels/matmul_grid.cuh"
 #include "worker/kernels/matmul_tensor.cuh"
 #include "worker/kernels/simt.cuh"
+#include "worker/kernels/tensor_slabs.cuh"
 #include "worker/kernels/tensor_weights.cuh"
 
 namespace layercake {
@@ -13,10 +14,9 @@ namespace {
 // What warps read goes through shared memory: it is copied there a slab of inputs at a time, two
 // slabs before it is multiplied. Before others see them, each thread takes the inputs that it
 // copied to pieces, where they are.
-constexpr int kSlabSteps = 2;
-constexpr int kSlabInputs = kSlabSteps * kStep;
+constexpr int kSlabSteps = kSlabInputs / kStep;
 constexpr int kSlabsAhead = 2;
-constexpr int kRowChunks = kSlabInputs / kLaneInputs;  // of a row of inputs
+constexpr int kRowChunks = RowsSlab<1>::kChunks;
 
 // How a block is cut: its warps are kPanels panels by kRuns runs of kTiles tiles of rows.
 template <class WeightTiles, int kTilesOfRun, int kRunsOfRows>
@@ -30,21 +30,6 @@ struct Cut {
   static constexpr int kRunRows = kTiles * kRowTile;
   static constexpr int kRows = kRuns * kRunRows;
   static constexpr int kThreads = kPanels * kRuns * kWarpLanes;
-};
-
-// A slab of rows. Every other one has its chunks elsewhere, for the reason of PanelSlab.
-template <int kRows>
-struct RowsSlab {
-  union Chunk {
-    float4 inputs;
-    InputFragment pieces;
-  };
-  static_assert(kRowChunks == 8 && sizeof(Chunk) == kChunkBytes);
-  __device__ Chunk& At(int row, int chunk) {
-    return chunks[row * kRowChunks + (chunk ^ (row % 2 * 4))];
-  }
-
-  Chunk chunks[kRows * kRowChunks];
 };
 
 template <class C>

@@ -67,25 +67,6 @@ struct PanelParts {
   }
 };
 
-// Copies to shared memory, and most reads there, are of so many bytes.
-inline constexpr int kChunkBytes = 16;
-
-// Rows of a part of a panel in shared memory. Lanes that read at once are neighbours in lane % 4
-// and lane / 4: to find what they read in different banks, every fourth row has its chunks
-// elsewhere in a line of eight.
-template <int kPartBytes, int kRows>
-struct PanelSlab {
-  static constexpr int kChunks = kPartBytes / kChunkBytes;  // of a row
-  __device__ static int At(int k, int chunk) {
-    return (k * kChunks + chunk) ^ (k / kLaneInputs % 4 * 2);
-  }
-  __device__ const void* Byte(int k, int byte) const {
-    return reinterpret_cast<const char*>(&chunks[At(k, byte / kChunkBytes)]) + byte % kChunkBytes;
-  }
-
-  uint4 chunks[kRows * kChunks];
-};
-
 // What a lane reads of a part: rows of its four inputs of a step, its outputs each. `group` is
 // which of the kLaneGroups it is of.
 template <typename T, int kNumPieces, int kTiles>

@@ -1,31 +1,17 @@
-// That lanes find shared memory's banks free, which no result shows.
+// That attention on tensor cores reads and writes shared memory without bank conflicts.
 
 #include <gtest/gtest.h>
 
 #include <numeric>
-#include <set>
 #include <vector>
 
+#include "tests/worker/cuda/bank_conflicts.h"
 #include "worker/kernels/attention_tensor_stage.cuh"
 
 namespace layercake {
 namespace {
 
-// The places of shared memory, in numbers, of which each lane reads `count` at once, or writes.
-void ExpectNoConflicts(const std::vector<int>& places, int count) {
-  constexpr int kNumbersOfBank = 2, kBanks = 32;
-  const int at_once = kNumbersOfBank * kBanks / count;
-  for (int first = 0; first < kWarpLanes; first += at_once) {
-    std::set<int> banks;
-    for (int lane = first; lane < first + at_once; ++lane) {
-      ASSERT_EQ(places[lane] % count, 0);
-      for (int i = 0; i < count; i += kNumbersOfBank) {
-        EXPECT_TRUE(banks.insert((places[lane] + i) / kNumbersOfBank % kBanks).second)
-            << "lane " << lane << ", place " << places[lane];
-      }
-    }
-  }
-}
+constexpr int kNumberBytes = 2;
 
 // Of each number its place, so that what lanes read tells where they read it.
 std::vector<uint16_t> Places() {
@@ -34,7 +20,7 @@ std::vector<uint16_t> Places() {
   return slab;
 }
 
-int PlaceOf(unsigned int word) { return static_cast<int>(word & 0xffff); }
+int ByteOf(unsigned int word) { return static_cast<int>(word & 0xffff) * kNumberBytes; }
 
 TEST(AttentionSlabsTest, LanesReadKeysWithoutBankConflicts) {
   const std::vector<uint16_t> slab = Places();
@@ -46,8 +32,8 @@ TEST(AttentionSlabsTest, LanesReadKeysWithoutBankConflicts) {
       for (int lane = 0; lane < kWarpLanes; ++lane) lanes[lane].ReadNext(keys[lane]);
       for (int row = 0; row < kKeyRows; ++row) {
         std::vector<int> places;
-        for (const auto& of_lane : keys) places.push_back(PlaceOf(of_lane.rows[row][0]));
-        ExpectNoConflicts(places, kKeysOfLane);
+        for (const auto& of_lane : keys) places.push_back(ByteOf(of_lane.rows[row][0]));
+        ExpectNoConflicts(places, kKeysOfLane * kNumberBytes);
       }
     }
   }
@@ -70,9 +56,9 @@ TYPED_TEST(AttentionValueSlabsTest, LanesReadValuesWithoutBankConflicts) {
       for (int row = 0; row < kValueRows; ++row) {
         std::vector<int> places;
         for (const auto& of_lane : values) {
-          places.push_back(PlaceOf(of_lane.steps[row / 4].rows[row % 4][0]));
+          places.push_back(ByteOf(of_lane.steps[row / 4].rows[row % 4][0]));
         }
-        ExpectNoConflicts(places, TypeParam::kColumns);
+        ExpectNoConflicts(places, TypeParam::kColumns * kNumberBytes);
       }
     }
   }
@@ -83,11 +69,11 @@ TYPED_TEST(AttentionValueSlabsTest, CopiesArriveWithoutBankConflicts) {
     std::vector<int> keys, values;
     for (int lane = 0; lane < kWarpLanes; ++lane) {
       const int at = first + lane * kVector, dims = TypeParam::kDims;
-      keys.push_back(InSlab<kChunk, kKeyRows>(at / kChunk, at % kChunk));
-      values.push_back(InSlab<TypeParam::kDims, kValueRows>(at / dims, at % dims));
+      keys.push_back(InSlab<kChunk, kKeyRows>(at / kChunk, at % kChunk) * kNumberBytes);
+      values.push_back(InSlab<TypeParam::kDims, kValueRows>(at / dims, at % dims) * kNumberBytes);
     }
-    ExpectNoConflicts(keys, kVector);
-    ExpectNoConflicts(values, kVector);
+    ExpectNoConflicts(keys, kVector * kNumberBytes);
+    ExpectNoConflicts(values, kVector * kNumberBytes);
   }
 }
 
