@@ -19,7 +19,7 @@ constexpr int kThreads = kSegments * kWarpLanes;
 // ahead, and waits for no other: so much is under way all the time, and takes no registers.
 template <class Tiles, int kTiles>
 struct Stage {
-  static constexpr int kSteps = Tiles::kPartBytes * kStep <= 512 ? 2 : 1;
+  static constexpr int kSteps = kTiles == 1 && Tiles::kPartBytes * kStep <= 512 ? 2 : 1;
 
   PanelSlab<Tiles::kPartBytes, kSteps * kStep> weights;
   float4 inputs[kSteps][kTiles][kWarpLanes];  // each lane's own
@@ -127,12 +127,21 @@ __device__ void SumSegment(int segment, const Copies<Tiles, kTiles>& copies, Til
   run.LeaveGroup(weights);
 }
 
+// What the warps' runs came to. Lanes that write at once are of every second row and of all groups:
+// with these columns and four to spare in each row they find different banks.
 template <class Tiles, int kTiles>
 struct SegmentSums {
   static constexpr int kRows = kTiles * kRowTile;
-  static constexpr int kElements = kRows * Tiles::kOutputs / kThreads;    // of a thread
-  static constexpr int kAtOnce = kTiles > 2 ? kSegments / 2 : kSegments;  // in 32 KiB
-  float at[kAtOnce][kRows][Tiles::kOutputs];
+
+  __device__ static int ColumnOf(int group, int tile, int half) {
+    return (2 * tile + half) * kLaneGroups + group;
+  }
+  __device__ static int OutputOf(const Tiles& weights, int column) {
+    const int pair = column / kLaneGroups;
+    return weights.OutputOf(column % kLaneGroups, pair / 2, pair % 2);
+  }
+
+  float at[kSegments][kRows][Tiles::kOutputs + 4];
 };
 
 template <class Tiles, int kTiles>
@@ -144,7 +153,6 @@ union Shared {
 template <class Tiles, int kTiles>
 __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t first_row) {
   using Sums = SegmentSums<Tiles, kTiles>;
-  constexpr int kLaneOutputs = 2 * Tiles::kOutputTiles;
   auto& shared = SharedAs<Shared<Tiles, kTiles>>();
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarpLanes;
@@ -156,35 +164,23 @@ __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t 
   RunSum<Tiles, kTiles> run;
   SumSegment(segment, copies, weights, lane, shared.stages[segment], run);
   __syncthreads();  // stages are no more needed
-
-  float totals[Sums::kElements] = {};
-  for (int first = 0; first < kSegments; first += Sums::kAtOnce) {
-    if (first > 0) __syncthreads();
-    if (segment >= first && segment < first + Sums::kAtOnce) {
-      ForEachSum<Tiles, kTiles>([&](int r, int tile, int e) {
-        shared.sums.at[segment - first][r * kRowTile + lane % 4 * 2 + e % 2]
-                      [lane / 4 * kLaneOutputs + 2 * tile + e / 2] = run.sums.at[r][tile][e];
-      });
-    }
-    __syncthreads();
+  ForEachSum<Tiles, kTiles>([&](int r, int tile, int e) {
+    const int row = r * kRowTile + lane % 4 * 2 + e % 2;
+    shared.sums.at[segment][row][Sums::ColumnOf(lane / 4, tile, e / 2)] = run.sums.at[r][tile][e];
+  });
+  __syncthreads();
 #pragma unroll
-    for (int i = 0; i < Sums::kElements; ++i) {
-      const int element = thread + i * kThreads;
-      for (int s = 0; s < Sums::kAtOnce; ++s) {
-        totals[i] += shared.sums.at[s][element / Tiles::kOutputs][element % Tiles::kOutputs];
-      }
-    }
-  }
-#pragma unroll
-  for (int i = 0; i < Sums::kElements; ++i) {
+  for (int i = 0; i < Sums::kRows * Tiles::kOutputs / kThreads; ++i) {
     const int element = thread + i * kThreads;
-    const int at = element % Tiles::kOutputs;
-    const int64_t row = first_row + element / Tiles::kOutputs;
-    const int64_t output = int64_t{blockIdx.y / Tiles::kParts} * kPanelOutputs +
-                           weights.OutputOf(at / kLaneOutputs, at % kLaneOutputs / 2, at % 2);
-    if (row >= args.rows || output >= args.outputs) continue;
-    args.out[row * args.out_stride + output] =
-        args.bias == nullptr ? totals[i] : totals[i] + args.bias[output];
+    const int row = element / Tiles::kOutputs;
+    const int column = element % Tiles::kOutputs;
+    float total = 0;
+    for (int s = 0; s < kSegments; ++s) total += shared.sums.at[s][row][column];
+    const int64_t output =
+        int64_t{blockIdx.y / Tiles::kParts} * kPanelOutputs + Sums::OutputOf(weights, column);
+    if (first_row + row >= args.rows || output >= args.outputs) continue;
+    args.out[(first_row + row) * args.out_stride + output] =
+        args.bias == nullptr ? total : total + args.bias[output];
   }
 }
 
