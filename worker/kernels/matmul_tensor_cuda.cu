@@ -213,9 +213,7 @@ int RunAny(const MatMulArgs& args, CUstream_st* stream) {
 
 int MatMulTensorCuda(const MatMulArgs& args, CUstream_st* stream) {
   if (args.rows > kFewRows) return MatMulTensorTileCuda(args, stream);
-  // Half a row of 4 bits is less for a lane than it can copy.
-  using Integers4 = IntegerTiles<4, 4>;
-  if (args.grouped.bits == 4) return RunAny<Integers4, Integers4>(args, stream);
+  if (args.grouped.bits == 4) return RunAny<IntegerTiles<4, 4>, IntegerTiles<4, 2>>(args, stream);
   if (args.grouped.bits == 8) return RunAny<IntegerTiles<8, 4>, IntegerTiles<8, 2>>(args, stream);
   if (args.dtype == DType::kF16) {
     return RunAny<DenseTiles<F16Bits, 2, 4>, DenseTiles<F16Bits, 2, 2>>(args, stream);

@@ -114,13 +114,13 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
   using Parts = PanelParts<kPanelOutputs * kBits / 8, kTiles>;
   static constexpr int kPieces = 1;
   static constexpr bool kGrouped = true;
-  static constexpr int kWords = Parts::kLaneBytes / 4;  // of a lane
-  static_assert(kWords > 0);
+  using Word = std::conditional_t<Parts::kLaneBytes == 2, uint16_t, unsigned int>;
+  static constexpr int kWords = Parts::kLaneBytes / static_cast<int>(sizeof(Word));  // of a lane
   struct Loaded {
     unsigned int rows[kLaneInputs][kWords];
   };
-  struct alignas(4 * kWords) Words {
-    unsigned int at[kWords];
+  struct alignas(Parts::kLaneBytes) Words {
+    Word at[kWords];
   };
 
   __device__ IntegerTiles(const MatMulArgs& args, int64_t panel, int part, int group)
@@ -146,9 +146,9 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
     fetched = at;
     const int64_t row = panel * format.groups + at;
     if (format.zeros != nullptr) {
-      const auto* const from = reinterpret_cast<const unsigned int*>(
-          format.zeros + row * Parts::kRowBytes + part * Parts::kPartBytes +
-          group * Parts::kLaneBytes);
+      const auto* const from =
+          reinterpret_cast<const Word*>(format.zeros + row * Parts::kRowBytes +
+                                        part * Parts::kPartBytes + group * Parts::kLaneBytes);
 #pragma unroll
       for (int i = 0; i < kWords; ++i) zeros[i] = __ldg(from + i);
     }

@@ -18,8 +18,9 @@ int ByteIn(const Slab& slab, const void* at) {
 
 template <typename Tiles>
 class PanelSlabTest : public ::testing::Test {};
-using AllTiles = ::testing::Types<DenseTiles<BF16Bits, 1, 4>, DenseTiles<BF16Bits, 1, 2>,
-                                  IntegerTiles<8, 4>, IntegerTiles<8, 2>, IntegerTiles<4, 4>>;
+using AllTiles =
+    ::testing::Types<DenseTiles<BF16Bits, 1, 4>, DenseTiles<BF16Bits, 1, 2>, IntegerTiles<8, 4>,
+                     IntegerTiles<8, 2>, IntegerTiles<4, 4>, IntegerTiles<4, 2>>;
 TYPED_TEST_SUITE(PanelSlabTest, AllTiles);
 
 TYPED_TEST(PanelSlabTest, LanesReadWeightsWithoutBankConflicts) {
