@@ -184,8 +184,9 @@ __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t 
   }
 }
 
+// Of the fewest rows, larger cards' shared memory has room for two blocks.
 template <class Tiles, int kTiles>
-__global__ void __launch_bounds__(kThreads) FewRowsKernel(MatMulArgs all) {
+__global__ void __launch_bounds__(kThreads, kTiles == 1 ? 2 : 1) FewRowsKernel(MatMulArgs all) {
   ForEachTileOfRows<kTiles * kRowTile>(
       all, [](const MatMulArgs& args, int64_t row) { MultiplyFewRows<Tiles, kTiles>(args, row); });
 }

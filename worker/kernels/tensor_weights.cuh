@@ -129,10 +129,13 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
         part(part),
         group(group),
         steps_shift(format.group_shift < 31 ? format.group_shift - kStepShift : 31) {}
-  // Of the panel. Of 4 bits, a byte holds outputs half a panel apart.
+  // Of the panel: its place after a lane's first one, or from the panel's first. Of 4 bits, a byte
+  // holds outputs half a panel apart.
+  __device__ static constexpr int OutputWithin(int tile, int half) {
+    return kBits == 8 ? 2 * tile + half : tile + half * kPanelOutputs / 2;
+  }
   __device__ int OutputOf(int of_group, int tile, int half) const {
-    const int byte = (part * kLaneGroups + of_group) * Parts::kLaneBytes;
-    return kBits == 8 ? byte + 2 * tile + half : byte + tile + half * kPanelOutputs / 2;
+    return (part * kLaneGroups + of_group) * Parts::kLaneBytes + OutputWithin(tile, half);
   }
   __device__ static void TakeRow(const void* from, int row, Loaded& loaded) {
     const Words words = *static_cast<const Words*>(from);
@@ -152,12 +155,12 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
 #pragma unroll
       for (int i = 0; i < kWords; ++i) zeros[i] = __ldg(from + i);
     }
-    const uint16_t* const of_row =
-        static_cast<const uint16_t*>(format.scales) + row * kPanelOutputs;
+    const auto* const of_lane = reinterpret_cast<const unsigned int*>(
+        static_cast<const uint16_t*>(format.scales) + row * kPanelOutputs + OutputOf(group, 0, 0));
 #pragma unroll
     for (int i = 0; i < kTiles; ++i) {
-      const int at_pair = OutputOf(group, ScaleOf(i, 0) / 2, ScaleOf(i, 0) % 2);
-      scales[i] = __ldg(reinterpret_cast<const unsigned int*>(of_row + at_pair));
+      const int first = ScaleOf(i, 0);
+      scales[i] = __ldg(of_lane + OutputWithin(first / 2, first % 2) / 2);
     }
   }
   // Which scales are neighbours: of the i-th pair the first or second.
@@ -173,10 +176,12 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
       const auto bits = static_cast<uint16_t>(scales[i / 2] >> (i % 2 * 16));
       scale[ScaleOf(i / 2, i % 2)] =
           format.scale_dtype == DType::kF16 ? Widen(F16Bits{bits}) : Widen(BF16Bits{bits});
-      const unsigned int zero = format.zeros == nullptr ? 1u << (kBits - 1)
-                                : kBits == 8            ? zeros[i / 4] >> (i % 4 * 8) & 0xff
-                                                        : zeros[0] >> (i / 2 * 8 + i % 2 * 4) & 0xf;
-      zero_bits[i] = kBits == 8 ? 0x4b000000u | zero : (0x4300u | zero) * 0x10001u;
+      if (format.zeros == nullptr) {
+        zero_bits[i] = kBits == 8 ? 0x4b000080u : 0x43084308u;
+      } else {
+        zero_bits[i] = kBits == 8 ? ByteAsFloat(zeros[i / 4], i % 4)
+                                  : NibblesAsBF16(zeros[0], zeros[0], i / 2, i % 2);
+      }
     }
     if (at + 1 < format.groups) Fetch(at + 1);
   }
@@ -185,27 +190,29 @@ struct IntegerTiles : PanelParts<kPanelOutputs * kBits / 8, kTiles> {
     for (int i = 0; i < 4; i += 2) {
       const unsigned int(&low)[kWords] = loaded.rows[i];
       const unsigned int(&high)[kWords] = loaded.rows[i + 1];
-      if (kBits == 4) {
-        // 128 + integer, less 128 + zero.
-        const unsigned int bytes = __byte_perm(low[0], high[0], tile | (4 + tile) << 8);
 #pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          fragments[0].pairs[i + half] = SubtractBF16(
-              MaskAndSet(bytes >> (4 * half), 0x000f000f, 0x43004300), zero_bits[2 * tile + half]);
-        }
-      } else {
-        // 2^23 + integer, less 2^23 + zero.
-#pragma unroll
-        for (int half = 0; half < 2; ++half) {
-          const int at = 2 * tile + half;
-          const unsigned int pick = 0x7440u | at % 4;
+      for (int half = 0; half < 2; ++half) {
+        const int at = 2 * tile + half;
+        if (kBits == 4) {
+          fragments[0].pairs[i + half] =
+              SubtractBF16(NibblesAsBF16(low[0], high[0], tile, half), zero_bits[at]);
+        } else {
           const float zero = __uint_as_float(zero_bits[at]);
           fragments[0].pairs[i + half] =
-              PackBF16(__uint_as_float(__byte_perm(low[at / 4], 0x4b000000u, pick)) - zero,
-                       __uint_as_float(__byte_perm(high[at / 4], 0x4b000000u, pick)) - zero);
+              PackBF16(__uint_as_float(ByteAsFloat(low[at / 4], at % 4)) - zero,
+                       __uint_as_float(ByteAsFloat(high[at / 4], at % 4)) - zero);
         }
       }
     }
+  }
+  // 2^23 + a byte of a word, as f32.
+  __device__ static uint32_t ByteAsFloat(uint32_t word, int byte) {
+    return __byte_perm(word, 0x4b000000u, 0x7440u | byte);
+  }
+  // 128 + 4 bits of a byte of each of two words, as a pair of bf16.
+  __device__ static uint32_t NibblesAsBF16(uint32_t low, uint32_t high, int byte, int half) {
+    const uint32_t bytes = __byte_perm(low, high, byte | (4 + byte) << 8);
+    return MaskAndSet(bytes >> (4 * half), 0x000f000fu, 0x43004300u);
   }
 
   GroupedWeights format;
