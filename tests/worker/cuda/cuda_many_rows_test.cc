@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -65,31 +64,12 @@ TEST_F(CudaManyRowsTest, EqualFewRowsBitForBitAndAreNearTheProductInDouble) {
 TEST_F(CudaManyRowsTest, OfExpertsWithAnyNumberOfRowsEqualFewRowsBitForBit) {
   constexpr int64_t kHints[] = {34, 70, 200};
   for (int seed = 0; seed < kSeeds; ++seed) {
-    const int64_t experts = 1 + random_.Below(4), outputs = 1 + random_.Below(140);
-    const int64_t inputs = DrawInputs(random_);
-    const Weights weights = Draw(random_, experts * PaddedOutputs(outputs), inputs, seed, kTypes,
-                                 /*ordered=*/false, *device_);
-    std::vector<ExpertRows> groups;
-    int64_t rows = 0;
-    for (int64_t expert = 0; expert < experts; ++expert) {
-      const int64_t count = 1 + random_.Below(expert % 2 == 0 ? 150 : 8);
-      if (random_.Below(4) == 0) continue;
-      groups.push_back({static_cast<int32_t>(expert), static_cast<int32_t>(rows),
-                        static_cast<int32_t>(rows + count)});
-      rows += count;
-    }
-    if (rows == 0) continue;
-    groups.resize(experts);
-    SCOPED_TRACE(absl::StrCat(weights.text, ", ", experts, " experts, ", rows, " rows, ", outputs,
-                              " x ", inputs, ", draw ", seed, ", seed ", random_.seed()));
-    std::vector<float> group_words(3 * experts);
-    std::memcpy(group_words.data(), groups.data(), experts * sizeof(ExpertRows));
-    const Buffer on_groups = Upload(*device_, group_words);
-    const Buffer on_x = Upload(*device_, DrawX(rows, inputs, inputs, seed));
-    MatMulArgs args = ArgsOf(weights, on_x, inputs, kHints[seed % std::ssize(kHints)], outputs);
-    args.groups = reinterpret_cast<const ExpertRows*>(on_groups.As<float>());
-    args.num_groups = experts;
-    ASSERT_TRUE(SameBits(Multiply(args, rows, kForManyRows), Multiply(args, rows, kForFewRows)));
+    const OfExperts product = DrawExperts(seed, DrawInputs(random_), /*most_rows=*/150, kTypes);
+    SCOPED_TRACE(product.text);
+    MatMulArgs args = product.args;
+    args.rows = kHints[seed % std::ssize(kHints)];
+    ASSERT_TRUE(SameBits(Multiply(args, product.rows, kForManyRows),
+                         Multiply(args, product.rows, kForFewRows)));
   }
 }
 

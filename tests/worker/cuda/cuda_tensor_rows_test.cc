@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -85,34 +84,13 @@ TEST_F(CudaTensorRowsTest, EqualFewRowsBitForBitAndAreNearTheProductInDouble) {
 TEST_F(CudaTensorRowsTest, OfExpertsWithAnyNumberOfRowsEqualFewRowsBitForBit) {
   constexpr int64_t kHints[] = {65, 90, 300};
   for (int seed = 0; seed < kSeeds; ++seed) {
-    const int64_t experts = 1 + random_.Below(4), outputs = 1 + random_.Below(140);
-    const int64_t inputs = DrawInputsFor(seed);
-    const Weights weights = Draw(random_, experts * PaddedOutputs(outputs), inputs, seed, kTypes,
-                                 /*ordered=*/false, *device_);
-    std::vector<ExpertRows> groups;
-    int64_t rows = 0;
-    for (int64_t expert = 0; expert < experts; ++expert) {
-      const int64_t count = random_.Below(expert % 2 == 0 ? 300 : 8);
-      if (count == 0) continue;
-      groups.push_back({static_cast<int32_t>(expert), static_cast<int32_t>(rows),
-                        static_cast<int32_t>(rows + count)});
-      rows += count;
-    }
-    if (rows == 0) continue;
-    groups.resize(experts);
-    SCOPED_TRACE(absl::StrCat(weights.text, ", ", experts, " experts, ", rows, " rows, ", outputs,
-                              " x ", inputs, ", draw ", seed, ", seed ", random_.seed()));
-    std::vector<float> group_words(3 * experts);
-    std::memcpy(group_words.data(), groups.data(), experts * sizeof(ExpertRows));
-    const Buffer on_groups = Upload(*device_, group_words);
-    const Buffer on_x = Upload(*device_, DrawX(rows, inputs, inputs, seed));
-    MatMulArgs args = ArgsOf(weights, on_x, inputs, /*rows=*/1, outputs);
-    args.groups = reinterpret_cast<const ExpertRows*>(on_groups.As<float>());
-    args.num_groups = experts;
-    const std::vector<float> few = Multiply(args, rows, 1);  // tiles of few rows, one by one
+    const OfExperts product = DrawExperts(seed, DrawInputsFor(seed), /*most_rows=*/300, kTypes);
+    SCOPED_TRACE(product.text);
+    MatMulArgs args = product.args;
+    const auto few = Multiply(args, product.rows, 1);  // tiles of few rows, one by one
     args.rows = kHints[seed % std::ssize(kHints)];
     for (const int multiprocessors : kMultiprocessors) {
-      ASSERT_TRUE(SameBits(Multiply(args, rows, multiprocessors), few)) << multiprocessors;
+      ASSERT_TRUE(SameBits(Multiply(args, product.rows, multiprocessors), few)) << multiprocessors;
     }
   }
 }

@@ -10,8 +10,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/testing/kernel_testing.h"
 #include "tests/testing/random_integers.h"
 #include "tests/testing/test_card.h"
@@ -139,6 +141,43 @@ class DrawnProducts : public ::testing::Test {
             .outputs = outputs,
             .out_stride = outputs};
   }
+
+  struct OfExperts {
+    Weights weights;
+    Buffer x;
+    Buffer groups;
+    int64_t rows;     // of all experts
+    MatMulArgs args;  // but for the rows that one has, roughly
+    std::string text;
+  };
+  // Every other expert has up to `most_rows` rows, the others a few, some none.
+  OfExperts DrawExperts(int draw, int64_t inputs, int64_t most_rows, std::span<const DType> types) {
+    const int64_t experts = 1 + random_.Below(4), outputs = 1 + random_.Below(140);
+    Weights weights = Draw(random_, experts * PaddedOutputs(outputs), inputs, draw, types,
+                           /*ordered=*/false, *device_);
+    std::vector<ExpertRows> groups;
+    int64_t rows = 0;
+    for (int64_t expert = 0; expert < experts; ++expert) {
+      const int64_t count = 1 + random_.Below(expert % 2 == 0 ? most_rows : 8);
+      if (expert > 0 && random_.Below(4) == 0) continue;
+      groups.push_back({static_cast<int32_t>(expert), static_cast<int32_t>(rows),
+                        static_cast<int32_t>(rows + count)});
+      rows += count;
+    }
+    groups.resize(experts);
+    std::vector<float> group_words(3 * experts);
+    std::memcpy(group_words.data(), groups.data(), experts * sizeof(ExpertRows));
+    Buffer on_groups = Upload(*device_, group_words);
+    Buffer on_x = Upload(*device_, DrawX(rows, inputs, inputs, draw));
+    MatMulArgs args = ArgsOf(weights, on_x, inputs, /*rows=*/1, outputs);
+    args.groups = reinterpret_cast<const ExpertRows*>(on_groups.As<float>());
+    args.num_groups = experts;
+    std::string text =
+        absl::StrCat(weights.text, ", ", experts, " experts, ", rows, " rows, ", outputs, " x ",
+                     inputs, ", draw ", draw, ", seed ", random_.seed());
+    return {std::move(weights), std::move(on_x), std::move(on_groups), rows, args, std::move(text)};
+  }
+
   std::vector<float> Multiply(MatMulArgs args, int64_t out_rows, int num_multiprocessors) {
     const Buffer out = Upload(*device_, std::vector<float>(out_rows * args.outputs, -7));
     args.out = out.As<float>();
