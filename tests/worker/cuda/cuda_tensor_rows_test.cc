@@ -4,10 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
-#include "absl/strings/str_cat.h"
 #include "tests/testing/kernel_testing.h"
 #include "tests/worker/cuda/drawn_products.h"
 
@@ -22,11 +20,11 @@ constexpr int64_t kFewRows = 64;  // at most
 
 class CudaTensorRowsTest : public DrawnProducts {
  protected:
-  CudaTensorRowsTest() : DrawnProducts(80, &CudaKernels::matmul_tensor) {}
+  CudaTensorRowsTest() : DrawnProducts(80, &CudaKernels::matmul_tensor, kTypes) {}
 
   // Two of three draws are of vectors of inputs.
   int64_t DrawInputsFor(int draw) {
-    const int64_t inputs = DrawInputs(random_);
+    const int64_t inputs = DrawInputs();
     return draw % 3 == 0 ? inputs : (inputs + 3) / 4 * 4;
   }
   std::vector<float> MultiplyAFewAtATime(MatMulArgs args, int64_t rows) {
@@ -47,15 +45,9 @@ TEST_F(CudaTensorRowsTest, EqualFewRowsBitForBitAndAreNearTheProductInDouble) {
     const int64_t rows = kRows[seed % std::ssize(kRows)];
     const int64_t outputs = 1 + random_.Below(300), inputs = DrawInputsFor(seed);
     const int64_t stride = seed % 3 == 1 ? inputs : inputs + random_.Below(3) * 4;
-    const Weights weights =
-        Draw(random_, outputs, inputs, seed, kTypes, /*ordered=*/true, *device_);
-    SCOPED_TRACE(absl::StrCat(weights.text, ", ", rows, " rows, ", outputs, " x ", inputs,
-                              ", draw ", seed, ", seed ", random_.seed()));
-    const auto x = DrawX(rows, inputs, stride, seed);
-    const auto bias = random_.Normal((outputs + 63) / 64 * 64);
-    const Buffer on_x = Upload(*device_, x), on_bias = Upload(*device_, bias);
-    MatMulArgs args = ArgsOf(weights, on_x, stride, rows, outputs);
-    if (seed % 4 < 2) args.bias = on_bias.As<float>();
+    const OfOne product = Draw(seed, {rows, outputs, inputs, stride});
+    SCOPED_TRACE(product.text);
+    MatMulArgs args = product.args;
     const auto few = MultiplyAFewAtATime(args, rows);
     for (const int multiprocessors : kMultiprocessors) {
       ASSERT_TRUE(SameBits(Multiply(args, rows, multiprocessors), few)) << multiprocessors;
@@ -67,24 +59,18 @@ TEST_F(CudaTensorRowsTest, EqualFewRowsBitForBitAndAreNearTheProductInDouble) {
       ASSERT_TRUE(SameBits(fewest, {few.begin(), few.begin() + args.rows * outputs}))
           << multiprocessors;
     }
-    if (!IsBounded(seed)) continue;
-    for (int64_t i = 0; i < 200; ++i) {
+    for (int i = 0; i < 200 && IsBounded(seed); ++i) {
       const int64_t row = random_.Below(rows), o = random_.Below(outputs);
-      double sum = args.bias == nullptr ? 0 : bias[o], magnitude = 0x1p-100;
-      for (int64_t k = 0; k < inputs; ++k) {
-        const double term = double{x[row * stride + k]} * weights.values[o * inputs + k];
-        sum += term;
-        magnitude += std::abs(term);
-      }
-      ASSERT_NEAR(few[row * outputs + o], sum, 0x1p-16 * (magnitude + std::abs(sum)));
+      ExpectElement(product, row, o, few[row * outputs + o], 0x1p-16, 0x1p-100);
     }
+    if (HasFailure()) return;
   }
 }
 
 TEST_F(CudaTensorRowsTest, OfExpertsWithAnyNumberOfRowsEqualFewRowsBitForBit) {
   constexpr int64_t kHints[] = {65, 90, 300};
   for (int seed = 0; seed < kSeeds; ++seed) {
-    const OfExperts product = DrawExperts(seed, DrawInputsFor(seed), /*most_rows=*/300, kTypes);
+    const OfExperts product = DrawExperts(seed, DrawInputsFor(seed), /*most_rows=*/300);
     SCOPED_TRACE(product.text);
     MatMulArgs args = product.args;
     const auto few = Multiply(args, product.rows, 1);  // tiles of few rows, one by one
