@@ -6,6 +6,7 @@
 #include "worker/kernels/device_math.cuh"
 #include "worker/kernels/kernel_args.h"
 #include "worker/kernels/simt.cuh"
+#include "worker/kernels/tensor_integers.cuh"
 #include "worker/kernels/tensor_weights.cuh"
 
 namespace layercake {

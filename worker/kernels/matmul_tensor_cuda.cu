@@ -157,10 +157,10 @@ __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t 
   const int thread = static_cast<int>(threadIdx.x);
   const int lane = thread % kWarpLanes;
   const int segment = thread / kWarpLanes;
+  const int64_t panel = blockIdx.y / Tiles::kParts;
   const int part = static_cast<int>(blockIdx.y) % Tiles::kParts;
-  Tiles weights(args, blockIdx.y / Tiles::kParts, part, lane / 4);
-  const Copies<Tiles, kTiles> copies(args, InputRows(args, first_row), blockIdx.y / Tiles::kParts,
-                                     part, lane);
+  Tiles weights(args, panel, part, lane / 4);
+  const Copies<Tiles, kTiles> copies(args, InputRows(args, first_row), panel, part, lane);
   RunSum<Tiles, kTiles> run;
   SumSegment(segment, copies, weights, lane, shared.stages[segment], run);
   __syncthreads();  // stages are no more needed
@@ -176,8 +176,7 @@ __device__ __forceinline__ void MultiplyFewRows(const MatMulArgs& args, int64_t 
     const int column = element % Tiles::kOutputs;
     float total = 0;
     for (int s = 0; s < kSegments; ++s) total += shared.sums.at[s][row][column];
-    const int64_t output =
-        int64_t{blockIdx.y / Tiles::kParts} * kPanelOutputs + Sums::OutputOf(weights, column);
+    const int64_t output = panel * kPanelOutputs + Sums::OutputOf(weights, column);
     if (first_row + row >= args.rows || output >= args.outputs) continue;
     args.out[(first_row + row) * args.out_stride + output] =
         args.bias == nullptr ? total : total + args.bias[output];

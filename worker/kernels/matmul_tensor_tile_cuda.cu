@@ -106,8 +106,7 @@ struct Copies {
   __device__ Copies(const MatMulArgs& args, int64_t first_row)
       : x(args, first_row),
         inputs(static_cast<int>(args.inputs)),
-        weights(static_cast<const char*>(args.weights) +
-                (args.first_panel + FirstPanel()) * args.inputs * C::Tiles::kRowBytes) {
+        weights(C::Tiles::PartOf(args, FirstPanel(), /*part=*/0)) {
     static_assert(C::kPanels == 2);
     const bool has_next = FirstPanel() + 1 < NumPanels(args.outputs);
     next_panel = has_next ? static_cast<uint32_t>(inputs) * C::Tiles::kRowBytes : 0;
@@ -233,8 +232,7 @@ __device__ __forceinline__ void MultiplyTile(const MatMulArgs& args, int64_t fir
   if (!has_outputs) return;
   ForEachSum<Tiles, C::kTiles>([&](int r, int tile, int e) {
     const int64_t row = first_row + first_of_warp + r * kRowTile + lane % 4 * 2 + e % 2;
-    const int64_t output = (Copies<C>::FirstPanel() + warp % C::kPanels) * kPanelOutputs +
-                           weights.OutputOf(lane / 4, tile, e / 2);
+    const int64_t output = panel * kPanelOutputs + weights.OutputOf(lane / 4, tile, e / 2);
     if (row >= args.rows || output >= args.outputs) return;
     const float total = totals.At(r, tile, e);
     args.out[row * args.out_stride + output] =
