@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/functional/function_ref.h"
+#include "worker/device/cublas_lt.h"
 #include "worker/device/cuda_tier.h"
 #include "worker/device/device.h"
 
@@ -59,6 +60,11 @@ class CudaDevice : public Device {
   int64_t usable_bytes() const { return usable_bytes_ > 0 ? usable_bytes_ : Memory().total_bytes; }
   void set_usable_bytes(int64_t bytes) { usable_bytes_ = bytes; }
 
+  // What multiplies many rows in the kernels' place; null: nothing does. Set before a stage is
+  // loaded.
+  CublasLt* cublas_lt() const { return cublas_lt_.get(); }
+  void set_cublas_lt(std::unique_ptr<CublasLt> cublas_lt) { cublas_lt_ = std::move(cublas_lt); }
+
  protected:
   CudaDevice(std::string name, int index, int compute_capability, int code_capability,
              int num_multiprocessors, int num_threads)
@@ -75,6 +81,7 @@ class CudaDevice : public Device {
   const int num_multiprocessors_;
   bool use_graphs_ = true;
   int64_t usable_bytes_ = 0;
+  std::unique_ptr<CublasLt> cublas_lt_;
 };
 
 // REQUIRES: device.kind() is kCuda.

@@ -39,6 +39,19 @@ struct TakeApartArgs {
   InputPieces pieces;              // of x.rows rows
 };
 
+// Rows of f32 as two numbers of 16 bits each: a sum, times `unscale`.
+struct SplitRowsArgs {
+  FloatRows x;
+  DType dtype = DType::kBF16;  // or f16
+  // Of f16, [x.rows] for the kernels' own use, and what x is multiplied by, and then the sums.
+  float* largest = nullptr;
+  float* scale = nullptr;
+  float* unscale = nullptr;
+  void* first = nullptr;  // [x.rows, x.cols], rows `stride` apart; as `second`
+  void* second = nullptr;
+  int64_t stride = 0;
+};
+
 struct LookUpArgs {
   const void* table = nullptr;
   DType dtype = DType::kF32;
@@ -105,6 +118,10 @@ int MatMulTensorCuda(const MatMulArgs& args, CUstream_st* stream);
 // kStepInputs inputs.
 int TakeInputsApartCuda(const TakeApartArgs& args, CUstream_st* stream);
 int MatMulIntegersCuda(const MatMulArgs& args, CUstream_st* stream);
+// What a library's product is given; see dense_products.h.
+int SplitRowsCuda(const SplitRowsArgs& args, CUstream_st* stream);
+// Every row of `out` is a copy of `row`.
+int FillRowsCuda(const float* row, const FloatRows& out, CUstream_st* stream);
 // x += y (where y is not null), then out = x / rms(x) * weight; `out` may be y or x.
 int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, float epsilon,
                    const FloatRows& out, CUstream_st* stream);
@@ -139,6 +156,8 @@ struct CudaKernels {
   decltype(&MatMulTensorCuda) matmul_tensor;
   decltype(&TakeInputsApartCuda) take_inputs_apart;
   decltype(&MatMulIntegersCuda) matmul_integers;
+  decltype(&SplitRowsCuda) split_rows;
+  decltype(&FillRowsCuda) fill_rows;
   decltype(&AddRmsNormCuda) add_rms_norm;
   decltype(&RmsNormHeadsCuda) rms_norm_heads;
   decltype(&AddCuda) add;

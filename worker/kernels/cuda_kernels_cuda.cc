@@ -11,6 +11,8 @@ const CudaKernels& GetCudaKernels() {
       .matmul_tensor = &MatMulTensorCuda,
       .take_inputs_apart = &TakeInputsApartCuda,
       .matmul_integers = &MatMulIntegersCuda,
+      .split_rows = &SplitRowsCuda,
+      .fill_rows = &FillRowsCuda,
       .add_rms_norm = &AddRmsNormCuda,
       .rms_norm_heads = &RmsNormHeadsCuda,
       .add = &AddCuda,

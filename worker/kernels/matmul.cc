@@ -5,6 +5,7 @@
 #include "common/base/logging.h"
 #include "worker/kernels/cpu_kernels.h"
 #include "worker/kernels/cuda_dispatch.h"
+#include "worker/kernels/dense_products.h"
 
 namespace layercake {
 namespace {
@@ -60,6 +61,7 @@ void MultiplyOnCuda(MatMulArgs args, const TensorView& x, const PackedMatrix& we
   constexpr absl::string_view kName = "a matrix product";
   const CudaTier& tier = AsCuda(device).tier();
   args.num_multiprocessors = AsCuda(device).num_multiprocessors();
+  if (MultiplyByCublasLt(args, device)) return;
   if (tier.tensor_cores && SuitsTensorCores(weights)) {
     return LaunchOn(device, kName, &CudaKernels::matmul_tensor, args);
   }
