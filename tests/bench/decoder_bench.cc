@@ -1,7 +1,8 @@
 // A checkpoint's forward pass on this machine, in one process and one stage: tokens per second of
 // prompts and of generation, and time to load.
 //
-//   decoder_bench MODEL_DIR [--threads N | --device CARD [--cuda-graphs auto|off]] [--kv f32|f16]
+//   decoder_bench MODEL_DIR [--threads N | --device CARD [--cuda-graphs auto|off]
+//                 [--dense-products own|cublaslt]] [--kv f32|f16]
 //                 [--weights int8|int4] [--sequences 16] [--load-only] [--processor-time]
 //
 // Tokens are arbitrary, weights may be: speed depends on shapes alone. Best of three runs each.
@@ -21,6 +22,7 @@
 
 #include "common/base/logging.h"
 #include "common/model/checkpoint.h"
+#include "worker/device/cublas_lt.h"
 #include "worker/device/cuda_device.h"
 #include "worker/device/device.h"
 #include "worker/engine/kv_cache.h"
@@ -122,12 +124,13 @@ void Report(Model& model) {
 
 int Main(int argc, char** argv) {
   CLI::App app("Measures a checkpoint's forward pass");
-  std::string directory, kv_type = "f16", graphs = "auto", weights;
+  std::string directory, kv_type = "f16", graphs = "auto", products = "own", weights;
   int threads = 1, card = -1;
   app.add_option("MODEL_DIR", directory)->required();
   app.add_option("--threads", threads);
   app.add_option("--device", card, "index of a CUDA device; default the CPU");
   app.add_option("--cuda-graphs", graphs)->check(CLI::IsMember({"auto", "off"}));
+  app.add_option("--dense-products", products)->check(CLI::IsMember({"own", "cublaslt"}));
   app.add_option("--weights", weights, "make the checkpoint's so while loading")
       ->check(CLI::IsMember({"int8", "int4"}));
   int64_t sequences = 16;
@@ -143,7 +146,13 @@ int Main(int argc, char** argv) {
   model.limits.max_batch_sequences = sequences;
   model.limits.kv_dtype = kv_type == "f32" ? DType::kF32 : DType::kF16;
   model.device = OrDie(card < 0 ? Device::CreateCpu(threads) : Device::CreateCuda(card));
-  if (card >= 0) AsCuda(*model.device).set_use_graphs(graphs != "off");
+  if (card >= 0) {
+    CudaDevice& device = AsCuda(*model.device);
+    device.set_use_graphs(graphs != "off");
+    if (products == "cublaslt") {
+      device.set_cublas_lt(OrDie(CublasLt::Create(*OrDie(LoadCublasLt()), device)));
+    }
+  }
   const double start = Now(model.clock);
   model.checkpoint = OrDie(Checkpoint::Open(directory));
   if (!weights.empty()) {

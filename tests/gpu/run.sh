@@ -117,15 +117,22 @@ else
 fi
 
 # --- parts that need a GPU, or rehearse what does ---
-find_nccl() {
-  ldconfig -p 2>/dev/null | grep -q 'libnccl\.so\.2' && return
-  local dir
+# NAME PACKAGES...: a library that programs load if there is one, also of the Python packages that PyTorch comes with.
+find_library() {
+  local name=$1 dir
+  shift
+  ldconfig -p 2>/dev/null | grep -qF "$name" && return
   for dir in ${LD_LIBRARY_PATH//:/ } /usr/lib64 /usr/local/cuda/lib64 \
-    $(python3 -c 'import nvidia.nccl as n; print(list(n.__path__)[0] + "/lib")' 2>/dev/null); do
-    [ -e "$dir/libnccl.so.2" ] && export LAYERCAKE_NCCL_DIR=$dir && return
+    $(python3 -c 'import importlib, sys
+for package in sys.argv[1:]:
+    try: print(*(path + "/lib" for path in importlib.import_module(package).__path__))
+    except ImportError: pass' "$@" 2>/dev/null); do
+    [ -e "$dir/$name" ] && export LAYERCAKE_LIBRARIES=${LAYERCAKE_LIBRARIES:+$LAYERCAKE_LIBRARIES:}$dir && return
   done
   return 1
 }
+find_nccl() { find_library libnccl.so.2 nvidia.nccl; }
+find_cublas() { find_library libcublasLt.so.13 nvidia.cu13 || find_library libcublasLt.so.12 nvidia.cublas; }
 find_sanitizer() {
   local path
   for path in "${LAYERCAKE_SANITIZER:-}" "$(command -v compute-sanitizer)" "${CUDA_HOME:-}/bin/compute-sanitizer" \
@@ -176,6 +183,11 @@ gpu_parts() {
     say PASS "devices" "cuda:0 is $uuid, as nvidia-smi says"
   else
     say FAIL "devices" "cuda:0 has a UUID that nvidia-smi does not know: $line"
+  fi
+  if find_cublas; then
+    cublas=1
+  else
+    say OWED "cuBLASLt" "there is no libcublasLt.so.13 or .12 here, so its tests are left out of the ops and goldens"
   fi
   check "ops" card_ops_test
   check "goldens" card_goldens_test

@@ -205,6 +205,7 @@ speed_of() {  # GEOMETRY
     forward_pass "$1" $form
   done
   [ -n "$rehearsal" ] || forward_pass "$1" bf16 --cuda-graphs off
+  [ -z "${cublas:-}" ] || forward_pass "$1" bf16 --dense-products cublaslt
   loading "$1"
   transformers "$1"
 }
