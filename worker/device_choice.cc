@@ -12,6 +12,8 @@
 #include "common/base/status_macros.h"
 #include "common/base/text_table.h"
 #include "common/options/options.h"
+#include "worker/device/cublas_lt.h"
+#include "worker/device/cuda_device.h"
 #include "worker/device/cuda_tier.h"
 #include "worker/profile/cpu_allowance.h"
 
@@ -127,6 +129,26 @@ absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_thr
   LC_ASSIGN_OR_RETURN(const std::vector<Card> cards, ListCards(runtime));
   LC_ASSIGN_OR_RETURN(const Card card, FindCard(cards, selector));
   return OpenCard(card, num_threads, *runtime, share_card);
+}
+
+absl::Status UseCublasLt(ChosenDevice& chosen) {
+  constexpr absl::string_view kElse = "; leave out --dense-products cublaslt, or ";
+  if (chosen.device->kind() == DeviceKind::kCpu) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(chosen.device->name(), " is no CUDA device", kElse, "name one as --device"));
+  }
+  const auto functions = LoadCublasLt();
+  if (!functions.ok()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(functions.status().message(), kElse,
+                     "install cuBLAS and set LD_LIBRARY_PATH to its directory"));
+  }
+  CudaDevice& device = AsCuda(*chosen.device);
+  LC_ASSIGN_OR_RETURN(auto cublas, CublasLt::Create(**functions, device));
+  chosen.description.set_tier(
+      absl::StrCat(chosen.description.tier(), "; prompts by cuBLASLt ", cublas->version()));
+  device.set_cublas_lt(std::move(cublas));
+  return absl::OkStatus();
 }
 
 v1::DeviceList ListDevices(CudaRuntime* runtime) {

@@ -32,6 +32,12 @@ struct ChosenDevice {
 absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_threads,
                                         CudaRuntime* runtime, bool share_card = false);
 
+// Has the device's prompts multiplied by cuBLASLt from now on, and its description say so. Before
+// its free memory is looked at: it takes some. Errors: FailedPrecondition (a CPU, no library, or
+// one that does not know the card), which says what to do; ResourceExhausted; the device's
+// status().
+absl::Status UseCublasLt(ChosenDevice& chosen);
+
 // Every device of this host, as `layercake-worker --list-devices` shows them. Cards are used for
 // it, one after another: that is how their trouble shows.
 v1::DeviceList ListDevices(CudaRuntime* runtime);

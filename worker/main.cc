@@ -213,9 +213,13 @@ int Main(int argc, char** argv) {
   }
   StopSignals signals;
   std::optional<EndAtSignal> end_at_signal(std::in_place, signals);
-  const auto chosen =
-      OpenDevice(flags.device, flags.num_threads, CudaRuntime::Real(), flags.share_card);
+  auto chosen = OpenDevice(flags.device, flags.num_threads, CudaRuntime::Real(), flags.share_card);
   if (!chosen.ok()) return Fail(chosen.status(), DeviceExitCode(chosen.status()));
+  if (flags.dense_products == "cublaslt") {
+    const absl::Status used = UseCublasLt(*chosen);
+    if (absl::IsFailedPrecondition(used)) return Fail(used, kExitUnsupported);
+    if (!used.ok()) return Fail(used, DeviceExitCode(used));
+  }
   Device& device = *chosen->device;
   int64_t usable_bytes = device.Memory().free_bytes;
   if (flags.memory_bytes > 0) usable_bytes = std::min(usable_bytes, flags.memory_bytes);

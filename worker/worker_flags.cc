@@ -49,6 +49,12 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
                  "Whether a GPU replays decode steps as CUDA graphs: auto, or off to find faults")
       ->check(CLI::IsMember({"auto", "off"}))
       ->capture_default_str();
+  app.add_option("--dense-products", flags->dense_products,
+                 "What multiplies prompts by floating-point weights on a GPU: own kernels, whose "
+                 "numbers do not depend on what else a step has; or cublaslt, faster on tensor "
+                 "cores, whose last bits do")
+      ->check(CLI::IsMember({"own", "cublaslt"}))
+      ->capture_default_str();
   app.add_flag("--list-devices", flags->list_devices, "Show the devices of this host, and end");
   app.add_option("-o,--output", flags->output, "How --list-devices prints: table or json")
       ->check(CLI::IsMember({"table", "json"}))

@@ -23,7 +23,8 @@ struct WorkerFlags {
   std::string profile = "cached";
   bool exit_with_parent = false;
   Transport transport = Transport::kAuto;
-  std::string cuda_graphs = "auto";  // or "off"
+  std::string cuda_graphs = "auto";    // or "off"
+  std::string dense_products = "own";  // or "cublaslt"
   bool list_devices = false;
   std::string output = "table";  // of list_devices; or "json"
 };

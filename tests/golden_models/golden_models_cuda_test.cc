@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/model/checkpoint.h"
@@ -15,6 +16,7 @@
 #include "tests/testing/stage_pipeline.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/test_card.h"
+#include "worker/device/cublas_lt.h"
 #include "worker/device/cuda_device.h"
 
 namespace layercake {
@@ -37,6 +39,11 @@ std::vector<std::string> QuantizedNames() {
     if (checkpoint.ok() && (*checkpoint)->config().quantization) names.push_back(name);
   }
   return names;
+}
+
+// Of numbers of each kind, with biases and without, of several attention heads.
+std::vector<std::string> DenseNames() {
+  return {"llama-bias", "llama-gqa", "qwen2-f16-head-dim", "qwen3-moe"};
 }
 
 class GoldenModelsCudaTest : public ::testing::TestWithParam<std::string> {
@@ -146,6 +153,23 @@ TEST_P(GoldenIntegersCudaTest, GreedyIdsAreTransformers) { CheckGreedyIds(); }
 
 TEST_P(GoldenIntegersCudaTest, CutsAndChunksGiveTheSameBits) { CheckCutsAndChunks(); }
 
+// All products of numbers, whatever their rows.
+class GoldenCublasLtTest : public GoldenModelsCudaTest {
+ protected:
+  void SetUp() override {
+    GoldenModelsCudaTest::SetUp();
+    const auto functions = LoadCublasLt();
+    if (!functions.ok()) GTEST_SKIP() << functions.status();
+    LC_ASSERT_OK_AND_ASSIGN(auto cublas,
+                            CublasLt::Create(**functions, AsCuda(*cuda_), /*fewest_rows=*/1));
+    AsCuda(*cuda_).set_cublas_lt(std::move(cublas));
+  }
+};
+
+TEST_P(GoldenCublasLtTest, GreedyIdsAreTransformers) { CheckGreedyIds(); }
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenCublasLtTest, ::testing::ValuesIn(DenseNames()),
+                         GoldenTestName);
 INSTANTIATE_TEST_SUITE_P(Models, GoldenIntegersCudaTest, ::testing::ValuesIn(QuantizedNames()),
                          GoldenTestName);
 INSTANTIATE_TEST_SUITE_P(Models, GoldenModelsCudaTest, ::testing::ValuesIn(GoldenModelNames()),

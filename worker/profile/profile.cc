@@ -23,6 +23,8 @@
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
 #include "common/rpc/protocol.h"
+#include "worker/device/cublas_lt.h"
+#include "worker/device/cuda_device.h"
 #include "worker/profile/cpu_allowance.h"
 #include "worker/profile/measure.h"
 
@@ -82,8 +84,12 @@ std::optional<v1::DeviceProfile> ParseGiven(absl::string_view mode) {
 // Another one when profiles say more than they did, or say it more truly.
 constexpr char kFigures[] = "figures 7";
 
-std::string CacheKey(const Device& device) {
-  return absl::StrCat(device.name(), ", ", device.num_threads(), " threads, ",
+std::string CacheKey(Device& device) {
+  const CublasLt* const cublas =
+      device.kind() == DeviceKind::kCuda ? AsCuda(device).cublas_lt() : nullptr;
+  const std::string products =
+      cublas == nullptr ? "" : absl::StrCat(", cuBLASLt ", cublas->version());
+  return absl::StrCat(device.name(), products, ", ", device.num_threads(), " threads, ",
                       CpuAllowance::Current().Text(), ", ", kVersion, ", ", kFigures);
 }
 
