@@ -26,6 +26,7 @@ class FakeNccl {
     int version = 22809;
     bool never_connects = false;  // as where a firewall drops the packets
     int connect_error = 0;        // e.g. 5, invalid usage: two ends on one card
+    int connect_error_rank = -1;  // of that end alone; -1: of both
     bool corrupts = false;        // every message's first byte arrives changed
     bool never_delivers = false;  // receives hang
     int send_error = 0;           // e.g. 6, remote error: the peer is gone
@@ -51,6 +52,14 @@ class FakeNccl {
   void AwaitOpen(size_t count) {
     MutexLock lock(mutex_);
     while (open_.size() < count) changed_.Wait(mutex_);
+  }
+  // Whether all were closed before `deadline`.
+  bool AwaitClosed(absl::Time deadline) {
+    MutexLock lock(mutex_);
+    while (!open_.empty() && Clock::Real()->Now() < deadline) {
+      changed_.WaitFor(mutex_, deadline - Clock::Real()->Now());
+    }
+    return open_.empty();
   }
   int64_t last_sent_bytes() {
     MutexLock lock(mutex_);
@@ -111,7 +120,9 @@ class FakeNccl {
     FakeNccl& self = *current_;
     MutexLock lock(self.mutex_);
     if (num_ranks != 2 || config->blocking != 0) return 4;
-    if (self.script_.connect_error != 0) return self.script_.connect_error;
+    if (self.script_.connect_error_rank < 0 || self.script_.connect_error_rank == rank) {
+      if (self.script_.connect_error != 0) return self.script_.connect_error;
+    }
     std::shared_ptr<Meeting>& meeting = self.meetings_[std::string(id.bytes, sizeof(id.bytes))];
     if (meeting == nullptr) meeting = std::make_shared<Meeting>();
     ++meeting->arrived;
@@ -145,6 +156,7 @@ class FakeNccl {
     }
     self.open_.erase(comm);
     delete comm;
+    self.changed_.NotifyAll();
     return 0;
   }
   static int Send(const void* data, size_t count, int, int peer, NcclComm* opaque, CUstream_st*) {

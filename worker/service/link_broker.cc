@@ -118,8 +118,8 @@ absl::Status LinkBroker::CheckOffer(const v1::OpenLinkRequest::Offer& offer) con
   return CheckEpoch(offer.epoch());
 }
 
-absl::StatusOr<std::shared_ptr<NcclPair>> LinkBroker::Join(uint64_t epoch, const NcclUniqueId& id) {
-  std::shared_ptr<NcclPair> pair = MakePair(/*rank=*/1);
+absl::Status LinkBroker::Join(uint64_t epoch, const NcclUniqueId& id,
+                              const std::shared_ptr<NcclPair>& pair) {
   {
     MutexLock lock(mutex_);
     LC_RETURN_IF_ERROR(CheckEpoch(epoch));
@@ -128,8 +128,7 @@ absl::StatusOr<std::shared_ptr<NcclPair>> LinkBroker::Join(uint64_t epoch, const
   const absl::Status status = ConnectAndTest(nccl_, id, *pair, device_);
   MutexLock lock(mutex_);
   std::erase_if(joining_, [&](const Joining& joining) { return joining.pair == pair; });
-  LC_RETURN_IF_ERROR(status);
-  return pair;
+  return status;
 }
 
 absl::Status LinkBroker::Agree(uint64_t epoch, NcclLink link) {

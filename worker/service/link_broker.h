@@ -78,8 +78,11 @@ class LinkBroker {
   // Of an offer that came to nothing: `why`. Errors: FailedPrecondition (the operator wants NCCL
   // only).
   absl::Status DoWithout(const absl::Status& why) const;
-  // Errors: as ConnectAndTest; Aborted (Stop, or the epoch is over).
-  absl::StatusOr<std::shared_ptr<NcclPair>> Join(uint64_t epoch, const NcclUniqueId& id)
+  // A pair to be connected, or null: this end has no NCCL. Shared with whoever may abort it.
+  std::shared_ptr<NcclPair> MakePair(int rank) const;
+  // Connects `pair`, of rank 1, and tests it. Errors: as ConnectAndTest; FailedPrecondition (the
+  // epoch is over); Aborted (Stop, or the epoch ends).
+  absl::Status Join(uint64_t epoch, const NcclUniqueId& id, const std::shared_ptr<NcclPair>& pair)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Makes `link` what TakeSource of that epoch returns. Errors: FailedPrecondition (the epoch is
   // over).
@@ -99,8 +102,6 @@ class LinkBroker {
     std::shared_ptr<NcclPair> pair;  // shared with Join
   };
 
-  // A pair to be connected, or null.
-  std::shared_ptr<NcclPair> MakePair(int rank) const;
   absl::Status CheckEpoch(uint64_t epoch) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const Transport transport_;

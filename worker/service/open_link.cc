@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "common/model/activation_type.h"
 #include "common/rpc/status.h"
 #include "worker/transport/link_offer.h"
@@ -17,9 +19,12 @@ bool Answer(OpenLinkStream& stream, const absl::Status& status) {
   return stream.Write(answer) && status.ok();
 }
 
-grpc::Status GivenUp(const LinkBroker& broker) {
-  return ToGrpcStatus(
-      broker.DoWithout(absl::FailedPreconditionError("the sender gave the link up")));
+// The sender's last word. Errors: Cancelled (it gave the link up).
+absl::Status Decision(OpenLinkStream& stream) {
+  v1::OpenLinkRequest request;
+  if (!stream.Read(&request)) return absl::CancelledError("the sender gave the link up");
+  if (request.use()) return absl::OkStatus();
+  return absl::CancelledError(absl::StrCat("the sender gave the link up: ", request.gave_up()));
 }
 
 }  // namespace
@@ -32,17 +37,28 @@ grpc::Status ServeOpenLink(LinkBroker& broker, OpenLinkStream& stream) {
   const v1::OpenLinkRequest::Offer offer = request.offer();
   const absl::Status willing = broker.CheckOffer(offer);
   if (!Answer(stream, willing)) return ToGrpcStatus(broker.DoWithout(willing));
-  if (!stream.Read(&request) || !request.has_unique_id()) return GivenUp(broker);
+  if (!stream.Read(&request) || !request.has_unique_id()) {
+    return ToGrpcStatus(broker.DoWithout(absl::CancelledError("the sender gave the link up")));
+  }
   NcclUniqueId id;
   if (request.unique_id().size() != sizeof(id.bytes)) {
     return grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, "that is no unique id of NCCL's");
   }
   std::copy_n(request.unique_id().data(), sizeof(id.bytes), id.bytes);
-  const auto pair = broker.Join(offer.epoch(), id);
-  if (!Answer(stream, pair.status())) return ToGrpcStatus(broker.DoWithout(pair.status()));
-  if (!stream.Read(&request) || !request.use()) return GivenUp(broker);
+  const std::shared_ptr<NcclPair> pair = broker.MakePair(/*rank=*/1);
+  absl::Status decision;
+  std::thread listening([&] {
+    decision = Decision(stream);
+    if (!decision.ok()) pair->Abort(decision);
+  });
+  const absl::Status joined = broker.Join(offer.epoch(), id, pair);
+  // A sender that gave up knows why.
+  if (!absl::IsCancelled(joined)) Answer(stream, joined);
+  listening.join();
+  if (!joined.ok()) return ToGrpcStatus(broker.DoWithout(joined));
+  if (!decision.ok()) return ToGrpcStatus(broker.DoWithout(decision));
   return ToGrpcStatus(
-      broker.Agree(offer.epoch(), {*pair, *ActivationDType(offer.activation_type())}));
+      broker.Agree(offer.epoch(), {pair, *ActivationDType(offer.activation_type())}));
 }
 
 }  // namespace layercake

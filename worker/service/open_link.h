@@ -14,8 +14,8 @@ using OpenLinkStream = grpc::ServerReaderWriter<v1::OpenLinkResponse, v1::OpenLi
 // The call's life: 1. the offer comes, and is answered: willing or not; 2. the id comes, both ends
 // connect and test, and the result is the second answer; 3. the sender says whether the link is
 // used, and the broker keeps it; 4. ending well tells the sender so. Wherever the call ends before,
-// the link is dropped, which a worker whose operator wants NCCL only
-// refuses.
+// or the sender says that it gave up, nothing is waited for any more and the link is dropped, which
+// a worker whose operator wants NCCL only refuses.
 grpc::Status ServeOpenLink(LinkBroker& broker, OpenLinkStream& stream);
 
 }  // namespace layercake

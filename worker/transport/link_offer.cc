@@ -14,10 +14,11 @@ namespace {
 
 using Stream = grpc::ClientReaderWriter<v1::OpenLinkRequest, v1::OpenLinkResponse>;
 
+// Errors: FailedPrecondition (the peer refuses: says why); Unavailable (it says nothing).
 absl::Status Answer(Stream& stream) {
   v1::OpenLinkResponse answer;
   if (!stream.Read(&answer)) {
-    return absl::FailedPreconditionError("the next stage's worker did not answer");
+    return absl::UnavailableError("the next stage's worker did not answer");
   }
   if (answer.refusal().empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
@@ -30,9 +31,9 @@ absl::StatusOr<std::unique_ptr<Device>> Beside(Device& device) {
   return Device::CreateCpu(1);
 }
 
-// Up to where both ends have tested the pair. The peer's reason goes before this end's.
-absl::Status Propose(v1::OpenLinkRequest::Offer offer, const NcclEnd& end, NcclPair* pair,
-                     Device& device, Stream& stream) {
+// Up to where the peer has the id that both ends connect with.
+absl::StatusOr<NcclUniqueId> Propose(v1::OpenLinkRequest::Offer offer, const NcclEnd& end,
+                                     Stream& stream) {
   absl::Status able = end.functions.status();
   int version = 0;
   if (able.ok() && (*end.functions)->get_version(&version) != kNcclSuccess) {
@@ -52,15 +53,41 @@ absl::Status Propose(v1::OpenLinkRequest::Offer offer, const NcclEnd& end, NcclP
   }
   request.set_unique_id(id.bytes, sizeof(id.bytes));
   stream.Write(request);
+  return id;
+}
+
+// The sender's last word.
+void Decide(const absl::Status& link, Stream& stream) {
+  v1::OpenLinkRequest request;
+  if (link.ok()) {
+    request.set_use(true);
+  } else {
+    request.set_gave_up(std::string(link.message()));
+  }
+  stream.Write(request);
+  stream.WritesDone();
+}
+
+// From the offer to the decision. The peer's reason goes before this end's.
+absl::Status Agree(v1::OpenLinkRequest::Offer offer, const NcclEnd& end, NcclPair* pair,
+                   Device& device, Stream& stream) {
+  const auto id = Propose(std::move(offer), end, stream);
+  if (!id.ok()) {
+    Decide(id.status(), stream);
+    return id.status();
+  }
   absl::Status answer;
   std::thread listening([&] {
     answer = Answer(stream);
     if (!answer.ok()) pair->Abort(answer);
   });
-  const absl::Status tested = ConnectAndTest(end, id, *pair, device);
+  const absl::Status tested = ConnectAndTest(end, *id, *pair, device);
+  // The peer, which may wait for what will not come, hears of a failure at once.
+  if (!tested.ok()) Decide(tested, stream);
   listening.join();
-  LC_RETURN_IF_ERROR(answer);
-  return tested;
+  if (!tested.ok()) return absl::IsFailedPrecondition(answer) ? answer : tested;
+  Decide(answer, stream);
+  return answer;
 }
 
 }  // namespace
@@ -78,11 +105,7 @@ OfferOutcome OfferLink(const std::string& address, v1::OpenLinkRequest::Offer of
   const auto stub = v1::Stage::NewStub(CreateChannel(address));
   const std::unique_ptr<Stream> stream = stub->OpenLink(&context);
   OfferOutcome outcome;
-  outcome.link = Propose(std::move(offer), end, pair, device, *stream);
-  v1::OpenLinkRequest request;
-  request.set_use(outcome.link.ok());
-  stream->Write(request);
-  stream->WritesDone();
+  outcome.link = Agree(std::move(offer), end, pair, device, *stream);
   for (v1::OpenLinkResponse rest; stream->Read(&rest);) {
   }
   const absl::Status ended = FromGrpcStatus(stream->Finish());

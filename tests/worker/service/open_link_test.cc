@@ -174,6 +174,34 @@ TEST_F(OpenLinkTest, UnloadGivesUpAnOfferUnderWay) {
   EXPECT_THAT(loaded, StatusIs(absl::StatusCode::kCancelled, HasSubstr("abandoned")));
 }
 
+TEST_F(OpenLinkTest, AReceiverDoesNotWaitForASenderThatGaveUp) {
+  nccl_.set_script({.never_connects = true});
+  for (const bool dies : {false, true}) {
+    StartBoth();
+    std::thread loading(
+        [&] { first_->Load(LoadRequest(1, 0, 2, second_->address())).IgnoreError(); });
+    nccl_.AwaitOpen(2);
+    if (dies) {
+      first_->Shutdown();
+    } else {
+      EXPECT_OK(first_->Unload());
+    }
+    EXPECT_TRUE(nccl_.AwaitClosed(Clock::Real()->Now() + kLong / 2)) << "it waits for its time-out";
+    loading.join();
+  }
+}
+
+TEST_F(OpenLinkTest, AReceiverHearsWhyItsSenderGaveUp) {
+  nccl_.set_script({.connect_error = 5, .connect_error_rank = 0});
+  Start({.nccl = FakeEnd("GPU-a")}, {.transport = Transport::kNccl, .nccl = FakeEnd("GPU-b")});
+  const absl::Time start = Clock::Real()->Now();
+  EXPECT_THAT(Load(1), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                AllOf(HasSubstr("over NCCL only (--transport nccl)"),
+                                      HasSubstr("the sender gave the link up: NCCL failed "
+                                                "connecting: invalid usage"))));
+  EXPECT_LT(Clock::Real()->Now() - start, kLong / 2) << "it waits for its time-out";
+}
+
 TEST_F(OpenLinkTest, ALoadThatFailsGivesUpItsOffer) {
   nccl_.set_script({.never_connects = true});
   Start({.memory_cap_bytes = 1, .nccl = FakeEnd("GPU-a")}, {.nccl = FakeEnd("GPU-b")});
@@ -198,7 +226,10 @@ TEST_F(OpenLinkTest, ANewEpochEndsTheLastOnesLinkUnderWay) {
   nccl_.set_script({.never_connects = true});
   StartBoth();
   absl::Status joined;
-  std::thread joining([&] { joined = second_->host().links().Join(1, {}).status(); });
+  std::thread joining([&] {
+    LinkBroker& links = second_->host().links();
+    joined = links.Join(1, {}, links.MakePair(/*rank=*/1));
+  });
   nccl_.AwaitOpen(1);
   EXPECT_OK(second_->Load(LoadRequest(2)));
   joining.join();
