@@ -54,7 +54,8 @@ class LinkBroker {
 
     // Waits for the outcome. `slots`: with room for any step's numbers; they must outlive the sink.
     // Errors: FailedPrecondition (the operator, here or there, wants NCCL only, and why it cannot
-    // be); Unavailable (whether the other end uses the link is not known). REQUIRES: called once.
+    // be); Unavailable (the other end cannot be reached, or whether it uses the link is not known).
+    // REQUIRES: called once.
     absl::StatusOr<OutgoingLink> Take(const ActivationSlots& slots);
 
    private:

@@ -1,5 +1,6 @@
 #include "worker/transport/link_offer.h"
 
+#include <chrono>
 #include <thread>
 #include <utility>
 
@@ -11,6 +12,9 @@
 
 namespace layercake {
 namespace {
+
+// A peer that is there, but busy, may need a second attempt to connect.
+constexpr std::chrono::seconds kConnectPatience(1);
 
 using Stream = grpc::ClientReaderWriter<v1::OpenLinkRequest, v1::OpenLinkResponse>;
 
@@ -102,7 +106,9 @@ absl::Status ConnectAndTest(const NcclEnd& end, const NcclUniqueId& id, NcclPair
 OfferOutcome OfferLink(const std::string& address, v1::OpenLinkRequest::Offer offer,
                        const NcclEnd& end, NcclPair* pair, Device& device,
                        grpc::ClientContext& context) {
-  const auto stub = v1::Stage::NewStub(CreateChannel(address));
+  const std::shared_ptr<grpc::Channel> channel = CreateChannel(address);
+  channel->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience);
+  const auto stub = v1::Stage::NewStub(channel);
   const std::unique_ptr<Stream> stream = stub->OpenLink(&context);
   OfferOutcome outcome;
   outcome.link = Agree(std::move(offer), end, pair, device, *stream);
@@ -115,6 +121,11 @@ OfferOutcome OfferLink(const std::string& address, v1::OpenLinkRequest::Offer of
   } else if (!ended.ok() && outcome.link.ok()) {
     outcome.epoch = absl::UnavailableError(
         absl::StrCat("the worker at ", address, " did not confirm the link: ", ended.message()));
+  } else if (absl::IsUnavailable(ended)) {
+    // Nor would activations reach it.
+    outcome.epoch = absl::UnavailableError(absl::StrCat(
+        "the next stage's worker at ", address, " cannot be reached from here (", ended.message(),
+        "); see that it is up, its --advertise, and firewalls between the two"));
   } else if (!ended.ok() && pair != nullptr) {
     outcome.link =
         absl::FailedPreconditionError(absl::StrCat(outcome.link.message(), ": ", ended.message()));

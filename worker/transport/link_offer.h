@@ -33,7 +33,8 @@ struct OfferOutcome {
   // Not OK: one end cannot, says which and why, and activations go over gRPC.
   absl::Status link;
   // Not OK: the epoch is lost. FailedPrecondition (the peer does without no such link);
-  // Unavailable (the call broke: whether the peer uses the link is not known).
+  // Unavailable (the peer cannot be reached, or the call broke: whether it uses the link is not
+  // known).
   absl::Status epoch;
 };
 

@@ -54,13 +54,21 @@ TEST(LoadTest, AnOlderEpochIsRefusedEvenAfterUnload) {
 }
 
 TEST(LoadTest, ANewEpochOfTheSameStageKeepsItsWeights) {
-  TestWorker worker;
+  TestWorker worker, next;
   ASSERT_OK(worker.Load(LoadRequest(1)));
   std::vector<v1::LoadStageProgress> progress;
   ASSERT_OK(worker.Load(LoadRequest(2), &progress));
   EXPECT_EQ(progress.size(), 1u) << "nothing was read";
-  ASSERT_OK(worker.Load(LoadRequest(3, 0, 2, "127.0.0.1:1"), &progress));
+  ASSERT_OK(worker.Load(LoadRequest(3, 0, 2, next.address()), &progress));
   EXPECT_GT(progress.size(), 2u);
+}
+
+TEST(LoadTest, ANextStageThatCannotBeReachedIsSaidBeforeAnythingIsServed) {
+  TestWorker worker;
+  EXPECT_THAT(
+      worker.Load(LoadRequest(1, 0, 2, "127.0.0.1:1")),
+      StatusIs(absl::StatusCode::kUnavailable,
+               AllOf(HasSubstr("127.0.0.1:1 cannot be reached"), HasSubstr("--advertise"))));
 }
 
 TEST(LoadTest, AnotherCheckpointIsRefusedWithBothFingerprints) {
