@@ -14,20 +14,15 @@ ActivateReactor::ActivateReactor(StageHost& host, std::string peer)
 }
 
 void ActivateReactor::OnReadDone(bool ok) {
-  if (!ok) {
-    if (source_ != nullptr) {
-      source_->EndOfStream(absl::UnavailableError(
-          absl::StrCat("the link from the previous stage at ", peer_, " has ended")));
-    }
-    Finish(grpc::Status::OK);
-    return;
+  const absl::Status status = ok ? Take() : absl::OkStatus();
+  if (ok && status.ok()) return StartRead(&activation_);
+  if (source_ != nullptr) {
+    source_->EndOfStream(!status.ok()
+                             ? status
+                             : absl::UnavailableError(absl::StrCat(
+                                   "the link from the previous stage at ", peer_, " has ended")));
   }
-  const absl::Status status = Take();
-  if (status.ok()) {
-    StartRead(&activation_);
-  } else {
-    Finish(ToGrpcStatus(status));
-  }
+  Finish(ToGrpcStatus(status));
 }
 
 absl::Status ActivateReactor::Take() {

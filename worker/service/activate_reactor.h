@@ -13,8 +13,8 @@
 namespace layercake {
 
 // Its life: 1. the first activation names the epoch and takes that epoch's source; 2. every
-// activation goes to the source; 3. the sender half-closes or breaks the call, and the source is
-// told that nothing comes any more; or the source refuses, and so is the call.
+// activation goes to the source; 3. the sender half-closes or breaks the call, or is refused, and
+// the source is told that nothing comes any more.
 class ActivateReactor final : public grpc::ServerReadReactor<v1::Activation> {
  public:
   ActivateReactor(StageHost& host, std::string peer);

@@ -229,6 +229,16 @@ TEST_F(LastStageTest, ActivationsOfTheWrongSizeAreDataLoss) {
   writer_->Finish();
 }
 
+TEST_F(LastStageTest, ARefusedActivationEndsAStepThatWaitsForIt) {
+  ASSERT_TRUE(call_->Write(GreedyStep(1, 2, 1, {1})));
+  v1::Activation activation;
+  activation.set_epoch(7);
+  ASSERT_TRUE(writer_->Write(activation));
+  EXPECT_THAT(call_->Finish(), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                        HasSubstr("an activation of epoch 7 came on a link")));
+  EXPECT_FALSE(writer_->Finish().ok());
+}
+
 TEST_F(LastStageTest, ShutdownDoesNotWaitForSilentPeers) {
   ASSERT_TRUE(call_->Write(GreedyStep(1, 2, 1, {1})));
   const absl::Time began = Clock::Real()->Now();
