@@ -62,8 +62,11 @@ absl::Status JoinClient::Run() {
   } while (true);
 }
 
-absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed,
-                                  absl::Status* failure) {
+absl::Status JoinClient::JoinOnce(v1::Cluster::Stub& stub, bool* welcomed, absl::Status* failure) {
+  // The coordinator would soon hold it for hung, and have placed everything anew by then.
+  if (reports_.heartbeat().has_step_running()) {
+    return absl::UnavailableError("a step of the last epoch is still being computed here");
+  }
   grpc::ClientContext context;
   {
     MutexLock lock(mutex_);

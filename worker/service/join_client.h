@@ -24,7 +24,8 @@ struct JoinOptions {
   absl::Duration name_taken_patience = absl::Seconds(10);
 };
 
-// What a worker says of itself, and is told. Called on Run's thread.
+// What a worker says of itself, and is told. Called on Run's thread. It joins while no step is
+// running: one that hangs must not be placed on again.
 struct JoinReports {
   std::function<v1::Hello()> hello;
   std::function<v1::Heartbeat()> heartbeat;
@@ -39,8 +40,8 @@ class JoinClient {
   // until Stop (OK), a refusal that trying again would not change, or a heartbeat that reported a
   // failure: a program whose device is lost serves only by being started anew. Call once.
   // Errors: FailedPrecondition (another protocol version), AlreadyExists (the name stays taken),
-  // InvalidArgument, Unimplemented (that is no coordinator): what the coordinator said; Internal (the
-  // failure).
+  // InvalidArgument, Unimplemented (that is no coordinator): what the coordinator said; Internal
+  // (the failure).
   absl::Status Run() ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Ends Run soon. Thread-safe.

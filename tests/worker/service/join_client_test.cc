@@ -17,16 +17,18 @@ using ::testing::HasSubstr;
 class RunningClient {
  public:
   explicit RunningClient(const std::string& coordinator,
-                         absl::Duration patience = absl::ZeroDuration(), uint64_t fails_at = 0)
+                         absl::Duration patience = absl::ZeroDuration(), uint64_t fails_at = 0,
+                         uint64_t computes_until = 0)
       : client_({coordinator, absl::Milliseconds(5), absl::Milliseconds(20), patience},
                 {[] {
                    v1::Hello hello;
                    hello.set_name("w");
                    return hello;
                  },
-                 [this, fails_at] {
+                 [=, this] {
                    v1::Heartbeat heartbeat;
                    heartbeat.set_steps(++beats_);
+                   if (beats_ < computes_until) heartbeat.mutable_step_running()->set_seconds(62);
                    if (beats_ == fails_at) heartbeat.set_failure("illegal memory access");
                    return heartbeat;
                  }}),
@@ -59,7 +61,17 @@ TEST(JoinClientTest, SaysHelloThenBeats) {
   ASSERT_EQ(coordinator.hellos().size(), 1u);
   EXPECT_EQ(coordinator.hellos()[0].name(), "w");
   const auto heartbeats = coordinator.heartbeats();
-  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(heartbeats[i].steps(), i + 1);
+  for (size_t i = 0; i < 5; ++i) EXPECT_EQ(heartbeats[i].steps(), heartbeats[0].steps() + i);
+}
+
+TEST(JoinClientTest, StaysAwayWhileAStepOfTheLastEpochHangs) {
+  ScriptedCoordinator coordinator({});
+  RunningClient client(coordinator.address(), absl::ZeroDuration(), /*fails_at=*/0,
+                       /*computes_until=*/4);
+  coordinator.WaitForHeartbeats(1);
+  EXPECT_OK(client.Stop());
+  EXPECT_EQ(coordinator.hellos().size(), 1u);
+  EXPECT_FALSE(coordinator.heartbeats()[0].has_step_running());
 }
 
 TEST(JoinClientTest, JoinsAgainWhenTheStreamEnds) {
@@ -105,7 +117,7 @@ TEST(JoinClientTest, OtherErrorsAreTriedAgain) {
 
 TEST(JoinClientTest, AReportedFailureIsTheLastHeartbeatAndEndsTheProgram) {
   ScriptedCoordinator coordinator({});
-  RunningClient client(coordinator.address(), absl::ZeroDuration(), /*fails_at=*/3);
+  RunningClient client(coordinator.address(), absl::ZeroDuration(), /*fails_at=*/4);
   EXPECT_THAT(client.Join(),
               StatusIs(absl::StatusCode::kInternal, HasSubstr("illegal memory access")));
   ASSERT_EQ(coordinator.heartbeats().size(), 3u);
