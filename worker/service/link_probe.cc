@@ -24,12 +24,14 @@ constexpr int kMessages = 16;
 constexpr int kRoundTrips = 20;
 constexpr double kLongestRoundSeconds = 2;
 constexpr std::chrono::seconds kDeadline(20);
+// A plan may wait for this, and for other peers after this one.
+constexpr std::chrono::seconds kConnectPatience(3);
 
 // One open Probe call.
 class Probing {
  public:
-  Probing(const std::string& address, const std::string& key)
-      : stub_(v1::Stage::NewStub(CreateChannel(address))) {
+  Probing(const std::shared_ptr<grpc::Channel>& channel, const std::string& key)
+      : stub_(v1::Stage::NewStub(channel)) {
     context_.set_deadline(std::chrono::system_clock::now() + kDeadline);
     stream_ = stub_->Probe(&context_);
     message_.set_probe_key(key);
@@ -97,7 +99,12 @@ absl::Status AnswerProbe(const ProbePermit& permit, ProbeStream& stream) {
 
 absl::StatusOr<v1::MeasureLinkResponse> ProbeLink(const std::string& address,
                                                   const std::string& key) {
-  Probing probing(address, key);
+  const std::shared_ptr<grpc::Channel> channel = CreateChannel(address);
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience)) {
+    return absl::UnavailableError(absl::StrCat("there is no connection to ", address, " within ",
+                                               kConnectPatience.count(), " s"));
+  }
+  Probing probing(channel, key);
   LC_RETURN_IF_ERROR(probing.Round(kSmallBytes, 1).status());
   std::vector<double> trips;
   for (int i = 0; i < kRoundTrips; ++i) {

@@ -2,7 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/worker/service/worker_fixture.h"
 
 namespace layercake {
@@ -62,6 +66,23 @@ TEST(LinkProbeTest, APeerThatIsNotThereIsUnavailable) {
     address = gone.address();
   }
   EXPECT_THAT(Measure(a, "key", address), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST(LinkProbeTest, APeerThatHangsIsNotWaitedForLong) {
+  // Connections are accepted by the kernel, and nobody says anything on them.
+  const int silent = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(silent, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(listen(silent, 8), 0);
+  ASSERT_EQ(getsockname(silent, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const absl::Time began = Clock::Real()->Now();
+  EXPECT_THAT(ProbeLink(absl::StrCat("127.0.0.1:", ntohs(address.sin_port)), "key"),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("no connection")));
+  EXPECT_LT(Clock::Real()->Now() - began, absl::Seconds(10));
+  close(silent);
 }
 
 TEST(LinkProbeTest, OneCallTakesNoMoreThanItsShare) {
