@@ -25,7 +25,8 @@ sockaddr_un Name(const std::string& uuid, socklen_t* length) {
   return address;
 }
 
-// Who listens at that name; 0 if nobody says.
+// Who listens at that name; 0 if nobody says. It stays in the listener's queue, since nobody
+// accepts.
 pid_t Holder(const sockaddr_un& address, socklen_t length) {
   const int peer = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   ucred credentials = {};
@@ -44,7 +45,7 @@ absl::StatusOr<CardLock> CardLock::Take(const std::string& uuid) {
   const sockaddr_un address = Name(uuid, &length);
   CardLock lock(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (bind(lock.socket_, reinterpret_cast<const sockaddr*>(&address), length) == 0 &&
-      listen(lock.socket_, 1) == 0) {
+      listen(lock.socket_, SOMAXCONN) == 0) {
     return lock;
   }
   if (errno != EADDRINUSE) {

@@ -139,10 +139,12 @@ TEST(CardsTest, FindsByIndexAndByUuid) {
 TEST(CardLockTest, OneWorkerPerCard) {
   auto lock = CardLock::Take("GPU-card-lock-test");
   ASSERT_OK(lock);
-  EXPECT_THAT(CardLock::Take("GPU-card-lock-test"),
-              StatusIs(absl::StatusCode::kAlreadyExists,
-                       AllOf(HasSubstr("already has a worker"),
-                             HasSubstr(absl::StrCat("process ", getpid())))));
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_THAT(CardLock::Take("GPU-card-lock-test"),
+                StatusIs(absl::StatusCode::kAlreadyExists,
+                         AllOf(HasSubstr("already has a worker"),
+                               HasSubstr(absl::StrCat("process ", getpid())))));
+  }
   EXPECT_OK(CardLock::Take("GPU-card-lock-test-2"));
   lock = CardLock();
   EXPECT_OK(CardLock::Take("GPU-card-lock-test"));
