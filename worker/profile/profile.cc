@@ -11,14 +11,17 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "common/base/logging.h"
 #include "common/base/status_macros.h"
@@ -33,37 +36,48 @@ namespace {
 
 using nlohmann::json;
 
-constexpr absl::Duration kBetweenTries = absl::Milliseconds(20);
-
 // Held while one process looks into the cache and perhaps measures.
 class FileLock {
  public:
   // Goes on without it after `longest_wait`: whoever holds it may hang on its device.
   FileLock(const std::string& path, absl::Duration longest_wait)
-      : fd_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
-    if (fd_ < 0 || TryToTake()) return;
-    LOG(INFO) << "another process measures its device; waiting for it to release " << path;
-    const absl::Time end = absl::Now() + longest_wait;
-    while (!TryToTake()) {
-      if (absl::Now() >= end) {
-        LOG(WARNING) << "another process has held " << path << " for "
-                     << absl::FormatDuration(longest_wait)
-                     << " and may hang; going on beside it, so that speeds may come out low";
-        return;
-      }
-      absl::SleepFor(kBetweenTries);
+      : file_(std::make_shared<File>(path)) {
+    if (file_->descriptor < 0 || flock(file_->descriptor, LOCK_EX | LOCK_NB) == 0 ||
+        errno != EWOULDBLOCK) {
+      return;
     }
+    LOG(INFO) << "another process measures its device; waiting for it to release " << path;
+    // A lock is waited for without an end: by a thread that may be left behind, with the file.
+    std::promise<void> taken;
+    const std::future<void> wait = taken.get_future();
+    std::thread([file = file_, taken = std::move(taken)]() mutable {
+      flock(file->descriptor, LOCK_EX);
+      file.reset();
+      taken.set_value();
+    }).detach();
+    if (wait.wait_for(absl::ToChronoMilliseconds(longest_wait)) == std::future_status::ready)
+      return;
+    LOG(WARNING) << "another process has held " << path << " for "
+                 << absl::FormatDuration(longest_wait)
+                 << " and may hang; going on beside it, so that speeds may come out low";
+    file_.reset();
   }
-  ~FileLock() {
-    if (fd_ >= 0) close(fd_);
-  }
-  FileLock(const FileLock&) = delete;
-  FileLock& operator=(const FileLock&) = delete;
 
  private:
-  bool TryToTake() const { return flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK; }
+  struct File {
+    explicit File(const std::string& path)
+        : descriptor(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {}
+    ~File() {
+      if (descriptor >= 0) close(descriptor);
+    }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
 
-  const int fd_;
+    const int descriptor;
+  };
+
+  std::shared_ptr<const File>
+      file_;  // shared with the thread that waits; closing it releases the lock
 };
 
 bool IsSpeed(double value) { return std::isfinite(value) && value > 0; }

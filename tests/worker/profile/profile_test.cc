@@ -2,11 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
+#include <thread>
 
 #include "absl/time/clock.h"
 #include "common/base/clock.h"
@@ -135,6 +137,37 @@ TEST_F(ProfileTest, AnotherProcessThatHangsIsNotWaitedForForEver) {
                           GetProfile("cached", *device_, limits, path));
   EXPECT_EQ(remembered.flops_per_second(), measured.flops_per_second());
   close(held);
+}
+
+TEST_F(ProfileTest, WaitingForAnotherProcessDisturbsNoMeasurement) {
+  const std::string path = directory_.path() + "/profile.json";
+  ASSERT_OK(GetProfile("cached", *device_, kQuick, path));
+  const int held = open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  MeasureLimits limits = kQuick;
+  limits.longest_wait = absl::Seconds(1);
+  rusage before, after;
+  getrusage(RUSAGE_SELF, &before);
+  EXPECT_OK(GetProfile("cached", *device_, limits, path));
+  getrusage(RUSAGE_SELF, &after);
+  EXPECT_LT(after.ru_nvcsw - before.ru_nvcsw, 20) << "it woke up to try";
+  close(held);
+}
+
+TEST_F(ProfileTest, TheLockIsHadAsSoonAsAnotherProcessLeavesIt) {
+  const std::string path = directory_.path() + "/profile.json";
+  ASSERT_OK(GetProfile("cached", *device_, kQuick, path));
+  const int held = open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_EQ(flock(held, LOCK_EX), 0);
+  std::thread leaving([&] { close(held); });
+  const absl::Time began = absl::Now();
+  EXPECT_OK(GetProfile("cached", *device_, kQuick, path));
+  EXPECT_LT(absl::Now() - began, kQuick.longest_wait / 2);
+  leaving.join();
+  // And is left again.
+  const int next = open((path + ".lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  EXPECT_EQ(flock(next, LOCK_EX | LOCK_NB), 0);
+  close(next);
 }
 
 TEST_F(ProfileTest, NoCacheIsNoHindrance) {
