@@ -1,14 +1,22 @@
 #include "coordinator/cli/status_table.h"
 
+#include <algorithm>
+#include <utility>
+#include <vector>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "common/base/bytes.h"
+#include "common/base/text_groups.h"
 #include "common/base/text_table.h"
 #include "coordinator/placement/plan_table.h"
 
 namespace layercake {
 namespace {
+
+// Of more unlike links only the slowest are listed.
+constexpr size_t kMaxLinksListed = 32;
 
 std::string StateName(v1::ServingState state) {
   switch (state) {
@@ -52,6 +60,10 @@ std::string LayersOf(const v1::Plan& plan, const std::string& worker) {
                         stage.has_head() ? "+head" : "");
   }
   return "-";
+}
+
+std::string Ends(const std::string& from, const std::string& to) {
+  return absl::StrCat(from, " -> ", to);
 }
 
 std::string Bytes(uint64_t bytes) { return FormatBytes(static_cast<int64_t>(bytes)); }
@@ -109,30 +121,44 @@ std::string WorkerRows(const v1::ClusterStatus& status) {
   return table.Format();
 }
 
-// Between which stages activations go, over what and why; "" where none are handed on.
+// Over what activations go between which stages, and why; "" where none are handed on.
 std::string EdgeRows(const v1::Plan& plan) {
-  TextTable table({{"activations from"}, {"to"}, {"over"}});
-  bool any = false;
+  TextGroups<std::string> ways;
   for (int i = 0; i + 1 < plan.stages_size(); ++i) {
     if (plan.stages(i).link().empty()) continue;
-    table.AddRow(
-        {plan.stages(i).worker(), plan.stages(i + 1).worker(), DescribeLink(plan.stages(i))});
-    any = true;
+    ways.Add(Ends(plan.stages(i).worker(), plan.stages(i + 1).worker()),
+             DescribeLink(plan.stages(i)));
   }
-  return any ? absl::StrCat("\n", table.Format()) : "";
+  if (ways.groups().empty()) return "";
+  TextTable table({{"activations over"}, {"between"}});
+  for (const auto& way : ways.groups()) table.AddRow({way.saying, way.Names()});
+  return absl::StrCat("\n", table.Format());
 }
 
 }  // namespace
 
 std::string FormatLinks(const google::protobuf::RepeatedPtrField<v1::Link>& links) {
-  constexpr auto kRight = TextTable::Align::kRight;
-  TextTable table({{"link from"}, {"to"}, {"latency", kRight}, {"bandwidth", kRight}});
-  for (const v1::Link& link : links) {
-    table.AddRow({link.from(), link.to(),
-                  absl::StrCat(FormatFigure(link.latency_seconds() * 1e6), " us"),
-                  absl::StrCat(FormatFigure(link.bandwidth_bytes_per_second() / 1e9), " GB/s")});
+  std::vector<const v1::Link*> slowest_first;
+  for (const v1::Link& link : links) slowest_first.push_back(&link);
+  std::ranges::stable_sort(slowest_first, {}, &v1::Link::bandwidth_bytes_per_second);
+  TextGroups<std::pair<std::string, std::string>> alike;
+  for (const v1::Link* link : slowest_first) {
+    alike.Add(Ends(link->from(), link->to()),
+              {absl::StrCat(FormatFigure(link->bandwidth_bytes_per_second() / 1e9), " GB/s"),
+               absl::StrCat(FormatFigure(link->latency_seconds() * 1e6), " us")});
   }
-  return table.Format();
+  constexpr auto kRight = TextTable::Align::kRight;
+  TextTable table({{"bandwidth", kRight}, {"latency", kRight}, {"link"}});
+  size_t told = 0;
+  for (size_t i = 0; i < std::min(alike.groups().size(), kMaxLinksListed); ++i) {
+    const auto& group = alike.groups()[i];
+    table.AddRow({group.saying.first, group.saying.second, group.Names()});
+    told += group.members.size();
+  }
+  const size_t more = slowest_first.size() - told;
+  if (more == 0) return table.Format();
+  return absl::StrCat(table.Format(), "and ", more,
+                      " more, none with less bandwidth; -o json has all\n");
 }
 
 std::string FormatStatus(const v1::ClusterStatus& status) {

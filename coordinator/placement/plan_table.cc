@@ -1,7 +1,6 @@
 #include "coordinator/placement/plan_table.h"
 
 #include <algorithm>
-#include <map>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -10,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "common/base/bytes.h"
+#include "common/base/text_groups.h"
 #include "common/base/text_table.h"
 #include "common/model/activation_type.h"
 #include "coordinator/placement/memory_bars.h"
@@ -48,33 +48,7 @@ std::string StageRows(const v1::Plan& plan) {
   return table.Format();
 }
 
-// Texts of which the same is said, in the order of the first.
-class Groups {
- public:
-  void Add(const std::string& member, const std::string& saying) {
-    const auto [known, is_new] = index_.emplace(saying, groups_.size());
-    if (is_new) groups_.push_back({.saying = saying});
-    groups_[known->second].members.push_back(member);
-  }
-
-  struct Group {
-    std::string saying;
-    std::vector<std::string> members;
-
-    // "a, b, c and 9 more".
-    std::string Names() const {
-      constexpr size_t kMostNamed = 4;
-      if (members.size() <= kMostNamed) return absl::StrJoin(members, ", ");
-      return absl::StrCat(absl::StrJoin(members.begin(), members.begin() + kMostNamed, ", "),
-                          " and ", members.size() - kMostNamed, " more");
-    }
-  };
-  const std::vector<Group>& groups() const { return groups_; }
-
- private:
-  std::map<std::string, size_t> index_;
-  std::vector<Group> groups_;
-};
+using Groups = TextGroups<std::string>;
 
 std::string Reasons(const v1::Plan& plan, size_t columns) {
   Groups reasons;

@@ -196,9 +196,9 @@ TEST_F(CliTest, StatusShowsOverWhatEachStageHandsOnAndWhy) {
   admin_.status.mutable_plan()->mutable_stages(0)->set_link("nccl");
   admin_.status.mutable_plan()->mutable_stages(1)->set_link("grpc");
   admin_.status.mutable_plan()->mutable_stages(1)->set_link_reason("t4: no NCCL");
-  EXPECT_THAT(Run({"status"}).out, HasSubstr("activations from  to    over\n"
-                                             "m40               p106  nccl\n"
-                                             "p106              t4    grpc (t4: no NCCL)\n"));
+  EXPECT_THAT(Run({"status"}).out, HasSubstr("activations over    between\n"
+                                             "nccl                m40 -> p106\n"
+                                             "grpc (t4: no NCCL)  p106 -> t4\n"));
   EXPECT_THAT(Run({"status", "-o", "json"}).out, HasSubstr("\"linkReason\": \"t4: no NCCL\""));
 }
 
@@ -401,7 +401,7 @@ TEST_F(CliTest, MeasureShowsLinksAndFailsWhereOneFailed) {
   EXPECT_THAT(bad.err, HasSubstr("p106 to m40: no route"));
   *admin_.status.add_links() = *link;
   admin_.status.add_workers()->set_name("m40");
-  EXPECT_THAT(Run({"status"}).out, AllOf(HasSubstr("link from"), HasSubstr("1.10 GB/s")));
+  EXPECT_THAT(Run({"status"}).out, AllOf(HasSubstr("m40 -> p106"), HasSubstr("1.10 GB/s")));
 }
 
 TEST_F(CliTest, PlanTellsWhatWouldChangeAndHowToHaveIt) {
