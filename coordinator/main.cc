@@ -109,7 +109,8 @@ std::string RandomKey() {
 // Everything a running coordinator is made of, in the order it must be taken down.
 class Coordinator {
  public:
-  explicit Coordinator(const Flags& flags)
+  // `stopping` must outlive it: once it is true no more is measured.
+  Coordinator(const Flags& flags, const std::atomic<bool>& stopping)
       : probe_key_(RandomKey()),
         prober_(probe_key_),
         links_(prober_),
@@ -119,7 +120,8 @@ class Coordinator {
                    .step_timeout = absl::Seconds(flags.step_timeout_seconds)}),
         loop_(Clock::Real(), flags.max_queue),
         controller_(registry_, loop_, Clock::Real(),
-                    PlannerWithLinks(links_, registry_, [this] { return loop_.IsIdle(); })),
+                    PlannerWithLinks(links_, registry_,
+                                     [this, &stopping] { return !stopping && loop_.IsIdle(); })),
         join_service_(registry_),
         inference_service_(loop_),
         admin_service_(controller_, loop_, registry_, links_, Clock::Real()) {}
@@ -179,7 +181,8 @@ int Main(int argc, char** argv) {
   sigaddset(&signals, SIGTERM);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 
-  Coordinator coordinator(flags);
+  std::atomic<bool> stopping = false;
+  Coordinator coordinator(flags, stopping);
   int port = 0;
   if (const absl::Status status = coordinator.Start(flags.listen, &port); !status.ok()) {
     return Fail(status, absl::IsUnavailable(status) ? kExitAddress : ExitCodeOf(status));
@@ -192,7 +195,6 @@ int Main(int argc, char** argv) {
   }
 
   // A model that cannot be served ends the program: its supervisor shows why, and tries again.
-  std::atomic<bool> stopping = false;
   absl::Status load_status;
   std::thread load([&] {
     if (flags.model.model_dir().empty()) return;

@@ -17,6 +17,7 @@ namespace layercake {
 namespace {
 
 constexpr std::chrono::seconds kDeadline(30);
+constexpr std::chrono::seconds kConnectPatience(3);
 // Some 0.1 s each on a fast link.
 constexpr size_t kMostPairs = 30;
 constexpr int kRoundTrips = 9;
@@ -53,16 +54,26 @@ absl::StatusOr<v1::MeasureLinkResponse> Ask(v1::Stage::Stub& stub, const std::st
   return response;
 }
 
+// Errors: Unavailable (cannot be reached).
+absl::StatusOr<std::unique_ptr<v1::Stage::Stub>> Connect(const std::string& address) {
+  const std::shared_ptr<grpc::Channel> channel = CreateChannel(address);
+  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience)) {
+    return absl::UnavailableError(absl::StrCat("there is no connection to ", address, " within ",
+                                               kConnectPatience.count(), " s"));
+  }
+  return v1::Stage::NewStub(channel);
+}
+
 }  // namespace
 
 absl::StatusOr<v1::MeasureLinkResponse> GrpcLinkProber::Measure(const std::string& from_address,
                                                                 const std::string& to_address) {
-  const auto stub = v1::Stage::NewStub(CreateChannel(from_address));
+  LC_ASSIGN_OR_RETURN(const auto stub, Connect(from_address));
   return Ask(*stub, probe_key_, to_address);
 }
 
 absl::StatusOr<double> GrpcLinkProber::Latency(const std::string& address) {
-  const auto stub = v1::Stage::NewStub(CreateChannel(address));
+  LC_ASSIGN_OR_RETURN(const auto stub, Connect(address));
   LC_RETURN_IF_ERROR(Ask(*stub, probe_key_, "").status());
   std::vector<double> trips;
   for (int i = 0; i < kRoundTrips; ++i) {
@@ -95,9 +106,10 @@ std::vector<LinkPair> PairsToMeasure(const std::vector<WorkerInfo>& workers) {
   return pairs;
 }
 
-void LinkBook::MeasureNew(const std::vector<WorkerInfo>& workers) {
+void LinkBook::MeasureNew(const std::vector<WorkerInfo>& workers,
+                          const std::function<bool()>& goes_on) {
   if (!Begin()) return;
-  Measure(workers, /*all=*/false, nullptr);
+  Measure(workers, /*all=*/false, goes_on, nullptr);
   End();
 }
 
@@ -109,7 +121,8 @@ absl::StatusOr<v1::MeasureLinksResponse> LinkBook::MeasureAll(
   }
   if (!Begin()) return absl::AbortedError("links are being measured; try again after it");
   v1::MeasureLinksResponse response;
-  Measure(workers, /*all=*/true, &response);
+  Measure(
+      workers, /*all=*/true, [] { return true; }, &response);
   End();
   return response;
 }
@@ -125,9 +138,12 @@ void LinkBook::End() {
 }
 
 void LinkBook::Measure(const std::vector<WorkerInfo>& workers, bool all,
-                       v1::MeasureLinksResponse* response) {
-  for (const WorkerInfo& worker : workers) MeasureLatency(worker, all);
+                       const std::function<bool()>& goes_on, v1::MeasureLinksResponse* response) {
+  for (const WorkerInfo& worker : workers) {
+    if (goes_on()) MeasureLatency(worker, all);
+  }
   for (const LinkPair& pair : PairsToMeasure(workers)) {
+    if (!goes_on()) return;
     const Names names(pair.from, pair.to);
     {
       MutexLock lock(mutex_);
@@ -188,11 +204,9 @@ Planner PlannerWithLinks(LinkBook& book, const WorkerRegistry& registry,
   return [&book, &registry, idle = std::move(idle)](
              const ModelConfig& model, const Fleet& fleet, const v1::PlanOptions& options,
              absl::string_view model_name) -> absl::StatusOr<v1::Plan> {
-    if (idle()) {
-      std::vector<WorkerInfo> workers = registry.Snapshot();
-      std::erase_if(workers, [](const WorkerInfo& worker) { return !worker.alive; });
-      book.MeasureNew(workers);
-    }
+    std::vector<WorkerInfo> workers = registry.Snapshot();
+    std::erase_if(workers, [](const WorkerInfo& worker) { return !worker.alive; });
+    book.MeasureNew(workers, idle);
     Fleet linked = fleet;
     linked.links = book.LinksAmong(fleet.devices);
     return MakePlan(model, linked, options, model_name);

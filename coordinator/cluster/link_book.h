@@ -60,9 +60,10 @@ class LinkBook {
   // `prober` must outlive the book.
   explicit LinkBook(LinkProber& prober) : prober_(prober) {}
 
-  // Measures the pairs that were never tried, one after another; what was measured before stays.
-  // Does nothing while another measurement runs.
-  void MeasureNew(const std::vector<WorkerInfo>& workers) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Measures the pairs that were never tried, one after another and as long as `goes_on` says so;
+  // what was measured before stays. Does nothing while another measurement runs.
+  void MeasureNew(const std::vector<WorkerInfo>& workers, const std::function<bool()>& goes_on)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   // All of them anew. Errors: Unavailable (no workers); Aborted (another measurement runs).
   absl::StatusOr<v1::MeasureLinksResponse> MeasureAll(const std::vector<WorkerInfo>& workers)
       ABSL_LOCKS_EXCLUDED(mutex_);
@@ -78,7 +79,8 @@ class LinkBook {
 
   bool Begin() ABSL_LOCKS_EXCLUDED(mutex_);  // false: another one runs
   void End() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Measure(const std::vector<WorkerInfo>& workers, bool all, v1::MeasureLinksResponse* response)
+  void Measure(const std::vector<WorkerInfo>& workers, bool all,
+               const std::function<bool()>& goes_on, v1::MeasureLinksResponse* response)
       ABSL_LOCKS_EXCLUDED(mutex_);
   void MeasureLatency(const WorkerInfo& worker, bool again) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -91,7 +93,8 @@ class LinkBook {
 };
 
 // MakePlan with what `book` has of the fleet's links. Those of workers that were never tried are
-// measured first, if `idle` says that nothing runs. All must outlive the planner.
+// measured first, while `idle` says that nothing runs: a request that comes in between does not
+// wait for the rest, nor does whoever it is that watches over it. All must outlive the planner.
 Planner PlannerWithLinks(LinkBook& book, const WorkerRegistry& registry,
                          std::function<bool()> idle);
 

@@ -29,6 +29,8 @@ std::vector<PlannerDevice> Devices(const std::vector<WorkerInfo>& workers) {
   return devices;
 }
 
+const auto kAlways = [] { return true; };
+
 // Answers with figures that tell the pairs apart, and remembers who was asked.
 class FakeProber final : public LinkProber {
  public:
@@ -76,12 +78,22 @@ TEST(LinkBookTest, NewWorkersAreMeasuredOnceAndOthersLeftAlone) {
   FakeProber prober;
   LinkBook book(prober);
   std::vector<WorkerInfo> workers = {Worker("a", "x"), Worker("b", "y")};
-  book.MeasureNew(workers);
+  book.MeasureNew(workers, kAlways);
   EXPECT_THAT(prober.asked, ElementsAre("a-address>b-address", "b-address>a-address"));
-  book.MeasureNew(workers);
+  book.MeasureNew(workers, kAlways);
   EXPECT_EQ(prober.asked.size(), 2u);
   workers.push_back(Worker("c", "y"));
-  book.MeasureNew(workers);
+  book.MeasureNew(workers, kAlways);
+  EXPECT_EQ(prober.asked.size(), 6u);
+}
+
+TEST(LinkBookTest, WhatIsInterruptedIsMeasuredAnotherTime) {
+  FakeProber prober;
+  LinkBook book(prober);
+  const std::vector<WorkerInfo> workers = {Worker("a", "x"), Worker("b", "y"), Worker("c", "z")};
+  book.MeasureNew(workers, [&] { return prober.asked.empty(); });
+  EXPECT_EQ(prober.asked.size(), 1u) << "a request has come";
+  book.MeasureNew(workers, kAlways);
   EXPECT_EQ(prober.asked.size(), 6u);
 }
 
@@ -89,7 +101,7 @@ TEST(LinkBookTest, MeasuringAllReplacesWhatWasKnown) {
   FakeProber prober;
   LinkBook book(prober);
   const std::vector<WorkerInfo> workers = {Worker("a", "x"), Worker("b", "y")};
-  book.MeasureNew(workers);
+  book.MeasureNew(workers, kAlways);
   LC_ASSERT_OK_AND_ASSIGN(const auto response, book.MeasureAll(workers));
   ASSERT_EQ(response.links_size(), 2);
   const auto links = book.LinksAmong(Devices(workers));
@@ -106,14 +118,14 @@ TEST(LinkBookTest, APairThatFailsIsToldAndNotTriedWithEveryPlan) {
   LC_ASSERT_OK_AND_ASSIGN(const auto response, book.MeasureAll(workers));
   EXPECT_THAT(response.failures(), ElementsAre(HasSubstr("a to b: no route")));
   EXPECT_EQ(book.LinksAmong(Devices(workers)).size(), 1u);
-  book.MeasureNew(workers);
+  book.MeasureNew(workers, kAlways);
   EXPECT_EQ(prober.asked.size(), 2u);
 }
 
 TEST(LinkBookTest, LinksOfWorkersThatLeftAreNotPlannedWith) {
   FakeProber prober;
   LinkBook book(prober);
-  book.MeasureNew({Worker("a", "x"), Worker("b", "y"), Worker("c", "y")});
+  book.MeasureNew({Worker("a", "x"), Worker("b", "y"), Worker("c", "y")}, kAlways);
   EXPECT_EQ(book.LinksAmong(Devices({Worker("a", "x"), Worker("c", "y")})).size(), 2u);
 }
 
@@ -131,7 +143,7 @@ TEST(LinkBookTest, TwoMeasurementsDoNotDisturbEachOther) {
 TEST(LinkBookTest, StatusShowsLinksAndLatencies) {
   FakeProber prober;
   LinkBook book(prober);
-  book.MeasureNew({Worker("a", "x"), Worker("b", "y")});
+  book.MeasureNew({Worker("a", "x"), Worker("b", "y")}, kAlways);
   v1::ClusterStatus status;
   status.add_workers()->set_name("b");
   status.add_workers()->set_name("new");
