@@ -146,25 +146,36 @@ absl::Status ServingController::Load(
   job->target.request.clear_replace();
   job->replace = request.replace();
   job->target.min_workers = min_workers;
-  MutexLock lock(mutex_);
-  if (stopping_) return absl::UnavailableError("the coordinator is stopping");
-  if (job_ != nullptr) return absl::AbortedError("another load or unload runs; try again after it");
-  job_ = std::move(job);
-  changed_.NotifyAll();
-  uint64_t seen = 0;
-  while (!job_->ended) {
-    changed_.WaitFor(mutex_, kPoll);
-    if (cancelled()) job_->give_up = true;
-    if (on_progress && std::exchange(seen, job_->progress_version) != job_->progress_version) {
-      on_progress(job_->progress);
+  const bool unload = job->unload;
+  {
+    MutexLock lock(mutex_);
+    if (stopping_) return absl::UnavailableError("the coordinator is stopping");
+    if (job_ != nullptr) {
+      return absl::AbortedError("another load or unload runs; try again after it");
     }
+    job_ = std::move(job);
+    changed_.NotifyAll();
   }
-  const absl::Status status = job_->status;
-  if (on_progress && status.ok() && !job_->unload) {
-    job_->progress.set_ready(true);
-    on_progress(job_->progress);
+  absl::Status status;
+  uint64_t seen = 0;
+  for (bool ended = false; !ended;) {
+    v1::LoadModelProgress progress;
+    bool is_news = false;
+    {
+      MutexLock lock(mutex_);
+      if (!job_->ended) changed_.WaitFor(mutex_, kPoll);
+      if (cancelled()) job_->give_up = true;
+      is_news = std::exchange(seen, job_->progress_version) != job_->progress_version;
+      progress = job_->progress;
+      ended = job_->ended;
+      status = job_->status;
+      if (ended) job_ = nullptr;
+    }
+    const bool is_ready = ended && status.ok() && !unload;
+    progress.set_ready(is_ready);
+    // Without the lock: who hears of it may be slow, or hang.
+    if (on_progress && (is_news || is_ready)) on_progress(progress);
   }
-  job_ = nullptr;
   return status;
 }
 

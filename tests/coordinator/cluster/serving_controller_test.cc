@@ -1,5 +1,7 @@
 #include "coordinator/cluster/serving_controller.h"
 
+#include <chrono>
+#include <future>
 #include <vector>
 
 #include "absl/time/clock.h"
@@ -57,6 +59,21 @@ TEST_F(ServingControllerTest, ThePlanInForceSaysOverWhichLinkEachStageHandsOn) {
     EXPECT_EQ(plan.stages(0).link_reason(), "a test of the link passed");
     EXPECT_EQ(plan.stages(1).link(), "");
   }
+}
+
+TEST_F(ServingControllerTest, WhoHearsOfALoadHoldsUpNobodyElse) {
+  Join("a", a_.address());
+  std::future<v1::ClusterStatus> status;
+  bool answered = false;
+  ASSERT_OK(controller_.Load(
+      Request(), 1,
+      [&](const v1::LoadModelProgress&) {
+        if (status.valid()) return;
+        status = std::async(std::launch::async, [this] { return Status(); });
+        answered = status.wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+      },
+      [] { return false; }));
+  EXPECT_TRUE(answered);
 }
 
 TEST_F(ServingControllerTest, APlacementAnewForgetsTheLinksOfTheOneBefore) {
