@@ -17,9 +17,9 @@
 namespace layercake {
 namespace {
 
-// One Execute stream. Its life: 1. opened, a read pending for ever; 2. Submit queues, one write runs at
-// a time; 3. a failed read or write, or Close, ends it; 4. OnDone tells the pipeline, and the
-// destructor waits for it.
+// One Execute stream. Its life: 1. opened, a read pending for ever; 2. Submit queues, one write
+// runs at a time; 3. a failed read or write, or Close, ends it; 4. OnDone tells the pipeline, and
+// the destructor waits for it.
 class StageStream final : public grpc::ClientBidiReactor<v1::Step, v1::StepResult> {
  public:
   StageStream(const Pipeline::Stage& stage, std::function<void(const v1::StepResult&)> on_result,
@@ -56,6 +56,7 @@ class StageStream final : public grpc::ClientBidiReactor<v1::Step, v1::StepResul
   void Submit(const v1::Step& step) {
     MutexLock lock(mutex_);
     if (broken_) return;
+    ++stats_.waiting;
     outbox_.push_back(step);
     if (outbox_.size() == 1) StartWrite(&outbox_.front());
   }
@@ -71,6 +72,7 @@ class StageStream final : public grpc::ClientBidiReactor<v1::Step, v1::StepResul
     {
       MutexLock lock(mutex_);
       ++stats_.steps;
+      --stats_.waiting;
       stats_.compute += FromProto(result_.compute_time());
     }
     if (on_result_) on_result_(result_);
@@ -138,8 +140,9 @@ class GrpcPipeline final : public Pipeline {
     for (size_t i = 0; i < stages.size(); ++i) {
       const bool last = i + 1 == stages.size();
       streams_.push_back(std::make_unique<StageStream>(
-          stages[i], last ? [this](const v1::StepResult& result) { Deliver(result); }
-                          : std::function<void(const v1::StepResult&)>(),
+          stages[i],
+          last ? [this](const v1::StepResult& result) { Deliver(result); }
+               : std::function<void(const v1::StepResult&)>(),
           [this](const absl::Status& status) { Break(status); }));
     }
   }

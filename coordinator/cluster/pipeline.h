@@ -18,6 +18,7 @@ namespace layercake {
 // What one stage has done since the pipeline opened.
 struct StageStats {
   uint64_t steps = 0;
+  uint64_t waiting = 0;    // steps submitted, and not done
   absl::Duration compute;  // time in kernels
 };
 
@@ -29,8 +30,8 @@ class StepSink {
   virtual void Submit(const v1::Step& step) = 0;
 };
 
-// One open Execute stream per stage. Thread-safe. Callbacks come from gRPC's threads: results in step
-// order; `on_broken` at most once, and no result after it. Neither may destroy the pipeline.
+// One open Execute stream per stage. Thread-safe. Callbacks come from gRPC's threads: results in
+// step order; `on_broken` at most once, and no result after it. Neither may destroy the pipeline.
 class Pipeline : public StepSink {
  public:
   struct Stage {

@@ -32,6 +32,27 @@ absl::Status Replica::WorkerHealth(const std::vector<WorkerInfo>& workers) const
   return absl::OkStatus();
 }
 
+absl::Status Replica::CheckProgress(absl::Time now, absl::Duration patience) {
+  const std::vector<StageStats> stats = pipeline->stats();
+  uint64_t done = 0, waiting = 0;
+  for (const StageStats& stage : stats) {
+    done += stage.steps;
+    waiting += stage.waiting;
+  }
+  if (std::exchange(activity_, 2 * done + waiting) != 2 * done + waiting || waiting == 0) {
+    progress_at_ = now;
+  }
+  if (now - progress_at_ <= patience) return absl::OkStatus();
+  size_t next = 1;
+  while (next < stats.size() && stats[next].waiting <= stats[next - 1].waiting) ++next;
+  const std::string where =
+      next < stats.size() ? absl::StrCat("nothing has come from worker ", stages[next - 1].worker,
+                                         " to worker ", stages[next].worker)
+                          : absl::StrCat("worker ", stages[0].worker, " has taken no step");
+  return absl::UnavailableError(absl::StrCat(where, " for ", absl::FormatDuration(patience),
+                                             ", though both live; the network may be cut"));
+}
+
 std::vector<std::string> Replica::LiveAddresses(const std::vector<WorkerInfo>& workers) const {
   std::vector<std::string> addresses;
   for (const WorkerInfo& worker : workers) {

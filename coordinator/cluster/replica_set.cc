@@ -14,6 +14,9 @@ namespace {
 // Together well under the second within which clients hear of a death, even on a busy host.
 constexpr int kNamingTries = 30;
 constexpr absl::Duration kNamingPause = absl::Milliseconds(10);
+// Who computes a step for longer than one is hung by itself. Another one is for its activations to
+// get there.
+constexpr int kStepTimeouts = 2;
 
 void Describe(const WorkerInfo& worker, absl::Time now, v1::WorkerStatus* out) {
   out->set_name(worker.hello.name());
@@ -142,7 +145,9 @@ void ReplicaSet::RetireLost() {
   std::vector<Loss> losses;
   for (const auto& replica : replicas_) {
     if (replica->pipeline == nullptr) continue;
-    const absl::Status health = Health(*replica);
+    absl::Status health = Health(*replica);
+    health.Update(
+        replica->CheckProgress(registry_.Now(), kStepTimeouts * registry_.options().step_timeout));
     if (health.ok()) continue;
     losses.push_back({replica.get(), absl::UnavailableError(health.message())});
     LOG(INFO) << "epoch " << replica->epoch << " ends: " << health;

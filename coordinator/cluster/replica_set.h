@@ -43,7 +43,7 @@ class ReplicaSet {
                     const std::function<bool()>& cancelled,
                     const std::function<void(const StageProgress&)>& on_progress);
 
-  // Ends those whose worker was lost or whose streams broke.
+  // Ends those whose worker was lost, whose streams broke, or whose steps go nowhere.
   void RetireLost();
   // Ends every replica. With `unload` their live workers free their stages.
   void RetireAll(const absl::Status& reason, bool unload);

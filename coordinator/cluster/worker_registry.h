@@ -27,8 +27,8 @@ struct WorkerInfo {
   std::string lost_reason;  // when not alive
 };
 
-// Thread-safe. A worker is known by its name; a lost one is remembered, with the reason, until one of
-// that name joins again.
+// Thread-safe. A worker is known by its name; a lost one is remembered, with the reason, until one
+// of that name joins again.
 class WorkerRegistry {
  public:
   struct Options {
@@ -61,6 +61,7 @@ class WorkerRegistry {
   std::vector<WorkerInfo> Snapshot() const;  // by name
   int num_alive() const;
   const Options& options() const { return options_; }
+  absl::Time Now() const { return clock_->Now(); }
 
  private:
   WorkerInfo* Find(uint64_t session) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -38,6 +38,11 @@ class FakeStage final : public v1::Stage::Service {
   // Load calls that come now answer once ReleaseLoads is called, or the caller cancelled.
   void HoldLoads() { SetHeld(true); }
   void ReleaseLoads() { SetHeld(false); }
+  // Steps that come from now on are not answered.
+  void HoldSteps() {
+    MutexLock lock(mutex_);
+    steps_held_ = true;
+  }
   // Blocks until so many Load calls have come.
   void AwaitLoads(size_t count) {
     MutexLock lock(mutex_);
@@ -56,6 +61,10 @@ class FakeStage final : public v1::Stage::Service {
   }
 
  private:
+  bool steps_held() const {
+    MutexLock lock(mutex_);
+    return steps_held_;
+  }
   void SetHeld(bool held) {
     MutexLock lock(mutex_);
     held_ = held;
@@ -99,6 +108,7 @@ class FakeStage final : public v1::Stage::Service {
                        grpc::ServerReaderWriter<v1::StepResult, v1::Step>* stream) override {
     v1::Step step;
     while (stream->Read(&step)) {
+      if (steps_held()) continue;
       v1::StepResult result;
       result.set_step_id(step.step_id());
       for (const v1::Slice& slice : step.slices()) {
@@ -115,6 +125,7 @@ class FakeStage final : public v1::Stage::Service {
   mutable Mutex mutex_;
   CondVar changed_;
   bool held_ ABSL_GUARDED_BY(mutex_) = false;
+  bool steps_held_ ABSL_GUARDED_BY(mutex_) = false;
   std::string link_ ABSL_GUARDED_BY(mutex_) = "grpc";
   std::string link_reason_ ABSL_GUARDED_BY(mutex_) = "a fake has no NCCL";
   absl::Status load_status_ ABSL_GUARDED_BY(mutex_);

@@ -4,6 +4,7 @@
 #include <future>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "tests/coordinator/cluster/serving_testing.h"
 
@@ -172,6 +173,28 @@ TEST_F(ServingControllerTest, ABrokenStreamEndsTheEpochBeforeTheHeartbeatDoes) {
   listener_.AwaitStops(1);
   EXPECT_THAT(listener_.last_stop(),
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("worker a")));
+}
+
+class SilentLinkTest : public ServingTest {
+ protected:
+  SilentLinkTest() : ServingTest(MakePlan, {.step_timeout = absl::Milliseconds(100)}) {}
+};
+
+TEST_F(SilentLinkTest, StepsThatGetNoFurtherEndTheEpochAndSayWhere) {
+  Join("a", a_.address());
+  Join("b", b_.address());
+  ASSERT_OK(Load(Request(), 2));
+  const uint64_t epoch = listener_.epochs()[0];
+  listener_.Submit(epoch, 1);
+  listener_.AwaitResults(epoch, 1);
+  const std::string last = listener_.plan().stages(1).worker();
+  (last == "a" ? a_ : b_).HoldSteps();
+  listener_.Submit(epoch, 2);
+  listener_.AwaitStops(1);
+  EXPECT_THAT(listener_.last_stop(),
+              StatusIs(absl::StatusCode::kUnavailable,
+                       HasSubstr(absl::StrCat("nothing has come from worker ",
+                                              last == "a" ? "b" : "a", " to worker ", last))));
 }
 
 TEST_F(ServingControllerTest, UnloadFreesTheStages) {

@@ -122,8 +122,9 @@ class RecordingListener : public ServingListener {
 // A controller with fake stages for workers to stand on.
 class ServingTest : public ::testing::Test {
  protected:
-  explicit ServingTest(Planner planner = MakePlan)
-      : controller_(registry_, listener_, Clock::Real(), std::move(planner)) {}
+  explicit ServingTest(Planner planner = MakePlan, WorkerRegistry::Options options = {})
+      : registry_(Clock::Real(), options),
+        controller_(registry_, listener_, Clock::Real(), std::move(planner)) {}
 
   uint64_t Join(const std::string& name, const std::string& address, uint64_t epoch = 0) {
     v1::Hello hello;
@@ -163,7 +164,7 @@ class ServingTest : public ::testing::Test {
   }
 
   FakeStage a_, b_;
-  WorkerRegistry registry_{Clock::Real(), {}};
+  WorkerRegistry registry_;
   RecordingListener listener_;
   ServingController controller_;
 };
