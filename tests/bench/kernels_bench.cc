@@ -19,6 +19,7 @@
 #include "worker/kernels/attention.h"
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/matmul.h"
+#include "worker/kernels/prepare_attention.h"
 
 namespace layercake {
 namespace {
@@ -128,18 +129,19 @@ void Attend(benchmark::State& state) {
   const Buffer keys = Take(*device, bytes), values = Take(*device, bytes);
   const KvLayer kv = {shape, keys.data(), values.data()};
   const int64_t width = heads * shape.head_dim;
-  const Buffer in = Take(*device, context * width * 4), out = Take(*device, tokens * width * 4);
+  const int64_t in_cols = width + 2 * shape.num_kv_heads * shape.head_dim;
+  const Buffer in = Take(*device, context * in_cols * 4), out = Take(*device, tokens * width * 4);
+  const Buffer angles = Take(*device, context * shape.head_dim * 4);
   std::vector<int32_t> blocks(shape.num_blocks);
   std::iota(blocks.begin(), blocks.end(), 0);
   const SliceView all = {0, context, blocks};
-  const TensorView rows = RandomRows(in, context, width);
-  const TensorView kv_rows = {rows.data, DType::kF32, context, shape.num_kv_heads * shape.head_dim,
-                              width};
-  StoreKv(kv_rows, kv_rows, std::span(&all, 1), kv, *device);
+  const TensorView rows = RandomRows(in, context, in_cols);
+  PrepareAttention(rows, HeadNorms(), RandomRows(angles, context, shape.head_dim),
+                   std::span(&all, 1), kv, *device);
   const SliceView slice = {context - tokens, tokens, blocks};
   const float scale = 1 / std::sqrt(static_cast<float>(shape.head_dim));
   for (auto _ : state) {
-    PagedAttention(rows.Head(tokens), std::span(&slice, 1), kv, scale,
+    PagedAttention(rows.Head(tokens).Columns(0, width), std::span(&slice, 1), kv, scale,
                    F32View(out.As<float>(), tokens, width), *device);
   }
   state.counters["GB/s"] = benchmark::Counter(2e-9 * static_cast<double>(bytes),

@@ -5,19 +5,12 @@
 #include "common/base/logging.h"
 #include "worker/kernels/cpu_kernels.h"
 #include "worker/kernels/cuda_dispatch.h"
-#include "worker/kernels/typed.h"
 
 namespace layercake {
 namespace {
 
 // Rows that share a pass over keys and values; more would not fit kAttentionRows.
 constexpr int64_t kRowsPerPiece = 48;
-
-int64_t CountRows(std::span<const SliceView> slices) {
-  int64_t rows = 0;
-  for (const SliceView& slice : slices) rows += slice.num_tokens;
-  return rows;
-}
 
 // How the work is cut: a piece is some tokens of a slice by some heads of one kv head.
 struct Pieces {
@@ -54,57 +47,7 @@ bool SuitsTensorCores(const KvShape& shape) {
   return shape.dtype == DType::kF16 && shape.head_dim % 8 == 0;
 }
 
-template <typename T>
-void StoreToken(const float* keys, const float* values, const KvLayer& kv, int64_t block,
-                int64_t offset) {
-  const KvShape& shape = kv.shape;
-  const int64_t size = shape.block_size_tokens;
-  for (int64_t head = 0; head < shape.num_kv_heads; ++head) {
-    const int64_t base = (block * shape.num_kv_heads + head) * shape.head_dim * size;
-    T* key = static_cast<T*>(kv.keys) + base + offset;
-    T* value = static_cast<T*>(kv.values) + base + offset * shape.head_dim;
-    for (int64_t d = 0; d < shape.head_dim; ++d) {
-      key[d * size] = Narrow(keys[head * shape.head_dim + d], T{});
-      value[d] = Narrow(values[head * shape.head_dim + d], T{});
-    }
-  }
-}
-
 }  // namespace
-
-void StoreKv(const TensorView& keys, const TensorView& values, const StepView& step,
-             const KvLayer& kv, Device& device) {
-  const std::span<const SliceView> slices = step.slices;
-  CHECK_EQ(keys.cols, kv.shape.num_kv_heads * kv.shape.head_dim);
-  CHECK_EQ(values.cols, keys.cols);
-  CHECK_EQ(keys.rows, CountRows(slices));
-  CHECK_EQ(values.rows, keys.rows);
-  if (device.kind() == DeviceKind::kCuda) {
-    if (!device.status().ok()) return;
-    CHECK(step.on_device != nullptr);
-    return LaunchOn(device, "storing keys and values", &CudaKernels::store_kv,
-                    StoreKvArgs{RowsOf(keys), RowsOf(values), kv, *step.on_device});
-  }
-  const int64_t size = kv.shape.block_size_tokens;
-  int64_t first_row = 0;
-  for (const SliceView& slice : slices) {
-    device.pool().ParallelFor(slice.num_tokens, 32, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t position = slice.position + i;
-        const int64_t block = slice.block_ids[position / size];
-        DCHECK(block >= 0 && block < kv.shape.num_blocks);
-        const float* key = keys.Row(first_row + i);
-        const float* value = values.Row(first_row + i);
-        if (kv.shape.dtype == DType::kF16) {
-          StoreToken<Half>(key, value, kv, block, position % size);
-        } else {
-          StoreToken<float>(key, value, kv, block, position % size);
-        }
-      }
-    });
-    first_row += slice.num_tokens;
-  }
-}
 
 void PagedAttention(const TensorView& q, const StepView& step, const KvLayer& kv, float scale,
                     const TensorView& out, Device& device) {
@@ -113,7 +56,7 @@ void PagedAttention(const TensorView& q, const StepView& step, const KvLayer& kv
   const int64_t group = q.cols / (num_kv_heads * kv.shape.head_dim);
   CHECK_EQ(group * num_kv_heads * kv.shape.head_dim, q.cols);
   CHECK_EQ(out.cols, q.cols);
-  CHECK_EQ(q.rows, CountRows(slices));
+  CHECK_EQ(q.rows, step.num_rows());
   CHECK_EQ(out.rows, q.rows);
   if (device.kind() == DeviceKind::kCuda) {
     if (!device.status().ok()) return;

@@ -13,7 +13,7 @@ inline FloatRows RowsOf(const TensorView& x) {
 }
 
 // Launches `kernel` on a CUDA device; what goes wrong is the device's status from then on.
-//   LaunchOn(device, "rope", &CudaKernels::rope, RowsOf(x), RowsOf(angles));
+//   LaunchOn(device, "adding", &CudaKernels::add, RowsOf(x), RowsOf(y));
 template <typename Kernel, typename... Arguments>
 void LaunchOn(Device& device, absl::string_view name, Kernel kernel,
               const Arguments&... arguments) {

@@ -85,9 +85,10 @@ struct StepOnDevice {
   int32_t num_positions = 0;
 };
 
-struct StoreKvArgs {
-  FloatRows keys;
-  FloatRows values;
+struct PrepareAttentionArgs {
+  FloatRows qkv;
+  HeadNorms norms;
+  FloatRows angles;
   KvLayer kv;
   StepOnDevice step;
 };
@@ -125,9 +126,6 @@ int FillRowsCuda(const float* row, const FloatRows& out, CUstream_st* stream);
 // x += y (where y is not null), then out = x / rms(x) * weight; `out` may be y or x.
 int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, float epsilon,
                    const FloatRows& out, CUstream_st* stream);
-// Every `head_dim` columns of a row by themselves, in place.
-int RmsNormHeadsCuda(const FloatRows& x, int64_t head_dim, const float* weight, float epsilon,
-                     CUstream_st* stream);
 int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream);
 int SwiGluCuda(const FloatRows& gate, const FloatRows& up, CUstream_st* stream);
 // See experts.h; `scores` stay as they are.
@@ -137,8 +135,7 @@ int GatherRowsCuda(const FloatRows& x, const ExpertRoutes& routes, const FloatRo
                    CUstream_st* stream);
 int CombineRowsCuda(const FloatRows& x, const ExpertRoutes& routes, const FloatRows& out,
                     CUstream_st* stream);
-int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream);
-int StoreKvCuda(const StoreKvArgs& args, CUstream_st* stream);
+int PrepareAttentionCuda(const PrepareAttentionArgs& args, CUstream_st* stream);
 int PagedAttentionCuda(const PagedAttentionArgs& args, CUstream_st* stream);
 // On tensor cores, from compute capability 8.0 on. REQUIRES: keys and values are f16, of heads of a
 // multiple of 8 dimensions.
@@ -159,14 +156,12 @@ struct CudaKernels {
   decltype(&SplitRowsCuda) split_rows;
   decltype(&FillRowsCuda) fill_rows;
   decltype(&AddRmsNormCuda) add_rms_norm;
-  decltype(&RmsNormHeadsCuda) rms_norm_heads;
   decltype(&AddCuda) add;
   decltype(&SwiGluCuda) swiglu;
   decltype(&RouteCuda) route;
   decltype(&GatherRowsCuda) gather_rows;
   decltype(&CombineRowsCuda) combine_rows;
-  decltype(&RopeCuda) rope;
-  decltype(&StoreKvCuda) store_kv;
+  decltype(&PrepareAttentionCuda) prepare_attention;
   decltype(&PagedAttentionCuda) attention;
   decltype(&PagedAttentionTensorCuda) attention_tensor;
   decltype(&SummarizeLogitsCuda) summarize_logits;

@@ -55,21 +55,6 @@ void AddRmsNorm(const TensorView& x, const TensorView& y, const float* weight, f
   });
 }
 
-void RmsNormHeads(const TensorView& x, int64_t head_dim, const float* weight, float epsilon,
-                  Device& device) {
-  CHECK_EQ(x.cols % head_dim, 0);
-  if (device.kind() == DeviceKind::kCuda) {
-    return LaunchOn(device, "RMS norm of heads", &CudaKernels::rms_norm_heads, RowsOf(x), head_dim,
-                    weight, epsilon);
-  }
-  const CpuKernels& kernels = GetCpuKernels(device.isa());
-  ForRows(x, device, [&](int64_t row) {
-    for (float* head = x.Row(row); head < x.Row(row) + x.cols; head += head_dim) {
-      kernels.rms_norm(head, weight, epsilon, head_dim, head);
-    }
-  });
-}
-
 void AddInPlace(const TensorView& x, const TensorView& y, Device& device) {
   CheckSameShape(x, y);
   if (device.kind() == DeviceKind::kCuda) {

@@ -21,11 +21,6 @@ void RmsNorm(const TensorView& x, const float* weight, float epsilon, const Tens
 void AddRmsNorm(const TensorView& x, const TensorView& y, const float* weight, float epsilon,
                 const TensorView& out, Device& device);
 
-// RmsNorm of every `head_dim` columns of a row by themselves, in place, all by the same weight.
-//   x: [rows, heads * head_dim] f32.   weight: [head_dim] f32.
-void RmsNormHeads(const TensorView& x, int64_t head_dim, const float* weight, float epsilon,
-                  Device& device);
-
 // x += y.   x, y: [rows, dim] f32.
 void AddInPlace(const TensorView& x, const TensorView& y, Device& device);
 

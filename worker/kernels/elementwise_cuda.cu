@@ -9,15 +9,13 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kWarps = kThreads / kWarpLanes;
 
-// A block a row, or so many neighbouring columns of one. Squares are summed by thread, then over
-// each warp, then over the warps.
+// A block a row. Squares are summed by thread, then over each warp, then over the warps.
 __global__ void __launch_bounds__(kThreads)
     AddRmsNormKernel(FloatRows x, const float* y, int64_t y_stride, const float* weight,
                      float epsilon, FloatRows out) {
-  const int64_t first = blockIdx.y * x.cols;
-  float* const x_row = x.data + blockIdx.x * x.stride + first;
+  float* const x_row = x.data + blockIdx.x * x.stride;
   const float* const y_row = y == nullptr ? nullptr : y + blockIdx.x * y_stride;
-  float* const out_row = out.data + blockIdx.x * out.stride + first;
+  float* const out_row = out.data + blockIdx.x * out.stride;
   float* const sums = &SharedAs<float>();
   const int thread = static_cast<int>(threadIdx.x);
   float squares = 0;
@@ -50,20 +48,6 @@ __global__ void SwiGluKernel(FloatRows gate, FloatRows up) {
   g = g / (1.0f + Exp(-g)) * up.data[row * up.stride + i];
 }
 
-// The first half of a row of angles are cosines, the second sines.
-__global__ void RopeKernel(FloatRows x, FloatRows angles) {
-  const auto [row, i] = PlaceIn(x.cols / 2);
-  const int64_t half = angles.cols / 2;
-  if (i >= x.cols / 2) return;
-  float* const head = x.data + row * x.stride + i / half * angles.cols;
-  const float* const of_row = angles.data + row * angles.stride;
-  const int64_t pair = i % half;
-  const float first = head[pair], second = head[pair + half];
-  const float cosine = of_row[pair], sine = of_row[pair + half];
-  head[pair] = first * cosine - second * sine;
-  head[pair + half] = second * cosine + first * sine;
-}
-
 template <typename T>
 __global__ void LookUpKernel(const T* table, const int32_t* ids, FloatRows out) {
   const auto [row, i] = PlaceIn(out.cols);
@@ -86,16 +70,6 @@ int AddRmsNormCuda(const FloatRows& x, const FloatRows* y, const float* weight, 
                 y == nullptr ? int64_t{0} : y->stride, weight, epsilon, out);
 }
 
-int RmsNormHeadsCuda(const FloatRows& x, int64_t head_dim, const float* weight, float epsilon,
-                     CUstream_st* stream) {
-  FloatRows head = x;
-  head.cols = head_dim;
-  return Launch("rms_norm_heads", AddRmsNormKernel,
-                dim3(static_cast<unsigned>(x.rows), static_cast<unsigned>(x.cols / head_dim)),
-                kThreads, kWarps * sizeof(float), stream, head, static_cast<const float*>(nullptr),
-                int64_t{0}, weight, epsilon, head);
-}
-
 int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream) {
   return Launch("add", AddKernel, RowBlocks(x.rows, x.cols), kRowThreads, 0, stream, x, y);
 }
@@ -103,11 +77,6 @@ int AddCuda(const FloatRows& x, const FloatRows& y, CUstream_st* stream) {
 int SwiGluCuda(const FloatRows& gate, const FloatRows& up, CUstream_st* stream) {
   return Launch("swiglu", SwiGluKernel, RowBlocks(gate.rows, gate.cols), kRowThreads, 0, stream,
                 gate, up);
-}
-
-int RopeCuda(const FloatRows& x, const FloatRows& angles, CUstream_st* stream) {
-  return Launch("rope", RopeKernel, RowBlocks(x.rows, x.cols / 2), kRowThreads, 0, stream, x,
-                angles);
 }
 
 int LookUpRowsCuda(const LookUpArgs& args, CUstream_st* stream) {

@@ -23,6 +23,13 @@ struct GroupedWeights {
   const int32_t* order = nullptr;  // [inputs]: the k-th row is of input order[k]; null: of input k
 };
 
+// Norms of heads, each by itself, with a weight of [head_dim] f32; null where there is none.
+struct HeadNorms {
+  const float* queries = nullptr;
+  const float* keys = nullptr;
+  float epsilon = 0;
+};
+
 // Neighbouring rows that one expert takes; none where both ends are 0.
 struct ExpertRows {
   int32_t expert = 0;

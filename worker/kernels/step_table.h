@@ -21,6 +21,12 @@ struct StepView {
   StepView(std::span<const SliceView> slices) : slices(slices) {}     // NOLINT
   StepView(const std::vector<SliceView>& slices) : slices(slices) {}  // NOLINT
 
+  int64_t num_rows() const {
+    int64_t rows = 0;
+    for (const SliceView& slice : slices) rows += slice.num_tokens;
+    return rows;
+  }
+
   std::span<const SliceView> slices;
   // On a CUDA device: made by StepTable::Set.
   const StepOnDevice* on_device = nullptr;

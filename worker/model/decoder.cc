@@ -16,7 +16,7 @@
 #include "worker/kernels/embedding.h"
 #include "worker/kernels/experts.h"
 #include "worker/kernels/matmul.h"
-#include "worker/kernels/rope.h"
+#include "worker/kernels/prepare_attention.h"
 #include "worker/kernels/step_table.h"
 #include "worker/model/rotary.h"
 
@@ -103,11 +103,6 @@ struct Decoder::State {
   void Norm(const TensorView& x, const Buffer& weight, const TensorView& out) const {
     RmsNorm(x, weight.As<float>(), static_cast<float>(config.rms_norm_epsilon), out, device);
   }
-  void NormHeads(const TensorView& x, const Buffer& weight) const {
-    if (weight.data() == nullptr) return;
-    RmsNormHeads(x, config.head_dim, weight.As<float>(),
-                 static_cast<float>(config.rms_norm_epsilon), device);
-  }
   void Multiply(const TensorView& x, const Linear& linear, const TensorView& out) const {
     MatMul(x, linear.matrix, linear.bias.As<float>(), out, device, workspace.products);
   }
@@ -159,11 +154,9 @@ void Decoder::State::Attend(const LayerWeights& layer, const StepView& step, con
   const TensorView qkv = View(workspace.qkv, rows, q_cols + 2 * kv_cols);
   const TensorView attention = View(workspace.attention, rows, q_cols);
   Multiply(normed, layer.qkv, qkv);
-  NormHeads(qkv.Columns(0, q_cols), layer.q_norm);
-  NormHeads(qkv.Columns(q_cols, kv_cols), layer.k_norm);
-  ApplyRope(qkv.Columns(0, q_cols + kv_cols), View(workspace.angles, rows, config.head_dim),
-            device);
-  StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols), step, kv, device);
+  const HeadNorms norms = {layer.q_norm.As<float>(), layer.k_norm.As<float>(),
+                           static_cast<float>(config.rms_norm_epsilon)};
+  PrepareAttention(qkv, norms, View(workspace.angles, rows, config.head_dim), step, kv, device);
   const float scale = 1 / std::sqrt(static_cast<float>(config.head_dim));
   PagedAttention(qkv.Columns(0, q_cols), step, kv, scale, attention, device);
   Multiply(attention, layer.output, normed);

@@ -12,7 +12,7 @@
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/matmul.h"
 #include "worker/kernels/packed_matrix.h"
-#include "worker/kernels/rope.h"
+#include "worker/kernels/prepare_attention.h"
 #include "worker/kernels/step_table.h"
 #include "worker/profile/issued_time.h"
 #include "worker/profile/measure.h"
@@ -103,13 +103,9 @@ class BareLayer {
   }
   void AroundAttention() {
     Norm();
-    const int64_t q_cols = shape_.num_heads * kHeadDim;
-    const int64_t kv_cols = shape_.num_kv_heads * kHeadDim;
-    const TensorView qkv = F32View(qkv_.As<float>(), shape_.rows, QkvCols());
-    ApplyRope(qkv.Columns(0, q_cols + kv_cols), F32View(angles_.As<float>(), shape_.rows, kHeadDim),
-              device_);
-    StoreKv(qkv.Columns(q_cols, kv_cols), qkv.Columns(q_cols + kv_cols, kv_cols), step_,
-            sequence_.cache->layers()[0], device_);
+    PrepareAttention(F32View(qkv_.As<float>(), shape_.rows, QkvCols()), HeadNorms(),
+                     F32View(angles_.As<float>(), shape_.rows, kHeadDim), step_,
+                     sequence_.cache->layers()[0], device_);
     Add();
   }
   void Attend() {

@@ -8,6 +8,7 @@
 #include <set>
 #include <vector>
 
+#include "tests/testing/attention_preparation.h"
 #include "tests/testing/kernel_testing.h"
 #include "tests/testing/status_matchers.h"
 #include "tests/testing/test_card.h"
@@ -113,22 +114,24 @@ class CudaAttentionTest : public ::testing::TestWithParam<int> {
   std::vector<float> Step(const std::vector<Part>& parts, bool with_scratch, Memory& memory,
                           float q_factor = 1) {
     const Heads& heads = parts[0].sequence->heads;
-    std::vector<float> rows[3];
+    std::vector<float> rows;
     std::vector<SliceView> slices;
     for (const auto& [sequence, slice] : parts) {
-      const auto add = [&, first = slice.position, count = slice.num_tokens](
-                           std::vector<float>& to, const std::vector<float>& from, int64_t cols) {
-        to.insert(to.end(), from.begin() + first * cols, from.begin() + (first + count) * cols);
+      const auto add = [&](const std::vector<float>& from, int64_t row, int64_t cols,
+                           float factor) {
+        for (int64_t i = row * cols; i < (row + 1) * cols; ++i) rows.push_back(from[i] * factor);
       };
-      add(rows[0], sequence->q, heads.q_cols());
-      add(rows[1], sequence->k, heads.kv_cols());
-      add(rows[2], sequence->v, heads.kv_cols());
+      for (int64_t row = slice.position; row < slice.position + slice.num_tokens; ++row) {
+        add(sequence->q, row, heads.q_cols(), q_factor);
+        add(sequence->k, row, heads.kv_cols(), 1);
+        add(sequence->v, row, heads.kv_cols(), 1);
+      }
       slices.push_back(slice);
     }
-    for (float& number : rows[0]) number *= q_factor;
-    const int64_t num_rows = static_cast<int64_t>(rows[1].size()) / heads.kv_cols();
-    const Buffer q = Upload(*device_, rows[0]), k = Upload(*device_, rows[1]);
-    const Buffer v = Upload(*device_, rows[2]);
+    const int64_t cols = heads.q_cols() + 2 * heads.kv_cols();
+    const int64_t num_rows = static_cast<int64_t>(rows.size()) / cols;
+    const Buffer qkv = Upload(*device_, rows);
+    const Buffer angles = Upload(*device_, NoAngles(num_rows, heads.head_dim));
     const Buffer out = Upload(*device_, std::vector<float>(num_rows * heads.q_cols()));
     const int64_t scratch_floats =
         std::min(num_rows * heads.num_heads * 6 * (heads.head_dim + 2), int64_t{1} << 20);
@@ -139,9 +142,10 @@ class CudaAttentionTest : public ::testing::TestWithParam<int> {
       step->scratch = scratch.As<float>();
       step->scratch_floats = scratch_floats;
     }
-    StoreKv(F32View(k.As<float>(), num_rows, heads.kv_cols()),
-            F32View(v.As<float>(), num_rows, heads.kv_cols()), *step, memory.kv, *device_);
-    PagedAttention(F32View(q.As<float>(), num_rows, heads.q_cols()), *step, memory.kv,
+    const TensorView view = F32View(qkv.As<float>(), num_rows, cols);
+    PrepareAttention(view, HeadNorms(), F32View(angles.As<float>(), num_rows, heads.head_dim),
+                     *step, memory.kv, *device_);
+    PagedAttention(view.Columns(0, heads.q_cols()), *step, memory.kv,
                    1 / std::sqrt(static_cast<float>(heads.head_dim)) / q_factor,
                    F32View(out.As<float>(), num_rows, heads.q_cols()), *device_);
     return Download(*device_, out, num_rows * heads.q_cols());
@@ -167,6 +171,13 @@ class CudaAttentionTest : public ::testing::TestWithParam<int> {
 
 INSTANTIATE_TEST_SUITE_P(Tiers, CudaAttentionTest, ::testing::Values(61, 80),
                          ::testing::PrintToStringParamName());
+
+TEST_P(CudaAttentionTest, HeadsAreNormalisedTurnedAndStored) {
+  for (int seed = 0; seed < 24; ++seed) {
+    const AttentionPreparation step(random_, seed);
+    ASSERT_NO_FATAL_FAILURE(step.Check(step.Run(*device_))) << random_.seed() << ", step " << seed;
+  }
+}
 
 TEST_P(CudaAttentionTest, MatchesDoubleForEveryHeadShape) {
   constexpr int kShapes = static_cast<int>(std::size(kHeads));

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <complex>
 #include <string>
 #include <vector>
 
@@ -17,7 +16,6 @@
 #include "worker/kernels/elementwise.h"
 #include "worker/kernels/embedding.h"
 #include "worker/kernels/matmul.h"
-#include "worker/kernels/rope.h"
 
 namespace layercake {
 namespace {
@@ -78,28 +76,6 @@ TEST_F(CudaKernelsTest, RmsNormAloneAndAfterAdding) {
   }
 }
 
-TEST_F(CudaKernelsTest, RmsNormOfHeadsIsThatOfEach) {
-  for (int seed = 0; seed < kSeeds; ++seed) {
-    const int64_t rows = 1 + random_.Below(4), dim = 1 + random_.Below(300);
-    const int64_t cols = dim * (1 + random_.Below(5)), stride = cols + random_.Below(9);
-    const auto x = random_.Normal(rows * stride), weight = random_.Normal(dim);
-    const Buffer on_x = Upload(*device_, x), on_weight = Upload(*device_, weight);
-    RmsNormHeads(View(on_x, rows, stride).Columns(0, cols), dim, on_weight.As<float>(), 1e-5f,
-                 *device_);
-    const auto normed = Download(*device_, on_x, rows * stride);
-    for (int64_t i = 0; i < rows * stride; ++i) {
-      const int64_t col = i % stride, first = i - col % dim;
-      double squares = 0;
-      for (int64_t k = first; k < first + dim && col < cols; ++k) squares += double{x[k]} * x[k];
-      const double expected =
-          col < cols
-              ? x[i] / std::sqrt(squares / static_cast<double>(dim) + 1e-5) * weight[col % dim]
-              : x[i];
-      ASSERT_NEAR(normed[i], expected, 1e-5) << random_.seed();
-    }
-  }
-}
-
 TEST_F(CudaKernelsTest, SwiGluAndAddOnColumnsOfWiderRows) {
   for (int seed = 0; seed < kSeeds; ++seed) {
     const int64_t rows = 1 + random_.Below(3), cols = 1 + random_.Below(600);
@@ -115,28 +91,6 @@ TEST_F(CudaKernelsTest, SwiGluAndAddOnColumnsOfWiderRows) {
       const double expected = is_gate ? x[i] / (1 + std::exp(-double{x[i]})) * x[i + cols] : x[i];
       ASSERT_NEAR(out[i], expected, 1e-6 * (1 + std::abs(expected))) << random_.seed();
       ASSERT_EQ(sum[i], x[i] + out[i]);
-    }
-  }
-}
-
-TEST_F(CudaKernelsTest, RopeTurnsPairs) {
-  for (int seed = 0; seed < kSeeds; ++seed) {
-    const int64_t rows = 1 + random_.Below(4), half = 1 + random_.Below(64);
-    const int64_t heads = 1 + random_.Below(5), cols = heads * 2 * half;
-    const auto x = random_.Normal(rows * cols), turns = random_.Normal(rows * half);
-    std::vector<float> angles(rows * 2 * half);
-    for (int64_t i = 0; i < rows * half; ++i) {
-      angles[i / half * 2 * half + i % half] = std::cos(turns[i]);
-      angles[i / half * 2 * half + half + i % half] = std::sin(turns[i]);
-    }
-    const Buffer buffer = Upload(*device_, x), on_angles = Upload(*device_, angles);
-    ApplyRope(View(buffer, rows, cols), View(on_angles, rows, 2 * half), *device_);
-    const auto out = Download(*device_, buffer, rows * cols);
-    for (int64_t i = 0; i < rows * cols; ++i) {
-      const int64_t dim = i % (2 * half), first = i - dim + dim % half;
-      const auto turned = std::complex<double>(x[first], x[first + half]) *
-                          std::polar(1.0, double{turns[i / cols * half + dim % half]});
-      ASSERT_NEAR(out[i], dim < half ? turned.real() : turned.imag(), 1e-6) << random_.seed();
     }
   }
 }
@@ -308,16 +262,15 @@ TEST_F(CudaKernelsTest, MoreRowsThanAGridsSecondAxis) {
   const std::vector<int32_t> ids(rows, 1);
   AddInPlace(all.Columns(0, 1), other.Columns(0, 1), *device_);
   SwiGluInPlace(other.Columns(0, 1), other.Columns(1, 1), *device_);
+  const auto sums = Download(*device_, on_x, 2 * rows), gated = Download(*device_, on_y, 2 * rows);
   LookUpRows(View(on_y, 2, 2), ids, all, *device_);
-  ApplyRope(all, other, *device_);
-  ASSERT_OK(device_->Finish());
-  const auto turned = Download(*device_, on_x, 2 * rows),
-             turns = Download(*device_, on_y, 2 * rows);
+  const auto found = Download(*device_, on_x, 2 * rows);
   for (const int64_t row : {int64_t{0}, rows - 1}) {
-    const auto expected = std::complex<float>(turns[2], turns[3]) *
-                          std::complex<float>(turns[2 * row], turns[2 * row + 1]);
-    EXPECT_NEAR(turned[2 * row], expected.real(), 1e-5 * (1 + std::abs(expected)));
-    EXPECT_NEAR(turned[2 * row + 1], expected.imag(), 1e-5 * (1 + std::abs(expected)));
+    const double gate = y[2 * row], expected = gate / (1 + std::exp(-gate)) * y[2 * row + 1];
+    EXPECT_EQ(sums[2 * row], x[2 * row] + y[2 * row]);
+    EXPECT_NEAR(gated[2 * row], expected, 1e-6 * (1 + std::abs(expected)));
+    EXPECT_EQ(found[2 * row], gated[2]);
+    EXPECT_EQ(found[2 * row + 1], gated[3]);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "tests/testing/attention_preparation.h"
 #include "tests/testing/kernel_testing.h"
 
 namespace layercake {
@@ -89,18 +90,21 @@ class Runner {
   std::vector<float> Step(const std::vector<Part>& parts) {
     const int64_t q_cols = heads_.num_heads * heads_.head_dim;
     const int64_t kv_cols = heads_.num_kv_heads * heads_.head_dim;
-    std::vector<float> q, k, v;
+    std::vector<float> qkv;
     std::vector<SliceView> slices;
     for (const auto& [sequence, slice] : parts) {
-      const int64_t begin = slice.position, end = begin + slice.num_tokens;
-      q.insert(q.end(), &sequence->q[begin * q_cols], &sequence->q[0] + end * q_cols);
-      k.insert(k.end(), &sequence->k[begin * kv_cols], &sequence->k[0] + end * kv_cols);
-      v.insert(v.end(), &sequence->v[begin * kv_cols], &sequence->v[0] + end * kv_cols);
+      for (int64_t i = slice.position; i < slice.position + slice.num_tokens; ++i) {
+        qkv.insert(qkv.end(), &sequence->q[i * q_cols], &sequence->q[0] + (i + 1) * q_cols);
+        qkv.insert(qkv.end(), &sequence->k[i * kv_cols], &sequence->k[0] + (i + 1) * kv_cols);
+        qkv.insert(qkv.end(), &sequence->v[i * kv_cols], &sequence->v[0] + (i + 1) * kv_cols);
+      }
       slices.push_back(slice);
     }
-    std::vector<float> out(q.size());
-    StoreKv(ViewOf(k, kv_cols), ViewOf(v, kv_cols), slices, kv_, device_);
-    PagedAttention(ViewOf(q, q_cols), slices, kv_, Scale(), ViewOf(out, q_cols), device_);
+    const TensorView rows = ViewOf(qkv, q_cols + 2 * kv_cols);
+    std::vector<float> angles = NoAngles(rows.rows, heads_.head_dim);
+    std::vector<float> out(rows.rows * q_cols);
+    PrepareAttention(rows, HeadNorms(), ViewOf(angles, heads_.head_dim), slices, kv_, device_);
+    PagedAttention(rows.Columns(0, q_cols), slices, kv_, Scale(), ViewOf(out, q_cols), device_);
     return out;
   }
 

@@ -43,30 +43,6 @@ TEST(RmsNormTest, MatchesDoubleAndIsTheSameEverywhere) {
   }
 }
 
-TEST(RmsNormTest, HeadsAreRowsOfTheirOwn) {
-  RandomInput random;
-  SCOPED_TRACE(random.seed());
-  constexpr int64_t kRows = 9, kHeads = 3, kMore = 7;
-  for (const auto& device : TestDevices()) {
-    for (const int64_t dim : kDims) {
-      std::vector<float> x = random.Normal(kRows * kHeads * dim), weight = random.Normal(dim);
-      std::vector<float> wide(kRows * (kHeads * dim + kMore), 5);
-      const TensorView all = ViewOf(wide, kHeads * dim + kMore);
-      for (int64_t r = 0; r < kRows; ++r) {
-        std::copy_n(&x[r * kHeads * dim], kHeads * dim, all.Row(r));
-      }
-      RmsNorm(ViewOf(x, dim), weight.data(), 1e-5f, ViewOf(x, dim), *device);
-      RmsNormHeads(all.Columns(0, kHeads * dim), dim, weight.data(), 1e-5f, *device);
-      for (int64_t r = 0; r < kRows; ++r) {
-        const float* const row = all.Row(r);
-        EXPECT_TRUE(SameBits({row, row + kHeads * dim},
-                             {&x[r * kHeads * dim], &x[r * kHeads * dim] + kHeads * dim}));
-        for (int64_t i = 0; i < kMore; ++i) ASSERT_EQ(row[kHeads * dim + i], 5);
-      }
-    }
-  }
-}
-
 TEST(SwiGluTest, MatchesDoubleAndIsTheSameEverywhere) {
   RandomInput random;
   SCOPED_TRACE(random.seed());
