@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <utility>
 
+#include "worker/kernels/shared_memory.h"
+
 namespace layercake {
 
 // Runs `kernel` on a grid of blocks, each with `shared_bytes` of dynamic shared memory. `name` is
@@ -23,9 +25,8 @@ cudaError_t Launch(const char* /*name*/, void (*kernel)(Parameters...), dim3 gri
   config.stream = stream;
   constexpr size_t kUnasked = 48 << 10;  // every card gives a block so much
   if (shared_bytes > kUnasked) {
-    const cudaError_t error = cudaFuncSetAttribute(
-        kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
-    if (error != cudaSuccess) return error;
+    const int error = AllowSharedBytes(reinterpret_cast<const void*>(kernel), shared_bytes);
+    if (error != cudaSuccess) return static_cast<cudaError_t>(error);
   }
   return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }

@@ -42,6 +42,9 @@ std::string LastReport();
 // Kernels that ran since the program began.
 int64_t NumLaunches();
 
+// Calls of cudaFuncSetAttribute since the program began.
+int64_t NumFunctionAttributes();
+
 // Waits since the program began that take up a core as long as they last.
 int64_t NumSpinningWaits();
 

@@ -97,6 +97,12 @@ int64_t NumSpinningWaits() {
   return runtime.num_spinning_waits;
 }
 
+int64_t NumFunctionAttributes() {
+  Runtime& runtime = TheRuntime();
+  const std::lock_guard lock(runtime.mutex);
+  return runtime.num_function_attributes;
+}
+
 EmulatedDevice* CurrentDevice() {
   Runtime& runtime = TheRuntime();
   if (this_device >= static_cast<int>(runtime.devices.size())) return nullptr;
@@ -130,9 +136,20 @@ cudaError_t AskCode(cudaFuncAttributes* attributes) {
 
 using layercake::simt::CheckNoCapture;
 using layercake::simt::CurrentDevice;
+using layercake::simt::EmulatedDevice;
+using layercake::simt::MaxSharedBytes;
 using layercake::simt::Return;
 using layercake::simt::TheRuntime;
 using layercake::simt::UseCurrentDevice;
+
+cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int value) {
+  const std::lock_guard lock(TheRuntime().mutex);
+  ++TheRuntime().num_function_attributes;
+  const EmulatedDevice* const device = UseCurrentDevice();
+  if (device == nullptr) return Return(cudaErrorNoDevice);
+  const bool possible = static_cast<size_t>(value) <= MaxSharedBytes(device->spec);
+  return Return(possible ? cudaSuccess : cudaErrorInvalidValue);
+}
 
 const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {

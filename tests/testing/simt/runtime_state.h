@@ -68,6 +68,7 @@ struct Runtime {
   int64_t num_launches = 0;
   int64_t last_launch = std::numeric_limits<int64_t>::max();  // the next one breaks its device
   int64_t num_spinning_waits = 0;
+  int64_t num_function_attributes = 0;
   GraphCounts graphs;
   std::map<GraphCall, cudaError_t> refused;
   std::string report;
