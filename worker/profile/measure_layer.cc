@@ -102,11 +102,10 @@ class BareLayer {
     step_ = sequence_.table.Set(slices_, device_).value_or(StepView());
   }
   void AroundAttention() {
-    Norm();
+    AddAndNorm();
     PrepareAttention(F32View(qkv_.As<float>(), shape_.rows, QkvCols()), HeadNorms(),
                      F32View(angles_.As<float>(), shape_.rows, kHeadDim), step_,
                      sequence_.cache->layers()[0], device_);
-    Add();
   }
   void Attend() {
     const int64_t q_cols = shape_.num_heads * kHeadDim;
@@ -115,12 +114,11 @@ class BareLayer {
                    F32View(gate_up_.As<float>(), shape_.rows, q_cols), device_);
   }
   void AroundFeedForward() {
-    Norm();
+    AddAndNorm();
     const TensorView gate_up =
         F32View(gate_up_.As<float>(), shape_.rows, 2 * shape_.intermediate_dim);
     SwiGluInPlace(gate_up.Columns(0, shape_.intermediate_dim),
                   gate_up.Columns(shape_.intermediate_dim, shape_.intermediate_dim), device_);
-    Add();
   }
 
   // As the cost model counts them: norms and sums, rotated and stored columns, both gate halves.
@@ -136,8 +134,10 @@ class BareLayer {
   TensorView Hidden(const Buffer& buffer) const {
     return F32View(buffer.As<float>(), shape_.rows, shape_.hidden_dim);
   }
-  void Norm() { RmsNorm(Hidden(hidden_), norm_.As<float>(), 1e-5f, Hidden(normed_), device_); }
-  void Add() { AddInPlace(Hidden(hidden_), Hidden(normed_), device_); }
+  void AddAndNorm() {
+    const TensorView normed = Hidden(normed_);
+    AddRmsNorm(Hidden(hidden_), normed, norm_.As<float>(), 1e-5f, normed, device_);
+  }
 
   const Shape shape_;
   Device& device_;
