@@ -38,10 +38,11 @@ __global__ void __launch_bounds__(kThreads) PrepareKernel(PrepareAttentionArgs a
 
   const int size = static_cast<int>(shape.block_size_tokens);
   const int position = tile.position + token, offset = position % size;
-  const int64_t block = args.step.blocks[tile.first_block + position / size] * shape.num_kv_heads;
+  const int64_t first_head =  // of the block
+      args.step.blocks[tile.first_block + position / size] * shape.num_kv_heads;
   if (head >= first_value) {
-    T* const values =
-        static_cast<T*>(args.kv.values) + ((block + head - first_value) * size + offset) * head_dim;
+    T* const values = static_cast<T*>(args.kv.values) +
+                      ((first_head + head - first_value) * size + offset) * head_dim;
     for (int i = lane; i < head_dim; i += kWarpLanes) Narrow(x[i], values[i]);
     return;
   }
@@ -52,7 +53,7 @@ __global__ void __launch_bounds__(kThreads) PrepareKernel(PrepareAttentionArgs a
   const float* const angles = args.angles.data + row * args.angles.stride;
   T* const keys = is_query ? nullptr
                            : static_cast<T*>(args.kv.keys) +
-                                 (block + head - first_key) * head_dim * size + offset;
+                                 (first_head + head - first_key) * head_dim * size + offset;
   for (int i = lane; i < half; i += kWarpLanes) {
     float first = x[i], second = x[i + half];
     if (weight != nullptr) {
