@@ -122,12 +122,18 @@ absl::StatusOr<ChosenDevice> OpenDevice(const std::string& selector, int num_thr
                                         CudaRuntime* runtime, bool share_card) {
   if (selector == "cpu") return OpenCpu(num_threads);
   if (selector == "auto") return OpenAny(num_threads, runtime, share_card);
-  if (!absl::StartsWith(selector, "cuda:") && !absl::StartsWith(selector, "GPU-")) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "--device ", selector, " is no device; write auto, cpu, cuda:N or a GPU's UUID"));
+  const auto cards = ListCards(runtime);
+  const bool is_name =
+      cards.ok() && std::any_of(cards->begin(), cards->end(),
+                                [&](const Card& card) { return IsOfName(card, selector); });
+  if (!is_name && !absl::StartsWith(selector, "cuda:") && !absl::StartsWith(selector, "GPU-")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--device ", selector,
+                     " is no device here; write auto, cpu, cuda:N, or a "
+                     "GPU's UUID or name, as --list-devices has them"));
   }
-  LC_ASSIGN_OR_RETURN(const std::vector<Card> cards, ListCards(runtime));
-  LC_ASSIGN_OR_RETURN(const Card card, FindCard(cards, selector));
+  LC_RETURN_IF_ERROR(cards.status());
+  LC_ASSIGN_OR_RETURN(const Card card, FindCard(*cards, selector));
   return OpenCard(card, num_threads, *runtime, share_card);
 }
 
@@ -141,7 +147,8 @@ absl::Status UseCublasLt(ChosenDevice& chosen) {
   if (!functions.ok()) {
     return absl::FailedPreconditionError(
         absl::StrCat(functions.status().message(), kElse,
-                     "install cuBLAS and set LD_LIBRARY_PATH to its directory"));
+                     "install cuBLAS (deploy/install-cuda.sh --cublas) and name its "
+                     "directory in LD_LIBRARY_PATH"));
   }
   CudaDevice& device = AsCuda(*chosen.device);
   LC_ASSIGN_OR_RETURN(auto cublas, CublasLt::Create(**functions, device));

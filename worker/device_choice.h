@@ -21,8 +21,8 @@ struct ChosenDevice {
 };
 
 // Opens the device that `selector` names: "cpu", "cuda:N", "GPU-<uuid>" or what a single one begins
-// with; or "auto": of the usable cards that no worker has, the one with most free memory, else the
-// CPU.
+// with, words of a single one's name ("tesla-m40"); or "auto": of the usable cards that no worker
+// has, the one with most free memory, else the CPU.
 //   num_threads: that compute on a CPU, or on the host beside a card; as Device::CreateCpu.
 //   runtime: may be null.
 //   share_card: beside other workers on the card, which each keep to a part of its memory; then

@@ -22,7 +22,8 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
                  "one it listens on")
       ->type_name("HOST");
   app.add_option("--device", flags->device,
-                 "cpu, cuda:N, a GPU's UUID, or auto: the free GPU with most memory, else the CPU")
+                 "cpu, cuda:N, a GPU's UUID or name (tesla-m40), or auto: the free GPU with most "
+                 "memory, else the CPU")
       ->capture_default_str();
   AddBytesOption(app, "--memory", &flags->memory_bytes,
                  "Most device memory to take, e.g. 3GiB; default all that is free");

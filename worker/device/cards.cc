@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -117,15 +118,32 @@ absl::Status UseCard(CudaRuntime& runtime, Card* card) {
   return card->usable;
 }
 
+bool IsOfName(const Card& card, absl::string_view selector) {
+  // Words with dashes around each.
+  const auto words = [](absl::string_view text) {
+    std::string dashed = "-";
+    for (const char c : absl::StrCat(text, "-")) {
+      if (absl::ascii_isalnum(static_cast<unsigned char>(c))) {
+        dashed += absl::ascii_tolower(static_cast<unsigned char>(c));
+      } else if (dashed.back() != '-') {
+        dashed += '-';
+      }
+    }
+    return dashed;
+  };
+  const std::string asked = words(selector);
+  return asked.size() > 1 && absl::StrContains(words(card.name), asked);
+}
+
 absl::StatusOr<Card> FindCard(const std::vector<Card>& cards, absl::string_view selector) {
   const auto named = [selector](const Card& card) {
-    return card.selector() == selector ||
+    return card.selector() == selector || IsOfName(card, selector) ||
            (absl::StartsWith(selector, "GPU-") && absl::StartsWith(card.uuid, selector));
   };
   const auto found = std::find_if(cards.begin(), cards.end(), named);
   if (found == cards.end() || std::count_if(cards.begin(), cards.end(), named) > 1) {
     const std::string there = absl::StrJoin(cards, ", ", [](std::string* out, const Card& card) {
-      absl::StrAppend(out, card.selector(), " (", card.uuid, ")");
+      absl::StrAppend(out, card.selector(), " (", card.name, ", ", card.uuid, ")");
     });
     return absl::OutOfRangeError(absl::StrCat(
         "--device ", selector, found == cards.end() ? " is not here" : " names several",

@@ -69,8 +69,13 @@ absl::StatusOr<std::vector<Card>> ListCards(CudaRuntime* runtime);
 // Each says which card, and what to do.
 absl::Status UseCard(CudaRuntime& runtime, Card* card);
 
-// The card that `selector` names: "cuda:1", or a UUID or what a single one begins with.
-// Errors: OutOfRange (no such card; says which there are); the card's `usable`.
+// Whether `selector` is some words of the card's name, as in the catalogue of cards: "tesla-m40" or
+// "m40" for a Tesla M40.
+bool IsOfName(const Card& card, absl::string_view selector);
+
+// The card that `selector` names: "cuda:1", or a UUID or what a single one begins with, or words of
+// a single one's name. Errors: OutOfRange (no such card; says which there are); the card's
+// `usable`.
 absl::StatusOr<Card> FindCard(const std::vector<Card>& cards, absl::string_view selector);
 
 }  // namespace layercake

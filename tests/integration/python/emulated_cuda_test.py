@@ -22,9 +22,11 @@ class EmulatedCudaTest(harness.ClusterTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        for i, flags in enumerate([["--dense-products", "cublaslt"], ["--cuda-graphs", "off"]]):
+        for i, (device, flags) in enumerate([
+                ("emulated-cuda-8-0", ["--dense-products", "cublaslt"]),
+                ("cuda:1", ["--cuda-graphs", "off"])]):
             cls.cluster.start_worker(
-                f"cuda{i}", memory="192MiB", device=f"cuda:{i}", flags=flags,
+                f"cuda{i}", memory="192MiB", device=device, flags=flags,
                 program="layercake-worker-emulated", LAYERCAKE_EMULATED_DEVICES=DEVICES)
         cls.cluster.wait_for_workers(3)
 
@@ -96,7 +98,7 @@ class LostCardTest(unittest.TestCase):
 
     def test_while_computing(self):
         with harness.Cluster(workers=0) as cluster:
-            worker = cluster.start_worker("cuda0", device="cuda:0", memory="192MiB",
+            worker = cluster.start_worker("cuda0", device="emulated-cuda", memory="192MiB",
                                           program="layercake-worker-emulated",
                                           LAYERCAKE_EMULATED_LAUNCHES="1000", **self.CARD)
             cluster.wait_for_workers(1)

@@ -124,15 +124,34 @@ TEST(NvmlTest, TellsWhatIsFreeWhereItKnowsTheCard) {
   EXPECT_EQ(Nvml("libno-such-library.so").FreeBytes("GPU-fake"), std::nullopt);
 }
 
+TEST(CardsTest, FindsByWordsOfTheName) {
+  std::vector<Card> cards = TwoCards();
+  cards[0].name = "Tesla M40 24GB";
+  cards[1].name = "NVIDIA P106-100";
+  for (const char* const m40 : {"tesla-m40", "m40", "Tesla M40", "tesla-m40-24gb"}) {
+    EXPECT_EQ(FindCard(cards, m40)->index, 0) << m40;
+  }
+  EXPECT_EQ(FindCard(cards, "p106")->index, 1);
+  for (const char* const none : {"m4", "p106-1", "tesla-p106", "", "-"}) {
+    EXPECT_THAT(FindCard(cards, none),
+                StatusIs(absl::StatusCode::kOutOfRange,
+                         AllOf(HasSubstr("is not here"), HasSubstr("(NVIDIA P106-100, GPU-3f-b)"))))
+        << none;
+  }
+  cards[1].name = "Tesla M40";
+  EXPECT_THAT(FindCard(cards, "m40"),
+              StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("names several")));
+}
+
 TEST(CardsTest, FindsByIndexAndByUuid) {
   const std::vector<Card> cards = TwoCards();
   EXPECT_EQ(FindCard(cards, "cuda:1")->index, 1);
   EXPECT_EQ(FindCard(cards, "GPU-3f-a")->index, 0);
   EXPECT_THAT(FindCard(cards, "GPU-3f"),
               StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("names several")));
-  EXPECT_THAT(FindCard(cards, "cuda:2"),
-              StatusIs(absl::StatusCode::kOutOfRange,
-                       AllOf(HasSubstr("cuda:0 (GPU-3f-a)"), HasSubstr("CUDA_VISIBLE_DEVICES"))));
+  EXPECT_THAT(FindCard(cards, "cuda:2"), StatusIs(absl::StatusCode::kOutOfRange,
+                                                  AllOf(HasSubstr("cuda:0 (Test Card, GPU-3f-a)"),
+                                                        HasSubstr("CUDA_VISIBLE_DEVICES"))));
   EXPECT_THAT(FindCard({}, "cuda:0"), StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("none")));
 }
 
