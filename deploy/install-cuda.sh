@@ -3,10 +3,11 @@
 # PyPI, into --prefix (default ~/.local/share/layercake/cuda). Needs no root and no driver. Prints the
 # line that tells deploy/build.sh where it is.
 #
-#   deploy/install-cuda.sh [--prefix DIR] [--cuda 12|13] [--nccl] [--sanitizer] [--force]
+#   deploy/install-cuda.sh [--prefix DIR] [--cuda 12|13] [--nccl] [--cublas] [--sanitizer] [--force]
 #
 #   --cuda       only this version will do: 12 for cards older than Turing (compute capability 7.5)
 #   --nccl       NCCL too (200 MB): activations from GPU to GPU
+#   --cublas     cuBLASLt too (420 MB): for layercake-worker --dense-products cublaslt
 #   --sanitizer  compute-sanitizer too (40 MB), which tests/gpu runs the kernels under
 #   --force      install even where a toolkit is found
 #
@@ -19,6 +20,7 @@ prefix=${XDG_DATA_HOME:-$HOME/.local/share}/layercake/cuda
 force=no
 cuda=
 nccl=no
+cublas=no
 sanitizer=no
 archive=https://developer.nvidia.com/cuda-toolkit-archive
 
@@ -32,6 +34,7 @@ while [[ $# -gt 0 ]]; do
     --prefix) prefix=${2:?--prefix needs a directory} && shift 2 ;;
     --cuda) cuda=${2:?--cuda needs a version} && shift 2 ;;
     --nccl) nccl=yes && shift ;;
+    --cublas) cublas=yes && shift ;;
     --sanitizer) sanitizer=yes && shift ;;
     --force) force=yes && shift ;;
     *) fail "unknown argument $1; see the top of the script" 2 ;;
@@ -50,6 +53,7 @@ usable() {
   version=$("$1/bin/nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
   [[ ${version:-0} -ge 12 && ( -z $cuda || $version == "$cuda" ) ]] || return 1
   [[ $nccl == no || -f $1/include/nccl.h ]] || return 1
+  [[ $cublas == no || -e $1/lib64/libcublasLt.so.$version ]] || return 1
   [[ $sanitizer == no || -x $1/bin/compute-sanitizer ]]
 }
 
@@ -78,6 +82,7 @@ esac
 python3 -m pip --version >/dev/null 2>&1 ||
   fail "needs Python's pip: install the package python3-pip, or set CUDA_HOME to a toolkit"
 [[ $nccl == no ]] || packages+=(nvidia-nccl-cu13==2.28.9)
+[[ $cublas == no ]] || packages+=(nvidia-cublas==13.1.0.3)
 [[ $sanitizer == no ]] || packages+=(nvidia-cuda-sanitizer-api==13.0.85)
 
 mkdir -p "$prefix" || fail "cannot write to $prefix; choose another --prefix"
