@@ -52,8 +52,8 @@ void AddWorkerFlags(CLI::App& app, WorkerFlags* flags) {
       ->capture_default_str();
   app.add_option("--dense-products", flags->dense_products,
                  "What multiplies prompts by floating-point weights on a GPU: own kernels, whose "
-                 "numbers do not depend on what else a step has; or cublaslt, faster on tensor "
-                 "cores, whose last bits do")
+                 "numbers do not depend on what else a step has; or cublaslt, for its speed "
+                 "on tensor cores, whose last bits do")
       ->check(CLI::IsMember({"own", "cublaslt"}))
       ->capture_default_str();
   app.add_flag("--list-devices", flags->list_devices, "Show the devices of this host, and end");
