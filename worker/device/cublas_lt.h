@@ -67,6 +67,8 @@ class CublasLt {
   // anything.
   bool Multiply(const BatchedProduct& product);
 
+  bool has_refused() const { return refused_; }
+
   // For whoever prepares a product.
   char* scratch() const { return scratch_.As<char>(); }
   const float* one() const { return constants_.As<float>(); }

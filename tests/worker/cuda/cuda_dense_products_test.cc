@@ -34,6 +34,14 @@ class CudaDenseProductsTest : public DrawnProducts, public ::testing::WithParamI
     AsCuda(*device_).set_cublas_lt(std::move(cublas));
   }
 
+  // What a card's own refuses is its affair.
+  void TearDown() override {
+    const CublasLt* const cublas = AsCuda(*device_).cublas_lt();
+    if (cublas != nullptr && CardIsEmulated()) {
+      EXPECT_FALSE(cublas->has_refused());
+    }
+  }
+
   // [rows, outputs], which are columns of wider rows whose others stay as they are.
   std::vector<float> MultiplyAmongColumns(const OfOne& product, int64_t before, int64_t after) {
     const auto& [rows, outputs, inputs, stride] = product.size;
