@@ -4,17 +4,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "worker/device/cublas_lt_functions.h"
+#include "worker/device/find_function.h"
 
 namespace layercake {
 namespace {
 
 constexpr const char* kLibraries[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
-
-template <typename Function>
-bool Find(void* library, const char* name, Function* function) {
-  *function = reinterpret_cast<Function>(dlsym(library, name));
-  return *function != nullptr;
-}
 
 absl::StatusOr<CublasLtFunctions> Load() {
   void* library = nullptr;
@@ -29,21 +24,21 @@ absl::StatusOr<CublasLtFunctions> Load() {
     return absl::NotFoundError(absl::StrCat("there is no cuBLASLt: ", why));
   }
   CublasLtFunctions f;
-  if (!Find(library, "cublasLtCreate", &f.create) ||
-      !Find(library, "cublasLtDestroy", &f.destroy) ||
-      !Find(library, "cublasLtMatmulDescCreate", &f.product_create) ||
-      !Find(library, "cublasLtMatmulDescSetAttribute", &f.product_set) ||
-      !Find(library, "cublasLtMatmulDescDestroy", &f.product_destroy) ||
-      !Find(library, "cublasLtMatrixLayoutCreate", &f.matrix_create) ||
-      !Find(library, "cublasLtMatrixLayoutSetAttribute", &f.matrix_set) ||
-      !Find(library, "cublasLtMatrixLayoutDestroy", &f.matrix_destroy) ||
-      !Find(library, "cublasLtMatmulPreferenceCreate", &f.ask_create) ||
-      !Find(library, "cublasLtMatmulPreferenceSetAttribute", &f.ask_set) ||
-      !Find(library, "cublasLtMatmulPreferenceDestroy", &f.ask_destroy) ||
-      !Find(library, "cublasLtMatmulAlgoGetHeuristic", &f.find_algorithms) ||
-      !Find(library, "cublasLtMatmul", &f.multiply) ||
-      !Find(library, "cublasLtGetStatusString", &f.status_text) ||
-      !Find(library, "cublasLtGetVersion", &f.version)) {
+  if (!FindFunction(library, "cublasLtCreate", &f.create) ||
+      !FindFunction(library, "cublasLtDestroy", &f.destroy) ||
+      !FindFunction(library, "cublasLtMatmulDescCreate", &f.product_create) ||
+      !FindFunction(library, "cublasLtMatmulDescSetAttribute", &f.product_set) ||
+      !FindFunction(library, "cublasLtMatmulDescDestroy", &f.product_destroy) ||
+      !FindFunction(library, "cublasLtMatrixLayoutCreate", &f.matrix_create) ||
+      !FindFunction(library, "cublasLtMatrixLayoutSetAttribute", &f.matrix_set) ||
+      !FindFunction(library, "cublasLtMatrixLayoutDestroy", &f.matrix_destroy) ||
+      !FindFunction(library, "cublasLtMatmulPreferenceCreate", &f.ask_create) ||
+      !FindFunction(library, "cublasLtMatmulPreferenceSetAttribute", &f.ask_set) ||
+      !FindFunction(library, "cublasLtMatmulPreferenceDestroy", &f.ask_destroy) ||
+      !FindFunction(library, "cublasLtMatmulAlgoGetHeuristic", &f.find_algorithms) ||
+      !FindFunction(library, "cublasLtMatmul", &f.multiply) ||
+      !FindFunction(library, "cublasLtGetStatusString", &f.status_text) ||
+      !FindFunction(library, "cublasLtGetVersion", &f.version)) {
     return absl::NotFoundError("the cuBLASLt found lacks functions of CUDA 12's");
   }
   return f;

@@ -1,5 +1,6 @@
 #include <dlfcn.h>
 
+#include "worker/device/find_function.h"
 #include "worker/device/nvml.h"
 
 namespace layercake {
@@ -7,20 +8,14 @@ namespace {
 
 constexpr int kNvmlSuccess = 0;
 
-template <typename Function>
-bool Find(void* library, const char* name, Function* function) {
-  *function = reinterpret_cast<Function>(dlsym(library, name));
-  return *function != nullptr;
-}
-
 }  // namespace
 
 Nvml::Nvml(const std::string& library) {
   void* const loaded = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
   int (*init)() = nullptr;
-  if (loaded == nullptr || !Find(loaded, "nvmlInit_v2", &init) || init() != kNvmlSuccess ||
-      !Find(loaded, "nvmlDeviceGetHandleByUUID", &handle_by_uuid_) ||
-      !Find(loaded, "nvmlDeviceGetMemoryInfo", &memory_info_)) {
+  if (loaded == nullptr || !FindFunction(loaded, "nvmlInit_v2", &init) || init() != kNvmlSuccess ||
+      !FindFunction(loaded, "nvmlDeviceGetHandleByUUID", &handle_by_uuid_) ||
+      !FindFunction(loaded, "nvmlDeviceGetMemoryInfo", &memory_info_)) {
     handle_by_uuid_ = nullptr;
   }
 }
