@@ -4,6 +4,8 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/security/server_credentials.h>
 
+#include <chrono>
+
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
@@ -24,6 +26,14 @@ std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address) {
   // A proxy from the environment is for the outside; a cluster's peers are never behind it.
   args.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
+}
+
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ConnectChannel(const std::string& address) {
+  constexpr std::chrono::seconds kPatience(3);
+  std::shared_ptr<grpc::Channel> channel = CreateChannel(address);
+  if (channel->WaitForConnected(std::chrono::system_clock::now() + kPatience)) return channel;
+  return absl::UnavailableError(
+      absl::StrCat("there is no connection to ", address, " within ", kPatience.count(), " s"));
 }
 
 void ConfigureServer(grpc::ServerBuilder& builder) {

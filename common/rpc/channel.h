@@ -19,6 +19,10 @@ inline constexpr int kMaxMessageBytes = 256 << 20;
 // Every channel has a connection of its own: a stage's streams must not wait for one another.
 std::shared_ptr<grpc::Channel> CreateChannel(const std::string& address);
 
+// The same, connected; for peers whose silence others wait for. Errors: Unavailable (not within
+// three seconds).
+absl::StatusOr<std::shared_ptr<grpc::Channel>> ConnectChannel(const std::string& address);
+
 // Applies the shared options to `builder`.
 void ConfigureServer(grpc::ServerBuilder& builder);
 

@@ -17,7 +17,6 @@ namespace layercake {
 namespace {
 
 constexpr std::chrono::seconds kDeadline(30);
-constexpr std::chrono::seconds kConnectPatience(3);
 // Some 0.1 s each on a fast link.
 constexpr size_t kMostPairs = 30;
 constexpr int kRoundTrips = 9;
@@ -56,11 +55,7 @@ absl::StatusOr<v1::MeasureLinkResponse> Ask(v1::Stage::Stub& stub, const std::st
 
 // Errors: Unavailable (cannot be reached).
 absl::StatusOr<std::unique_ptr<v1::Stage::Stub>> Connect(const std::string& address) {
-  const std::shared_ptr<grpc::Channel> channel = CreateChannel(address);
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience)) {
-    return absl::UnavailableError(absl::StrCat("there is no connection to ", address, " within ",
-                                               kConnectPatience.count(), " s"));
-  }
+  LC_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, ConnectChannel(address));
   return v1::Stage::NewStub(channel);
 }
 

@@ -24,8 +24,6 @@ constexpr int kMessages = 16;
 constexpr int kRoundTrips = 20;
 constexpr double kLongestRoundSeconds = 2;
 constexpr std::chrono::seconds kDeadline(20);
-// A plan may wait for this, and for other peers after this one.
-constexpr std::chrono::seconds kConnectPatience(3);
 
 // One open Probe call.
 class Probing {
@@ -99,11 +97,8 @@ absl::Status AnswerProbe(const ProbePermit& permit, ProbeStream& stream) {
 
 absl::StatusOr<v1::MeasureLinkResponse> ProbeLink(const std::string& address,
                                                   const std::string& key) {
-  const std::shared_ptr<grpc::Channel> channel = CreateChannel(address);
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + kConnectPatience)) {
-    return absl::UnavailableError(absl::StrCat("there is no connection to ", address, " within ",
-                                               kConnectPatience.count(), " s"));
-  }
+  // A plan may wait for this, and for other peers after this one.
+  LC_ASSIGN_OR_RETURN(const std::shared_ptr<grpc::Channel> channel, ConnectChannel(address));
   Probing probing(channel, key);
   LC_RETURN_IF_ERROR(probing.Round(kSmallBytes, 1).status());
   std::vector<double> trips;
