@@ -6,7 +6,8 @@
 
 namespace layercake {
 
-// One row of the table. Within a tier every answer is bitwise the same, whatever the card.
+// One row of the table. Within a tier every answer of our kernels is bitwise the same, whatever the
+// card.
 struct CudaTier {
   int min_capability;            // 52 for 5.2
   absl::string_view name;        // "8.x"

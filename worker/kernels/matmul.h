@@ -18,6 +18,8 @@ namespace layercake {
 // weight to 3 * 2^-17; of integers in groups of 32 inputs or more on a card with dot products of
 // bytes, 16 chains of runs of inputs, x taken to 2^-16 of its run's largest, and a row that has a
 // number which is not finite is NaN. That is whatever `rows` is; it runs in the device's stream.
+// A device that has a cuBLASLt leaves many rows by floating-point weights to it: see
+// dense_products.h; their last bits depend on `rows`.
 //   scratch: of integers, InputPiecesBytes(rows, inputs) of the device's memory for the product's
 //   own use; else it may be empty.
 // REQUIRES: the shapes fit, rows >= 1.
