@@ -68,8 +68,6 @@ class Context {
 
   Scope& globals() { return globals_; }
   Scope* scope() { return scope_; }
-  // REQUIRES: `scope` outlives its time in the context.
-  Scope* SwapScope(Scope* scope) { return std::exchange(scope_, scope); }
   const Clock& clock() const { return *clock_; }
 
   // One level deeper for as long as it lives. Errors in `status()`: ResourceExhausted.
@@ -83,6 +81,21 @@ class Context {
 
    private:
     Context& context_;
+  };
+
+  // Has `scope` as the innermost one for as long as it lives.
+  // REQUIRES: `scope` outlives it.
+  class Within {
+   public:
+    Within(Context& context, Scope* scope)
+        : context_(context), outer_(std::exchange(context.scope_, scope)) {}
+    ~Within() { context_.scope_ = outer_; }
+    Within(const Within&) = delete;
+    Within& operator=(const Within&) = delete;
+
+   private:
+    Context& context_;
+    Scope* const outer_;
   };
 
  private:

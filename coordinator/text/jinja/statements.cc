@@ -86,8 +86,7 @@ absl::StatusOr<List> ForStatement::Items(Context& context) const {
   if (filter_ == nullptr) return items;
   List kept;
   Scope scope(context.scope());
-  Scope* outer = context.SwapScope(&scope);
-  const auto restore = absl::MakeCleanup([&] { context.SwapScope(outer); });
+  const Context::Within within(context, &scope);
   for (Value& item : items) {
     LC_RETURN_IF_ERROR(target_.Assign(item, context));
     LC_ASSIGN_OR_RETURN(const Value wanted, filter_->Evaluate(context));
@@ -102,8 +101,7 @@ Ended ForStatement::DoExecute(Context& context) const {
   const Value items = context.NewList(std::move(list));
   LoopState* loop = context.NewLoop(&items.list());
   Scope scope(context.scope());
-  Scope* outer = context.SwapScope(&scope);
-  const auto restore = absl::MakeCleanup([&] { context.SwapScope(outer); });
+  const Context::Within within(context, &scope);
   for (; loop->index < items.list().size(); ++loop->index) {
     scope.Clear();
     scope.Set("loop", Value(Value::Holder(static_cast<const LoopState*>(loop))));
@@ -125,8 +123,7 @@ namespace {
 absl::StatusOr<Value> CaptureFiltered(const Block& body, const std::vector<FilterNode>& filters,
                                       Context& context) {
   Scope scope(context.scope());
-  Scope* outer = context.SwapScope(&scope);
-  const auto restore = absl::MakeCleanup([&] { context.SwapScope(outer); });
+  const Context::Within within(context, &scope);
   LC_ASSIGN_OR_RETURN(MarkedText text, CaptureBlock(body, context));
   Value value(std::move(text));
   for (const FilterNode& filter : filters) {
@@ -163,8 +160,7 @@ Ended WithStatement::DoExecute(Context& context) const {
     LC_ASSIGN_OR_RETURN(Value value, node->Evaluate(context));
     values.push_back(std::move(value));
   }
-  Scope* outer = context.SwapScope(&scope);
-  const auto restore = absl::MakeCleanup([&] { context.SwapScope(outer); });
+  const Context::Within within(context, &scope);
   for (size_t i = 0; i < values.size(); ++i) {
     LC_RETURN_IF_ERROR(variables_[i].first.Assign(values[i], context));
   }
@@ -181,8 +177,7 @@ absl::StatusOr<Value> Macro::Call(Context& context, const Arguments& arguments,
                                                    arguments.positional.size()));
   }
   Scope scope(&outer);
-  Scope* caller = context.SwapScope(&scope);
-  const auto restore = absl::MakeCleanup([&] { context.SwapScope(caller); });
+  const Context::Within within(context, &scope);
   for (const auto& [key, value] : arguments.named) scope.Set(key, value);
   for (size_t i = 0; i < parameters.size(); ++i) {
     const auto& [key, fallback] = parameters[i];
