@@ -179,11 +179,8 @@ __global__ void __launch_bounds__(kThreads) JoinKernel(AttentionKernelArgs args)
 template <typename T, int kRows, int kDims>
 int Run(const AttentionKernelArgs& args, CUstream_st* stream) {
   return LaunchAttention(
-      {.whole = PlainKernel<T, kRows, kDims, false>,
-       .parts = PlainKernel<T, kRows, kDims, true>,
-       .threads = kThreads,
-       .shared_bytes = sizeof(Shared<kRows>) + sizeof(float) * kRows * args.op.kv.shape.head_dim,
-       .blocks = 4},
+      {PlainKernel<T, kRows, kDims, false>, PlainKernel<T, kRows, kDims, true>, kThreads,
+       sizeof(Shared<kRows>) + sizeof(float) * kRows * args.op.kv.shape.head_dim, /*blocks=*/4},
       args, stream);
 }
 

@@ -98,6 +98,7 @@ __device__ __forceinline__ TileRows BlockRows(const AttentionKernelArgs& args) {
   return rows;
 }
 
+// Given by position: within a template, CUDA 12.0 loses what is given by name.
 struct AttentionKernels {
   void (*whole)(AttentionKernelArgs);  // blocks take all chunks
   void (*parts)(AttentionKernelArgs);  // one each, to be joined

@@ -359,12 +359,9 @@ __global__ void __launch_bounds__(C::kThreads, C::kBlocks) TensorKernel(Attentio
 template <class C>
 int Run(const PagedAttentionArgs& op, CUstream_st* stream) {
   static_assert(sizeof(Shared<C>) <= kMaxSharedBytes);
-  return LaunchAttention({.whole = TensorKernel<C, false>,
-                          .parts = TensorKernel<C, true>,
-                          .threads = C::kThreads,
-                          .shared_bytes = sizeof(Shared<C>),
-                          .blocks = C::kBlocks},
-                         ArgsForRows(op, C::kRows), stream);
+  return LaunchAttention(
+      {TensorKernel<C, false>, TensorKernel<C, true>, C::kThreads, sizeof(Shared<C>), C::kBlocks},
+      ArgsForRows(op, C::kRows), stream);
 }
 
 template <int kDims>
