@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Installs what building LayerCake needs, and with --tests what its tests need too: packages of
-# Debian 12 or Ubuntu 24.04. Does nothing where all is there.
+# Debian 12 or 13, or Ubuntu 24.04. Does nothing where all is there.
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache pkg-config
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
   libgoogle-glog-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libcli11-dev libyaml-cpp-dev)
 if [[ "${1:-}" == --tests ]]; then
-  packages+=(libgtest-dev libgmock-dev python3 python3-grpcio clang-14 glpk-utils)
+  packages+=(libgtest-dev libgmock-dev python3 python3-grpcio clang glpk-utils)
 fi
 
 missing=()

@@ -2,7 +2,7 @@
 # Compiles every CUDA kernel for one old card to PTX, with clang: compile.sh CLANG ROOT CAPABILITY OUT.
 # Where PTXAS names CUDA 12's assembler (PyPI: nvidia-cuda-nvcc-cu12), to machine code too.
 set -euo pipefail
-[[ -x $1 ]] || { echo "skipped: clang++-14 is not installed" >&2; exit 77; }
+[[ -x $1 ]] || { echo "skipped: there is no clang++" >&2; exit 77; }
 clang=$1 root=$2 capability=$3 out=$4
 mkdir -p "$out"
 count=0
