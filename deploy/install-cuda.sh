@@ -11,7 +11,8 @@
 #   --sanitizer  compute-sanitizer too (40 MB), which tests/gpu runs the kernels under
 #   --force      install even where a toolkit is found
 #
-# CUDA 12 is found, not installed: of its compiler PyPI has the assembler and libNVVM, but no nvcc.
+# CUDA 12 is found, not installed: of its compiler PyPI has the assembler and libNVVM, but no nvcc. Debian 13 and
+# Ubuntu 24.04 have all of it: apt-get install nvidia-cuda-toolkit (of non-free and multiverse), g++-12 on Ubuntu.
 set -euo pipefail
 
 packages=(nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.88
@@ -53,7 +54,8 @@ usable() {
   version=$("$1/bin/nvcc" --version 2>/dev/null | sed -n 's/.*release \([0-9]*\)\..*/\1/p')
   [[ ${version:-0} -ge 12 && ( -z $cuda || $version == "$cuda" ) ]] || return 1
   [[ $nccl == no || -f $1/include/nccl.h ]] || return 1
-  [[ $cublas == no || -e $1/lib64/libcublasLt.so.$version ]] || return 1
+  [[ $cublas == no || -e $1/lib64/libcublasLt.so.$version ||
+    -e $1/lib/$(uname -m)-linux-gnu/libcublasLt.so.$version ]] || return 1
   [[ $sanitizer == no || -x $1/bin/compute-sanitizer ]]
 }
 
@@ -72,8 +74,9 @@ if [[ $force == no ]]; then
   done
 fi
 
-[[ $cuda != 12 ]] || fail "there is no CUDA 12 here, and PyPI has no nvcc of it: install one from $archive, with \
-all that was asked for, and set CUDA_HOME to it"
+[[ $cuda != 12 ]] || fail "there is no CUDA 12 here with all that was asked for, and PyPI has no nvcc of it: \
+on Debian 13 (non-free) or Ubuntu 24.04 (multiverse) install nvidia-cuda-toolkit and g++-12, elsewhere one from \
+$archive, and set CUDA_HOME to it"
 
 case $(uname -m) in
   x86_64 | aarch64) ;;
