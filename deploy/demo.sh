@@ -1,15 +1,29 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, serves the bundled model over two CPU workers of unequal memory,
-# and streams an answer. On a terminal it then goes on serving until Ctrl-C.
+# Installs what is missing, builds, serves the bundled model over two CPU workers of unequal memory, or where there is an
+# NVIDIA driver over a worker per GPU, and streams an answer. On a terminal it then goes on serving until Ctrl-C.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 deploy/install-deps.sh
+if [[ -e /proc/driver/nvidia/version ]]; then
+  if found=$(deploy/install-cuda.sh); then
+    export CUDA_HOME=${found##*CUDA_HOME=}
+    CUDA_HOME=${CUDA_HOME%% *}
+  else
+    echo "Going on without the GPU." >&2
+  fi
+fi
 deploy/build.sh -DLAYERCAKE_TESTS=OFF -DLAYERCAKE_WERROR=OFF
 
 address=${LAYERCAKE_ADDRESS:-127.0.0.1:50051}
 bin=$PWD/build/release/bin
-"$bin/layercake" serve deploy/demo/model --listen "$address" \
-  --cpu-workers 2 --memory 24MiB,12MiB &
+devices=(--cpu-workers 2 --memory 24MiB,12MiB)
+served="one model cut across two worker processes"
+usable_gpu='/"kind"/ {gpu = /CUDA/} /"problem": ""/ {usable += gpu} END {exit !usable}'
+if "$bin/layercake-worker" --list-devices -o json | awk "$usable_gpu"; then
+  devices=()
+  served="one model with a worker per GPU"
+fi
+"$bin/layercake" serve deploy/demo/model --listen "$address" "${devices[@]}" &
 serve=$!
 trap 'kill -TERM "$serve" 2>/dev/null; wait "$serve" 2>/dev/null || true' EXIT
 
@@ -23,7 +37,7 @@ echo
 "$bin/layercake" run --address "$address" --stats --echo --max-tokens 64 "In the beginning"
 cat <<TXT
 
-That was one model cut across two worker processes. While it serves:
+That was $served. While it serves:
   build/release/bin/layercake status                        who holds which layers
   build/release/bin/layercake chat                          talk to it
   build/release/bin/layercake bench --concurrency 8         how fast it is
