@@ -80,6 +80,8 @@ if(LAYERCAKE_HAS_CUDA)
   endif()
   set(asked "${CMAKE_CUDA_ARCHITECTURES}")
   enable_language(CUDA)
+  # nvcc's host compiler may be older than the one that links, which has a C++ library of its own.
+  list(FILTER CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES EXCLUDE REGEX "/gcc/")
   if(NOT asked)
     layercake_cuda_architectures(${CMAKE_CUDA_COMPILER_VERSION} all)
     set(CMAKE_CUDA_ARCHITECTURES "${all}" CACHE STRING "CUDA architectures" FORCE)
