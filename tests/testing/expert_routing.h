@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "common/model/costs.h"
 #include "tests/testing/kernel_testing.h"
 #include "tests/testing/random_integers.h"

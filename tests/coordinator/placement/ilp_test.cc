@@ -9,6 +9,7 @@
 #include <regex>
 #include <sstream>
 
+#include "absl/strings/str_cat.h"
 #include "tests/coordinator/placement/search_cases.h"
 
 namespace layercake {

@@ -1,5 +1,6 @@
 // What a plan says of itself: reasons, what is proven, and notes.
 
+#include "absl/strings/str_cat.h"
 #include "coordinator/placement/planner.h"
 #include "tests/coordinator/placement/fixtures.h"
 #include "tests/testing/status_matchers.h"

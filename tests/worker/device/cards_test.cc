@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "absl/strings/str_cat.h"
 #include "tests/testing/fake_cuda_runtime.h"
 #include "tests/testing/status_matchers.h"
 #include "worker/device/card_lock.h"
