@@ -4,4 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 deploy/install-deps.sh --tests
 deploy/build.sh -DLAYERCAKE_TESTS=ON -DLAYERCAKE_WERROR="${LAYERCAKE_WERROR:-OFF}"
-ctest --preset release
+ctest --preset release --parallel "$(nproc)"

@@ -42,16 +42,20 @@ if(LAYERCAKE_SANITIZE)
   set(LAYERCAKE_TEST_SECONDS 3600)
 endif()
 
-# layercake_test(NAME LABEL unit|integration|golden SOURCES a_test.cc ... DEPS target ...)
-# One binary and one ctest entry per room; the binary prints each test by name.
+# layercake_test(NAME LABEL unit|integration|golden [PARALLEL] SOURCES a_test.cc ... DEPS target ...)
+# One binary and one ctest entry per room; the binary prints each test by name. PARALLEL is for one that computes on one
+# thread and waits for nobody: it may run beside another such; the rest have deadlines, and the machine to themselves.
 function(layercake_test name)
-  cmake_parse_arguments(arg "" "LABEL" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(arg "PARALLEL" "LABEL" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE layercake_flags ${arg_DEPS} tests_testing GTest::gmock_main)
   target_compile_definitions(${name} PRIVATE
     LAYERCAKE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LAYERCAKE_BINARY_DIR="${CMAKE_BINARY_DIR}")
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${LAYERCAKE_TEST_SECONDS})
+  if(NOT arg_PARALLEL)
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
 endfunction()
 
 # layercake_protos(NAME a.proto ...): messages and gRPC stubs, without our warning flags.
