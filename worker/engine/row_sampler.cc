@@ -37,6 +37,8 @@ absl::StatusOr<bool> FillFromSummary(const SummarizedRow& row, const RowRequest&
   return true;
 }
 
+bool Changes(const LogitQuery& query) { return query.num_banned + query.num_penalized > 0; }
+
 // nullopt: only the whole row will do.
 std::optional<LogitQuery> QueryFor(const RowRequest& request, int64_t vocab_size) {
   LogitQuery query;
@@ -47,11 +49,29 @@ std::optional<LogitQuery> QueryFor(const RowRequest& request, int64_t vocab_size
   }
   // An id outside the vocabulary is refused later.
   if (request.known_id.has_value() && *request.known_id >= 0 && *request.known_id < vocab_size) {
+    if (Changes(query)) return std::nullopt;  // it is scored by the unchanged logits
     const LogitQuery to_score = QueryToScore(*request.known_id);
     query.plain |= to_score.plain;
     query.token_id = to_score.token_id;
   }
   return query;
+}
+
+// What `query` changes by these settings, at the beginning of `changes`. False: there is no room,
+// or the settings are wrong, as Sample will say.
+bool FillChanges(const SamplingSettings& settings, const LogitQuery& query, int64_t vocab_size,
+                 std::span<LogitChange> changes) {
+  const auto banned = static_cast<size_t>(query.num_banned);
+  const auto penalized = static_cast<size_t>(query.num_penalized);
+  if (banned + penalized > changes.size()) return false;
+  if (settings.history_ids.size() != settings.history_counts.size()) return false;
+  for (size_t i = 0; i < banned + penalized; ++i) {
+    const bool is_banned = i < banned;
+    const int32_t id = is_banned ? settings.banned_ids[i] : settings.history_ids[i - banned];
+    if (id < 0 || id >= vocab_size) return false;
+    changes[i] = {id, is_banned ? 0 : settings.history_counts[i - banned]};
+  }
+  return true;
 }
 
 }  // namespace
@@ -86,18 +106,34 @@ absl::Status RowSampler::Run(const TensorView& logits, std::span<const RowReques
   return absl::OkStatus();
 }
 
-absl::Status RowSampler::RunSummarized(const TensorView& logits,
-                                       std::span<const RowRequest> requests,
+absl::Status RowSampler::RunSummarized(const TensorView& logits, std::span<const RowRequest> asked,
                                        std::span<RowResult> results, Device& device) {
-  const auto count = static_cast<int64_t>(requests.size());
+  const auto count = static_cast<int64_t>(asked.size());
   const auto float_bytes = static_cast<int64_t>(sizeof(float));
-  std::vector<bool> take_whole(requests.size(), false);
+  // Where the device changes a row, what is left to be asked of it.
+  std::vector<RowRequest> requests(asked.begin(), asked.end());
+  std::vector<SamplingSettings> of_changed(asked.size());
+  std::vector<bool> take_whole(asked.size(), false);
+  // Nothing is copied before all is changed.
+  const std::span<LogitChange> changes(copies_.As<LogitChange>(),
+                                       static_cast<size_t>(copies_.bytes()) / sizeof(LogitChange));
+  int64_t num_changes = 0;
   for (int64_t i = 0; i < count; ++i) {
-    const std::optional<LogitQuery> query = QueryFor(requests[i], vocab_size_);
+    std::optional<LogitQuery> query = QueryFor(asked[i], vocab_size_);
+    if (query.has_value() && Changes(*query)) {
+      query->first_change = num_changes;
+      if (FillChanges(*asked[i].sampling, *query, vocab_size_, changes.subspan(num_changes))) {
+        num_changes += query->num_banned + query->num_penalized;
+        of_changed[i] = OfChangedRow(*asked[i].sampling);
+        requests[i].sampling = &of_changed[i];
+      } else {
+        query.reset();
+      }
+    }
     take_whole[i] = !query.has_value();
     queries_.As<LogitQuery>()[i] = query.value_or(LogitQuery());
   }
-  SummarizeLogits(logits, queries_.As<LogitQuery>(), summaries_.As<LogitSummary>(),
+  SummarizeLogits(logits, queries_.As<LogitQuery>(), changes.data(), summaries_.As<LogitSummary>(),
                   sums_.As<double>(), device);
   LC_RETURN_IF_ERROR(device.Finish());
   const int64_t strips = NumLogitStrips(vocab_size_);

@@ -45,11 +45,11 @@ class RowSampler {
                    std::span<RowResult> results, Device& device);
 
  private:
-  absl::Status RunSummarized(const TensorView& logits, std::span<const RowRequest> requests,
+  absl::Status RunSummarized(const TensorView& logits, std::span<const RowRequest> asked,
                              std::span<RowResult> results, Device& device);
 
   int64_t vocab_size_ = 0;
-  // Of the rows: what is asked of them, and told; and copies.
+  // Of the rows: what is asked of them, and told; and copies, before which it holds changes.
   Buffer queries_;
   Buffer summaries_;
   Buffer sums_;

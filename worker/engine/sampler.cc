@@ -278,12 +278,23 @@ absl::StatusOr<SampledToken> Score(std::span<const float> logits, int32_t token_
 std::optional<LogitQuery> QueryToSample(const SamplingSettings& settings) {
   const bool penalties = settings.repetition_penalty != 1 || settings.presence_penalty != 0 ||
                          settings.frequency_penalty != 0;
-  if (!settings.banned_ids.empty() || (penalties && !settings.history_ids.empty())) {
-    return std::nullopt;
-  }
+  const size_t num_penalized = penalties ? settings.history_ids.size() : 0;
+  if (settings.logprobs && settings.banned_ids.size() + num_penalized > 0) return std::nullopt;
   const bool draws = settings.temperature > 0 && !IsGreedy(settings);
-  return LogitQuery{.scale = draws ? 1 / settings.temperature : 0,
+  return LogitQuery{.num_banned = static_cast<int32_t>(settings.banned_ids.size()),
+                    .num_penalized = static_cast<int32_t>(num_penalized),
+                    .repetition_penalty = settings.repetition_penalty,
+                    .presence_penalty = settings.presence_penalty,
+                    .frequency_penalty = settings.frequency_penalty,
+                    .scale = draws ? 1 / settings.temperature : 0,
                     .plain = settings.logprobs ? 1 : 0};
+}
+
+SamplingSettings OfChangedRow(SamplingSettings settings) {
+  settings.history_ids = {};
+  settings.history_counts = {};
+  settings.banned_ids = {};
+  return settings;
 }
 
 LogitQuery QueryToScore(int32_t token_id) { return {.plain = 1, .token_id = token_id}; }

@@ -73,9 +73,12 @@ struct SummarizedRow {
   absl::FunctionRef<absl::Status(int64_t strip, std::span<float> logits)> fetch;
 };
 
-// What SampleSummarized and ScoreSummarized need to be asked of the row; nullopt: these settings
-// change logits, and so take the whole row.
+// What SampleSummarized and ScoreSummarized need to be asked of the row, for LogitChanges at
+// first_change: of the banned ids, then of the history's. nullopt: these settings change logits and
+// report of the unchanged ones, and so take the whole row.
 std::optional<LogitQuery> QueryToSample(const SamplingSettings& settings);
+// The settings for a row whose logits the query has changed.
+SamplingSettings OfChangedRow(SamplingSettings settings);
 LogitQuery QueryToScore(int32_t token_id);
 
 // As Sample and Score of the whole row, bit for bit; nullopt: they need it, as the summary does not

@@ -141,8 +141,9 @@ int PagedAttentionCuda(const PagedAttentionArgs& args, CUstream_st* stream);
 // multiple of 8 dimensions.
 int PagedAttentionTensorCuda(const PagedAttentionArgs& args, CUstream_st* stream);
 // See summarize_logits.h; all but the logits may be pinned host memory.
-int SummarizeLogitsCuda(const FloatRows& logits, const LogitQuery* queries, LogitSummary* summaries,
-                        double* sums, CUstream_st* stream);
+int SummarizeLogitsCuda(const FloatRows& logits, const LogitQuery* queries,
+                        const LogitChange* changes, LogitSummary* summaries, double* sums,
+                        CUstream_st* stream);
 
 // The functions above, for callers that must link without them.
 struct CudaKernels {

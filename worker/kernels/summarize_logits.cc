@@ -5,12 +5,13 @@
 
 namespace layercake {
 
-void SummarizeLogits(const TensorView& logits, const LogitQuery* queries, LogitSummary* summaries,
-                     double* sums, Device& device) {
+void SummarizeLogits(const TensorView& logits, const LogitQuery* queries,
+                     const LogitChange* changes, LogitSummary* summaries, double* sums,
+                     Device& device) {
   CHECK(device.kind() == DeviceKind::kCuda) << "a CPU's sampler reads the logits themselves";
   if (logits.rows == 0) return;
   LaunchOn(device, "logit summaries", &CudaKernels::summarize_logits, RowsOf(logits), queries,
-           summaries, sums);
+           changes, summaries, sums);
 }
 
 }  // namespace layercake

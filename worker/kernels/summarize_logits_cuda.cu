@@ -46,15 +46,38 @@ struct SummaryMemory {
   int last_minus_bad;  // the last id less the first bad one; -1: none is bad
 };
 
+// In a block, all of whose threads call it; then all see what was changed.
+__device__ void ChangeLogits(float* row, const LogitQuery& query, const LogitChange* changes) {
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int i = thread; i < query.num_banned; i += kThreads) {
+    float& logit = row[changes[query.first_change + i].id];
+    if (logit < INFINITY) logit = -INFINITY;
+  }
+  __syncthreads();
+  for (int i = thread; i < query.num_penalized; i += kThreads) {
+    const LogitChange change = changes[query.first_change + query.num_banned + i];
+    float logit = row[change.id];
+    logit = logit > 0 ? logit / query.repetition_penalty : logit * query.repetition_penalty;
+    if (change.times_generated > 0) {
+      logit -= query.presence_penalty;
+      logit -= query.frequency_penalty * static_cast<float>(change.times_generated);
+    }
+    row[change.id] = logit;
+  }
+  __syncthreads();
+}
+
 // A block a row.
 __global__ void __launch_bounds__(kThreads)
-    SummarizeKernel(FloatRows logits, const LogitQuery* queries, LogitSummary* summaries) {
+    SummarizeKernel(FloatRows logits, const LogitQuery* queries, const LogitChange* changes,
+                    LogitSummary* summaries) {
   SummaryMemory& shared = SharedAs<SummaryMemory>();
   const int thread = static_cast<int>(threadIdx.x);
   const int vocab_size = static_cast<int>(logits.cols);
-  const float* const row = logits.data + blockIdx.x * logits.stride;
+  float* const row = logits.data + blockIdx.x * logits.stride;
   LogitSummary& summary = summaries[blockIdx.x];
   const int last = vocab_size - 1;
+  ChangeLogits(row, queries[blockIdx.x], changes);
 
   if (thread == 0) {
     shared.num_candidates = 0;
@@ -144,11 +167,13 @@ __global__ void __launch_bounds__(kSumThreads)
 
 }  // namespace
 
-int SummarizeLogitsCuda(const FloatRows& logits, const LogitQuery* queries, LogitSummary* summaries,
-                        double* sums, CUstream_st* stream) {
+int SummarizeLogitsCuda(const FloatRows& logits, const LogitQuery* queries,
+                        const LogitChange* changes, LogitSummary* summaries, double* sums,
+                        CUstream_st* stream) {
   const auto rows = static_cast<unsigned>(logits.rows);
-  const cudaError_t error = Launch("summarize_logits", SummarizeKernel, dim3(rows), dim3(kThreads),
-                                   sizeof(SummaryMemory), stream, logits, queries, summaries);
+  const cudaError_t error =
+      Launch("summarize_logits", SummarizeKernel, dim3(rows), dim3(kThreads), sizeof(SummaryMemory),
+             stream, logits, queries, changes, summaries);
   if (error != cudaSuccess) return error;
   const auto num_strips = static_cast<int>(NumLogitStrips(logits.cols));
   return Launch("sum_strips", SumStripsKernel,

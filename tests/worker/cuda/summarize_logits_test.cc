@@ -75,8 +75,8 @@ class SummarizeLogitsTest : public ::testing::Test {
     const Buffer told = Host(rows * sizeof(LogitSummary));
     const Buffer sums = Host(rows * 2 * strips * sizeof(double));
     std::memcpy(asked.data(), queries.data(), rows * sizeof(LogitQuery));
-    SummarizeLogits(view, asked.As<LogitQuery>(), told.As<LogitSummary>(), sums.As<double>(),
-                    *device_);
+    SummarizeLogits(view, asked.As<LogitQuery>(), nullptr, told.As<LogitSummary>(),
+                    sums.As<double>(), *device_);
     ASSERT_OK(device_->Finish());
     for (int64_t row = 0; row < rows; ++row) {
       const auto fetch = [&](int64_t strip, std::span<float> some) {
@@ -180,6 +180,55 @@ TEST_F(SummarizeLogitsTest, ListsTheLikeliestInOrder) {
   }
 }
 
+TEST_F(SummarizeLogitsTest, ChangesLogitsFirst) {
+  for (int seed = 0; seed < 20; ++seed) {
+    const int64_t vocab_size = 8 + random_.Below(3000), rows = 1 + random_.Below(3);
+    std::vector<float> logits, expected;
+    const Buffer asked = Host(rows * sizeof(LogitQuery));
+    std::vector<LogitChange> changes(random_.Below(5));  // of nobody
+    for (int64_t row = 0; row < rows; ++row) {
+      auto some = SomeLogits(random_, vocab_size);
+      some[1] = INFINITY;
+      some[vocab_size - 1] = NAN;
+      logits.insert(logits.end(), some.begin(), some.end());
+      LogitQuery query = {.first_change = static_cast<int64_t>(changes.size())};
+      query.repetition_penalty = 0.8f + static_cast<float>(random_.Below(10)) / 10;
+      query.presence_penalty = 0.3f;
+      query.frequency_penalty = -0.7f;
+      for (const bool ban : {true, false}) {
+        for (int32_t id = 0; id < vocab_size; ++id) {
+          if (random_.Below(id < 3 ? 2 : 4) > 0) continue;
+          const auto times = static_cast<int32_t>(random_.Below(3));
+          changes.push_back({id, times});
+          ++(ban ? query.num_banned : query.num_penalized);
+          float& logit = some[id];
+          if (ban) {
+            logit = logit < INFINITY ? -INFINITY : logit;
+            continue;
+          }
+          logit = logit > 0 ? logit / query.repetition_penalty : logit * query.repetition_penalty;
+          if (times == 0) continue;
+          logit -= query.presence_penalty;
+          logit -= query.frequency_penalty * static_cast<float>(times);
+        }
+      }
+      expected.insert(expected.end(), some.begin(), some.end());
+      asked.As<LogitQuery>()[row] = query;
+    }
+    const Buffer on_device = Upload(*device_, logits);
+    const Buffer told = Host(rows * sizeof(LogitSummary));
+    const Buffer named = Host(changes.size() * sizeof(LogitChange));
+    std::memcpy(named.data(), changes.data(), changes.size() * sizeof(LogitChange));
+    SummarizeLogits(F32View(on_device.As<float>(), rows, vocab_size), asked.As<LogitQuery>(),
+                    named.As<LogitChange>(), told.As<LogitSummary>(), nullptr, *device_);
+    const auto bytes = static_cast<int64_t>(logits.size() * sizeof(float));
+    const TensorView all = F32View(on_device.As<float>(), 1, rows * vocab_size);
+    ASSERT_OK(device_->CopyToHost(logits.data(), all, bytes));
+    EXPECT_EQ(std::memcmp(logits.data(), expected.data(), bytes), 0) << random_.seed();
+    for (int64_t row = 0; row < rows; ++row) EXPECT_EQ(told.As<LogitSummary>()[row].bad_id, 1);
+  }
+}
+
 TEST_F(SummarizeLogitsTest, SaysSoWhereTooManyLogitsCouldBeTheLikeliest) {
   // One thread's logits are all above those of the others.
   std::vector<float> logits(512 * 1200, 0);
@@ -198,11 +247,17 @@ TEST_F(SummarizeLogitsTest, SaysSoWhereTooManyLogitsCouldBeTheLikeliest) {
 TEST_F(SummarizeLogitsTest, RowSamplersOfACardAndACpuAgree) {
   const auto cpu = Device::CreateCpu(1);
   ASSERT_OK(cpu);
-  int copied = 0;
-  for (int seed = 0; seed < 20; ++seed) {
+  int copied = 0, changed = 0;
+  for (int seed = 0; seed < 60; ++seed) {
     const int64_t vocab_size = 1 + random_.Below(1500), rows = 1 + random_.Below(6);
-    const std::vector<int32_t> history = {0, static_cast<int32_t>(vocab_size - 1)};
-    const std::vector<int32_t> counts = {2, 1};
+    std::vector<int32_t> history, counts;
+    for (int32_t id = 0; id < vocab_size; ++id) {
+      if (random_.Below(seed % 4 == 0 ? 1 : 3) > 0) continue;
+      history.push_back(id);
+      counts.push_back(static_cast<int32_t>(random_.Below(3)));
+    }
+    if (history.empty()) history.push_back(0), counts.push_back(1);
+    if (seed % 5 == 0) history[0] = static_cast<int32_t>(vocab_size);  // outside the vocabulary
     std::vector<float> logits;
     std::vector<SamplingSettings> settings(rows);
     std::vector<RowRequest> requests(rows);
@@ -213,10 +268,20 @@ TEST_F(SummarizeLogitsTest, RowSamplersOfACardAndACpuAgree) {
       if (random_.Below(3) == 0) {
         settings[row].history_ids = history;
         settings[row].history_counts = counts;
-        settings[row].frequency_penalty = 0.5f;
+        settings[row].repetition_penalty = random_.Below(2) == 0 ? 1 : 1.3f;
+        settings[row].presence_penalty = random_.Below(2) == 0 ? 0 : 0.4f;
+        settings[row].frequency_penalty = random_.Below(2) == 0 ? 0 : -0.5f;
       }
-      if (random_.Below(5) == 0) settings[row].banned_ids = std::span(history).first(1);
-      copied += QueryToSample(settings[row]).has_value() ? 0 : 1;
+      if (random_.Below(4) == 0) {
+        settings[row].banned_ids = std::span(history).first(1 + random_.Below(history.size()));
+      }
+      if (random_.Below(4) == 0) {  // more tokens are kept than a summary has
+        settings[row].temperature = 9;
+        settings[row].top_p = 0.97f;
+      }
+      const auto query = QueryToSample(settings[row]);
+      copied += query.has_value() ? 0 : 1;
+      changed += query.has_value() && query->num_banned + query->num_penalized > 0 ? 1 : 0;
       requests[row].position = seed;
       if (random_.Below(4) > 0) requests[row].sampling = &settings[row];
       // Now and then outside the vocabulary.
@@ -241,6 +306,7 @@ TEST_F(SummarizeLogitsTest, RowSamplersOfACardAndACpuAgree) {
     ASSERT_FALSE(HasFailure()) << random_.seed();
   }
   EXPECT_GT(copied, 0);
+  EXPECT_GT(changed, 0);
 }
 
 }  // namespace
