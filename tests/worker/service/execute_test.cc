@@ -37,7 +37,7 @@ class ExecuteTest : public ::testing::Test {
       if (calls.back()->result().slices_size() != 1) return tokens;
       tokens.push_back(calls.back()->result().slices(0).token_id());
       position += static_cast<int>(ids.size());
-      ids = {tokens.back()};
+      ids.assign(1, tokens.back());
     }
     return tokens;
   }
