@@ -55,6 +55,8 @@ function(layercake_test name)
   set_tests_properties(${name} PROPERTIES LABELS ${arg_LABEL} TIMEOUT ${LAYERCAKE_TEST_SECONDS})
   if(NOT arg_PARALLEL)
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+    # What is compiled more often than it computes.
+    target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   endif()
 endfunction()
 
