@@ -1,13 +1,16 @@
 #include "common/options/options.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <vector>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/string_view.h"
 #include "common/base/bytes.h"
 #include "common/base/logging.h"
 #include "common/rpc/protocol.h"
@@ -43,6 +46,12 @@ void NameEnvironment(CLI::App& app) {
   for (CLI::App* subcommand : app.get_subcommands([](CLI::App*) { return true; })) {
     NameEnvironment(*subcommand);
   }
+}
+
+bool NamesConfig(const std::vector<const char*>& args) {
+  return std::any_of(args.begin(), args.end(), [](absl::string_view arg) {
+    return arg == "--config" || absl::StartsWith(arg, "--config=");
+  });
 }
 
 int Mistake(const CLI::App& app, const std::string& message) {
@@ -81,15 +90,16 @@ CLI::Option* AddBytesOption(CLI::App& app, const std::string& flag, int64_t* byt
 std::optional<int> ParseCommandLine(CLI::App& app, int argc, const char* const* argv) {
   try {
     NameEnvironment(app);
-    if (InEnvironment("config") && app.get_config_ptr() != nullptr) {
-      const std::string file = std::getenv("LAYERCAKE_CONFIG");
+    std::vector<const char*> args(argv, argv + argc);
+    if (InEnvironment("config") && app.get_config_ptr() != nullptr && !NamesConfig(args)) {
+      const char* const file = std::getenv("LAYERCAKE_CONFIG");
       std::error_code error;
       if (!std::filesystem::is_regular_file(file, error)) {
         return Mistake(app, absl::StrCat("LAYERCAKE_CONFIG: there is no file ", file));
       }
-      app.get_config_ptr()->default_str(file);
+      args.insert(args.begin() + 1, {"--config", file});
     }
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(args.size()), args.data());
     return std::nullopt;
   } catch (const CLI::Success& asked) {
     return app.exit(asked, std::cout, std::cerr);

@@ -82,6 +82,11 @@ TEST_F(OptionsTest, CommandLineWinsOverEnvironmentWinsOverConfigFile) {
   EXPECT_EQ(Parse({"--model-root", "/line", "serve"}), std::nullopt) << err_;
   EXPECT_EQ(memory_, int64_t{2} << 30);
   EXPECT_EQ(model_root_, "/line");
+
+  SetEnvironment("LAYERCAKE_CONFIG", "/no/such/file");
+  EXPECT_EQ(Parse({"--config", file.c_str(), "serve"}), std::nullopt) << err_;
+  EXPECT_EQ(Parse({"serve"}), kExitUsage);
+  EXPECT_THAT(err_, HasSubstr("LAYERCAKE_CONFIG: there is no file /no/such/file"));
 }
 
 TEST_F(OptionsTest, MistakesAreOneLineAndExitWithUsage) {
