@@ -7,7 +7,7 @@ packages=(g++ cmake ninja-build ccache pkg-config
   libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev libabsl-dev
   libgoogle-glog-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libcli11-dev libyaml-cpp-dev)
 if [[ "${1:-}" == --tests ]]; then
-  packages+=(libgtest-dev libgmock-dev python3 python3-grpcio clang glpk-utils)
+  packages+=(libgtest-dev libgmock-dev python3 python3-grpcio clang glpk-utils xz-utils)
 fi
 
 missing=()

@@ -11,12 +11,12 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 "$cpack" --config "$config" -B "$scratch/made" >"$scratch/log" 2>&1 || { cat "$scratch/log"; exit 1; }
-archive=$(echo "$scratch"/made/*.tar.gz)
+archive=$(echo "$scratch"/made/*.tar.xz)
 bytes=$(stat -c %s "$archive")
 echo "${archive##*/}: $bytes bytes"
 [ "$bytes" -lt 60000000 ]
 mkdir "$scratch/unpacked"
-tar -xzf "$archive" -C "$scratch/unpacked" --strip-components 1
+tar -xf "$archive" -C "$scratch/unpacked" --strip-components 1
 code=0
 CUDA_VISIBLE_DEVICES='' "$scratch/unpacked/run.sh" --out "$scratch/results.md" || code=$?
 [ "$code" -eq 77 ]
