@@ -5,9 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 deploy/install-deps.sh
 if [[ -e /proc/driver/nvidia/version ]]; then
-  if found=$(deploy/install-cuda.sh); then
-    export CUDA_HOME=${found##*CUDA_HOME=}
-    CUDA_HOME=${CUDA_HOME%% *}
+  if home=$(deploy/install-cuda.sh --home); then
+    export CUDA_HOME=$home
   else
     echo "Going on without the GPU." >&2
   fi

@@ -3,13 +3,14 @@
 # PyPI, into --prefix (default ~/.local/share/layercake/cuda). Needs no root and no driver. Prints the
 # line that tells deploy/build.sh where it is.
 #
-#   deploy/install-cuda.sh [--prefix DIR] [--cuda 12|13] [--nccl] [--cublas] [--sanitizer] [--force]
+#   deploy/install-cuda.sh [--prefix DIR] [--cuda 12|13] [--nccl] [--cublas] [--sanitizer] [--force] [--home]
 #
 #   --cuda       only this version will do: 12 for cards older than Turing (compute capability 7.5)
 #   --nccl       NCCL too (200 MB): activations from GPU to GPU
 #   --cublas     cuBLASLt too (420 MB): for layercake-worker --dense-products cublaslt
 #   --sanitizer  compute-sanitizer too (40 MB), which tests/gpu runs the kernels under
 #   --force      install even where a toolkit is found
+#   --home       print where it is, and nothing else
 #
 # CUDA 12 is found, not installed: of its compiler PyPI has the assembler and libNVVM, but no nvcc. Debian 13 and
 # Ubuntu 24.04 have all of it: apt-get install nvidia-cuda-toolkit (of non-free and multiverse), g++-12 on Ubuntu.
@@ -23,6 +24,7 @@ cuda=
 nccl=no
 cublas=no
 sanitizer=no
+home_only=no
 archive=https://developer.nvidia.com/cuda-toolkit-archive
 
 fail() {
@@ -38,6 +40,7 @@ while [[ $# -gt 0 ]]; do
     --cublas) cublas=yes && shift ;;
     --sanitizer) sanitizer=yes && shift ;;
     --force) force=yes && shift ;;
+    --home) home_only=yes && shift ;;
     *) fail "unknown argument $1; see the top of the script" 2 ;;
   esac
 done
@@ -60,6 +63,10 @@ usable() {
 }
 
 installed() {
+  if [[ $home_only == yes ]]; then
+    echo "$1"
+    exit 0
+  fi
   echo "CUDA $("$1/bin/nvcc" --version | sed -n 's/.*release \([0-9.]*\),.*/\1/p') is in $1"
   echo "Build with it:"
   echo "  CUDA_HOME=$1 deploy/build.sh -DLAYERCAKE_CUDA=ON"
@@ -92,7 +99,7 @@ mkdir -p "$prefix" || fail "cannot write to $prefix; choose another --prefix"
 free_kib=$(df -Pk "$prefix" | awk 'NR == 2 {print $4}')
 [[ $free_kib -gt 1500000 ]] ||
   fail "$prefix has $((free_kib / 1024)) MiB free and 1.5 GB are needed; choose another --prefix"
-echo "Installing ${packages[*]} into $prefix"
+echo "Installing ${packages[*]} into $prefix" >&2
 python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade \
   --no-deps --only-binary :all: --target "$prefix" "${packages[@]}" ||
   fail "pip could not install the wheels; is PyPI (or your index, see pip config) reachable?"
