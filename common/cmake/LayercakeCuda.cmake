@@ -86,6 +86,8 @@ if(LAYERCAKE_HAS_CUDA)
     layercake_cuda_architectures(${CMAKE_CUDA_COMPILER_VERSION} all)
     set(CMAKE_CUDA_ARCHITECTURES "${all}" CACHE STRING "CUDA architectures" FORCE)
   endif()
+  # CMake 3.25 gives properties to the target of a library that CUDA 13 has no more, and fails.
+  add_library(CUDA::nvToolsExt INTERFACE IMPORTED)
   find_package(CUDAToolkit REQUIRED)
   # NCCL is loaded when a worker runs; its header serves a test only.
   find_path(LAYERCAKE_NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "Where nccl.h is")
